@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one exception for what a user can act on, and the exit codes."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+
+
+class Exit(IntEnum):
+    """Exit status of the tool, one per kind of outcome."""
+
+    DONE = 0
+    AUDIT = 1  # the audit found errors
+    USAGE = 2  # the command line, a recipe or an input file
+    SOURCE = 3  # a source could not be fetched or verified
+    ENGINE = 4  # the container engine or the box
+    STEP = 5  # a build step failed
+    INTERRUPTED = 130  # 128 + SIGINT
+
+
+class BuildError(Exception):
+    """A failure that the user can act on.
+
+    message: what failed and why, one or two lines.
+    hint: what to do next.
+    log: the full log of the failed step, where there is one.
+    excerpt: the last lines of that log.
+    exit: the exit status that the tool ends with.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        log: Path | None = None,
+        excerpt: str = "",
+        exit: Exit = Exit.USAGE,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.log = log
+        self.excerpt = excerpt
+        self.exit = exit
+
+
+class Interrupted(BaseException):
+    """The user asked to stop; not an Exception, so that no handler swallows it."""
