@@ -74,10 +74,10 @@ class Silent:
 
     def line(self, text: str) -> None: ...
 
-    def transfer(self, label: str) -> Task:
+    def transfer(self, label: str) -> Task:  # noqa: ARG002
         return _NoTask()
 
-    def work(self, label: str) -> Task:
+    def work(self, label: str) -> Task:  # noqa: ARG002
         return _NoTask()
 
 
@@ -106,7 +106,7 @@ class _Bar:
         self._bar.update(amount)
 
     def show(self, phase: str, detail: str = "") -> None:
-        self._bar.set_postfix_str(phase)
+        self._bar.set_postfix_str(printable(f"{phase} {detail}".strip()))
 
     def __enter__(self) -> Self:
         return self

@@ -223,7 +223,7 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
     for reserved in ("name", "overrides"):
         if reserved in raw:
             raise reader.error(reserved, "is not a key of a recipe", "delete it")
-    recipe = reader.read(Recipe, {**values, "sources": {}}, "")
+    recipe: Recipe = reader.read(Recipe, {**values, "sources": {}}, "")
     parsed = {key: reader.source(key, value) for key, value in sources.items()}
     recipe = dataclasses.replace(recipe, sources=parsed)
     _check(recipe, reader)
@@ -235,9 +235,7 @@ def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[
     path = path.resolve()
     if path in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
-        raise BuildError(
-            f"{path}: include goes in a circle: {circle}", hint="take one of them out"
-        )
+        raise BuildError(f"{path}: include goes in a circle: {circle}", hint="take one of them out")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -405,9 +403,9 @@ class _Reader:
             if not isinstance(value, dict):
                 raise self.error(key, f"must be a table, not {_kind(value)}", f"write [{key}]")
             return {k: self._convert(arguments[1], v, f"{key}.{k}") for k, v in value.items()}
-        if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if self._origins.get(key, "").startswith("--set"):
-                return str(value)  # --set a.version=4 needs no quotes
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if hint is str and number and self._origins.get(key, "").startswith("--set"):
+            return str(value)  # --set a.version=4 needs no quotes
         if type(value) is not hint:
             raise self.error(key, f"must be {_NAMES[hint]}, not {_kind(value)}", f"it is {value!r}")
         return value
@@ -417,7 +415,7 @@ _NAMES: dict[type, str] = {str: "a string", int: "a whole number", bool: "true o
 _MISSING = {
     "sha256": "every url source is pinned: add sha256 = the digest of the file that you trust",
     "commit": "every git source is pinned: add commit = its 40 hexadecimal digits",
-    "version": 'every Debian source is pinned: add version = an exact one, or a glob such as "6.1.*"',
+    "version": "every Debian source is pinned: add an exact version, or a glob such as 6.1.*",
     "summary": "add one line that says what the recipe builds",
 }
 
@@ -492,7 +490,10 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
                 raise reader.error(
                     f"{key}.fragments", f"no file configs/kernel/{fragment}", "correct the name"
                 )
-    for key, series in (("xen.patches", recipe.xen.patches), ("kernel.patches", recipe.kernel.patches)):
+    for key, series in (
+        ("xen.patches", recipe.xen.patches),
+        ("kernel.patches", recipe.kernel.patches),
+    ):
         if series and not (ROOT / "patches" / series / "series").is_file():
             raise reader.error(key, f"no file patches/{series}/series", "correct the name")
     if recipe.suite.image and not re.search(r"@sha256:[0-9a-f]{64}$", recipe.suite.image):

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packages and source packages of the suite, fetched by its own apt, which verifies them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from debian.debian_support import Version
+
+from builders import image, mirror
+from builders.errors import BuildError, Exit
+from builders.recipe import DebianPackage, DebianSource
+from builders.run import Run
+from builders.sources import DebianResult
+from builders.step import Step
+
+_SETUP = """
+apt-get update
+apt-get install --yes --no-install-recommends dpkg-dev
+"""
+
+
+class SuiteFetcher:
+    """Fetches in a container made from the suite's clean root."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def fetch(
+        self, sources: Sequence[DebianSource | DebianPackage], into: Path
+    ) -> Mapping[str, DebianResult]:
+        """Download each source to `into`/NAME; what came, by the source's name."""
+        suite = self._run.recipe.suite
+        root = image.clean_root(self._run)
+        results: dict[str, DebianResult] = {}
+        with Step(self._run, "apt", root, network=True, root=True) as step:
+            listing = mirror.sources_list(suite, mirror.of(suite)).encode()
+            step.container.put("/etc/apt", [("sources.list", listing)])
+            tools = "" if all(isinstance(s, DebianPackage) for s in sources) else _SETUP
+            step.phase(
+                "update",
+                tools or "apt-get update",
+                hint="can the engine's containers reach the mirror?",
+            )
+            for source in sources:
+                version = _choose(source, step.output(_madison(source)), suite.name)
+                folder = f"/tmp/{source.name}"  # noqa: S108 - in the container
+                step.phase(
+                    f"download {source.package}",
+                    f"mkdir {folder}\ncd {folder}\n{_download(source, version)}\nchmod 644 *",
+                )
+                target = into / source.name
+                target.mkdir(parents=True)
+                files = step.fetch(folder, target)
+                results[source.name] = DebianResult(version, tuple(files))
+        return results
+
+
+def _madison(source: DebianSource | DebianPackage) -> str:
+    return f"apt-cache madison '{source.package}'"
+
+
+def _download(source: DebianSource | DebianPackage, version: str) -> str:
+    # Downloads as root: the sandbox user can't write to a folder of root's.
+    if isinstance(source, DebianSource):
+        return (
+            "apt-get -o APT::Sandbox::User=root source --download-only --only-source "
+            f"'{source.package}={version}'"
+        )
+    return f"apt-get -o APT::Sandbox::User=root download '{source.package}={version}'"
+
+
+def _choose(source: DebianSource | DebianPackage, madison: str, suite: str) -> str:
+    """The newest version that the pin admits, from what apt-cache(8) madison lists."""
+    wanted = "Sources" if isinstance(source, DebianSource) else "Packages"
+    there: set[str] = set()
+    for line in madison.splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) == 3 and columns[0] == source.package and columns[2].endswith(wanted):
+            there.add(columns[1])
+    if not there:
+        raise BuildError(
+            f"sources.{source.name}: {suite} has no package {source.package}",
+            hint=f"correct sources.{source.name}.package, or suite.components",
+            exit=Exit.SOURCE,
+        )
+    admitted = [v for v in there if v == source.version or fnmatch.fnmatchcase(v, source.version)]
+    if not admitted:
+        has = ", ".join(sorted(there, key=Version))
+        raise BuildError(
+            f"sources.{source.name}: {suite} no longer has {source.package} {source.version}: "
+            f"it has {has}",
+            hint=f"--set sources.{source.name}.version=..., or name a mirror that keeps old ones "
+            "(--set suite.mirror=...)",
+            exit=Exit.SOURCE,
+        )
+    return max(admitted, key=Version)

@@ -1,0 +1,483 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One container: trees go in, a log and files come out, through the engine's API.
+
+This module and `engine` (which finds one) are the only ones that know the
+engine. Nothing is ever bind-mounted, so the engine may be on another machine.
+
+The container's first process reads a standard input that this process holds
+open. When this process dies, in whatever way, the engine closes that input,
+the first process ends and the kernel ends all others with it: nobody is left
+compiling for a tool that is gone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+from builders.errors import BuildError, Exit, Interrupted
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from docker import DockerClient
+
+LABEL = "org.dom0-debs"
+BUILDER = 1000  # uid and gid of the user that builds
+HOSTNAME = "builder"
+ENVIRONMENT = {
+    "HOME": "/home/builder",
+    "USER": "builder",
+    "LOGNAME": "builder",
+    "PATH": "/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "CCACHE_DIR": "/ccache",
+}
+_WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
+_CHUNK = 1 << 20
+_TAIL = 15  # lines of a log that an error shows
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one container may use. memory: GiB; pids, nofile: numbers."""
+
+    memory: int = 8
+    pids: int = 4096
+    nofile: int = 65536
+
+
+class Live:
+    """The containers that run now, so that a stop can end them from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._containers: set[Container] = set()
+        self.stopping = threading.Event()
+
+    def add(self, container: Container) -> None:
+        with self._lock:
+            self._containers.add(container)
+
+    def discard(self, container: Container) -> None:
+        with self._lock:
+            self._containers.discard(container)
+
+    def stop(self) -> None:
+        """End every container; their steps then raise Interrupted."""
+        self.stopping.set()
+        with self._lock:
+            running = list(self._containers)
+        for container in running:
+            container.kill()
+
+
+@contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """Turn what the engine's client raises into an error that a user can act on."""
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if "no space left" in text.lower():
+            raise disk_full(what) from None
+        raise BuildError(
+            f"{what}: the engine refused: {text}",
+            hint="./inv doctor looks at the engine",
+            exit=Exit.ENGINE,
+        ) from None
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        if (
+            isinstance(error, OSError)
+            and error.errno == 28
+            and not isinstance(error, requests.RequestException)
+        ):
+            raise BuildError(
+                f"{what}: no space left on this machine's disk",
+                hint="free some space and run it again: finished stages are kept",
+                exit=Exit.ENGINE,
+            ) from None
+        raise BuildError(
+            f"{what}: the engine went away ({type(error).__name__}: {error})",
+            hint="start it and run the same command again: finished stages are kept",
+            exit=Exit.ENGINE,
+        ) from None
+
+
+def disk_full(what: str, log: Path | None = None, excerpt: str = "") -> BuildError:
+    """The error for an engine whose disk is full."""
+    return BuildError(
+        f"{what}: no space left on the engine's disk",
+        hint="./inv clean --images removes what this tool left there; "
+        "`docker system df` shows the rest. Finished stages are kept",
+        log=log,
+        excerpt=excerpt,
+        exit=Exit.ENGINE,
+    )
+
+
+class Container:
+    """One container of `image`; a context manager that always removes it.
+
+    labels: what it is for, so that a later run can find what was left.
+    network: only for apt; a build has none.
+    root: run as root with the capabilities that apt and dpkg need.
+    volumes: named volume -> where it is mounted. Never a folder of the box.
+    """
+
+    def __init__(
+        self,
+        client: DockerClient,
+        image: str,
+        what: str,
+        *,
+        labels: Mapping[str, str],
+        live: Live,
+        limits: Limits = Limits(),
+        network: bool = False,
+        root: bool = False,
+        volumes: Mapping[str, str] | None = None,
+    ) -> None:
+        self._client = client
+        self._what = what
+        self._live = live
+        self._root = root
+        from docker.types import Ulimit
+
+        rights: dict[str, Any] = (
+            {} if root else {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+        )
+        with engine_errors(what):
+            self._it = client.containers.create(
+                image,
+                _WATCHDOG,
+                entrypoint=[],
+                user="root" if root else str(BUILDER),
+                hostname=HOSTNAME,
+                working_dir="/",
+                environment=ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
+                labels={f"{LABEL}.{key}": value for key, value in labels.items()},
+                network_mode=None if network else "none",
+                mem_limit=f"{limits.memory}g",
+                pids_limit=limits.pids,
+                # An unlimited nofile makes fakeroot close a thousand million files.
+                ulimits=[Ulimit(name="nofile", soft=limits.nofile, hard=limits.nofile)],
+                volumes={name: {"bind": at, "mode": "rw"} for name, at in (volumes or {}).items()},
+                stdin_open=True,
+                tty=False,
+                detach=True,
+                **rights,
+            )
+
+    @property
+    def id(self) -> str:
+        return str(self._it.id)
+
+    def __enter__(self) -> Self:
+        try:
+            with engine_errors(self._what):
+                self._stdin = self._client.api.attach_socket(
+                    self.id, params={"stdin": 1, "stream": 1}
+                )
+                self._it.start()
+        except BaseException:
+            self._remove()
+            raise
+        self._live.add(self)
+        if self._live.stopping.is_set():
+            self.kill()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.discard(self)
+        with suppress(Exception):
+            self._stdin.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        # Best effort: what stays is removed by its labels at the next run.
+        with suppress(Exception):
+            self._it.remove(force=True, v=True)
+
+    def kill(self) -> None:
+        """End every process in it, at once."""
+        with suppress(Exception):
+            self._it.kill()
+
+    def put(
+        self, folder: str, files: Iterable[tuple[str, bytes | Path]], mode: int = 0o644
+    ) -> None:
+        """Put files (name, content or a file of the box) into `folder`, owned by the builder."""
+        stream = _tar(files, mode, 0 if self._root else BUILDER)
+        with engine_errors(f"{self._what}: copying files in"):
+            self._client.api.put_archive(self.id, folder, stream)
+
+    def read(self, path: str, limit: int = 1 << 26) -> bytes:
+        """The content of one file, at most `limit` bytes of it."""
+        return read(self._it, path, self._what, limit)
+
+    def fetch(self, folder: str, into: Path) -> list[Path]:
+        """Copy the regular files right inside `folder` to `into`; the paths there.
+
+        The container is not trusted: names are checked, links and the rest are passed over.
+        """
+        taken: list[Path] = []
+        with engine_errors(f"{self._what}: copying {folder} out"):
+            chunks, _ = self._it.get_archive(folder, chunk_size=_CHUNK)
+            with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
+                for member in tar:
+                    name = member.name.rpartition("/")[2]
+                    depth = member.name.strip("/").count("/")
+                    stream = tar.extractfile(member) if member.isreg() else None
+                    if stream is None or depth != 1 or not re.fullmatch(r"[\w.+~:%-]+", name):
+                        continue
+                    path = into / name
+                    with path.open("wb") as out:
+                        while chunk := stream.read(_CHUNK):
+                            out.write(chunk)
+                    taken.append(path)
+        return sorted(taken)
+
+    def run(
+        self,
+        script: str,
+        *,
+        log: BinaryIO,
+        watch: Callable[[str], None] | None = None,
+        folder: str = "/",
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run a shell script (sh -e); its output goes to `log`, each line to `watch`.
+
+        Returns the exit status. Raises Interrupted after a stop, BuildError (ENGINE) where
+        the engine or the container went away.
+        """
+        if self._live.stopping.is_set():
+            raise Interrupted
+        command = ["sh", "-ec", f"umask 022\nexec 2>&1\n{script}"]
+        with engine_errors(self._what):
+            created = self._client.api.exec_create(
+                self._it.id,
+                command,
+                workdir=folder,
+                environment=dict(environment or {}),
+                user="root" if self._root else str(BUILDER),
+            )["Id"]
+            pending = b""
+            for chunk in self._client.api.exec_start(created, stream=True):
+                log.write(chunk)
+                *lines, pending = (pending + chunk).split(b"\n")
+                if lines and watch:
+                    watch(lines[-1].decode("utf-8", "replace"))
+                pending = pending[-4096:]
+            log.flush()
+            status = self._client.api.exec_inspect(created)["ExitCode"]
+            if self._live.stopping.is_set():
+                raise Interrupted
+            self._it.reload()
+        state = self._it.attrs["State"]
+        if status is None or not state["Running"]:
+            why = (
+                f"it ran out of its {self._it.attrs['HostConfig']['Memory'] >> 30} GiB of memory"
+                if state.get("OOMKilled")
+                else "it was stopped from outside"
+            )
+            raise BuildError(
+                f"{self._what}: the container is gone: {why}",
+                hint="run the same command again: finished stages are kept"
+                + ("; --set builder.memory=N gives it N GiB" if state.get("OOMKilled") else ""),
+                exit=Exit.ENGINE,
+            )
+        return int(status)
+
+    def shell(self, folder: str) -> Shell:
+        """Start an interactive shell in `folder`."""
+        with engine_errors(f"{self._what}: a shell"):
+            created = self._client.api.exec_create(
+                self._it.id,
+                ["sh", "-c", "exec $(command -v bash || command -v sh)"],
+                stdin=True,
+                tty=True,
+                workdir=folder,
+                user="root" if self._root else str(BUILDER),
+                environment={"TERM": os.environ.get("TERM", "dumb")},
+            )["Id"]
+            stream = self._client.api.exec_start(created, tty=True, socket=True)
+        return Shell(self._client, created, stream)
+
+    def commit(self, repository: str, tag: str, labels: Mapping[str, str]) -> str:
+        """Make an image of it; the image's id."""
+        changes = [f"LABEL {LABEL}.{key}={value}" for key, value in labels.items()]
+        with engine_errors(f"{self._what}: keeping the image"):
+            image = self._client.api.commit(
+                self.id, repository, tag, changes="\n".join([*changes, 'CMD ["sh"]'])
+            )
+        return str(image["Id"])
+
+
+class Shell:
+    """A shell that runs in a container: a socket with a terminal behind it."""
+
+    def __init__(self, client: DockerClient, created: str, stream: Any) -> None:
+        self._client = client
+        self._id = created
+        self._stream = stream
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def resize(self, lines: int, columns: int) -> None:
+        """Tell its terminal the size of ours."""
+        with suppress(Exception):  # it has just ended
+            self._client.api.exec_resize(self._id, height=lines, width=columns)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def status(self) -> int:
+        """Its exit status; 0 while that is not known."""
+        with engine_errors("the shell"):
+            return int(self._client.api.exec_inspect(self._id)["ExitCode"] or 0)
+
+
+def read(container: Any, path: str, what: str, limit: int = 1 << 26) -> bytes:
+    """The content of one file in a container, running or not; at most `limit` bytes of it."""
+    with engine_errors(f"{what}: reading {path}"):
+        chunks, _ = container.get_archive(path, chunk_size=_CHUNK)
+        with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is not None:
+                    return stream.read(limit)
+    raise BuildError(f"{what}: {path} is not a file", exit=Exit.STEP)
+
+
+def _tar(files: Iterable[tuple[str, bytes | Path]], mode: int, owner: int) -> Iterator[bytes]:
+    """A tar stream made while it is sent; no file is held in memory."""
+    for name, content in files:
+        info = tarfile.TarInfo(name)
+        info.mode, info.uid, info.gid = mode, owner, owner
+        info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        yield info.tobuf(tarfile.GNU_FORMAT)
+        source: IO[bytes] = (
+            io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+        )
+        sent = 0
+        with source:
+            while chunk := source.read(_CHUNK):
+                sent += len(chunk)
+                yield chunk
+        if sent != info.size:
+            raise BuildError(f"{name} changed while it was read", hint="run it again")
+        yield bytes(-sent % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of bytes as a file to read from."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts: list[bytes] = []
+        missing = size
+        while missing:
+            if not self._rest:
+                self._rest = next(self._chunks, b"")
+                if not self._rest:
+                    break
+            part, self._rest = (
+                (self._rest, b"") if missing < 0 else (self._rest[:missing], self._rest[missing:])
+            )
+            parts.append(part)
+            missing -= len(part) if missing > 0 else 0
+        return b"".join(parts)
+
+
+_ERROR = re.compile(
+    r"(?:^|[\s:])(?:fatal )?error:|No space left on device|undefined reference|Hunk #\d+ FAILED"
+    r"|^E: |cannot find|command not found|Killed",
+)
+
+
+def excerpt(log: Path) -> str:
+    """The lines of a log that tell why it ended: the first error in it and its tail."""
+    first: list[str] = []
+    before: deque[str] = deque(maxlen=3)
+    tail: deque[tuple[int, str]] = deque(maxlen=_TAIL)
+    at = count = 0
+    with log.open("r", encoding="utf-8", errors="replace") as lines:
+        for count, raw in enumerate(lines, 1):
+            line = raw.rstrip("\n")[:400]
+            if not first and _ERROR.search(line):
+                first, at = [*before, line], count
+            before.append(line)
+            tail.append((count, line))
+    shown = [line for _, line in tail]
+    if first and at < count - len(shown) + 1:
+        shown = [*first, "  [...]", *shown]
+    return "\n".join(shown)
+
+
+def sweep(client: DockerClient, owner: str, recipe: str = "") -> int:
+    """Remove what an earlier run of this checkout left; how many containers that were.
+
+    Only for the holder of the run's lock: a container that is in use has the same labels.
+    """
+    wanted = [f"{LABEL}.owner={owner}"] + ([f"{LABEL}.recipe={recipe}"] if recipe else [])
+    with engine_errors("looking for containers of an earlier run"):
+        found = client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
+        for container in found:
+            with suppress(Exception):
+                container.remove(force=True, v=True)
+        for volume in client.volumes.list(filters={"label": [*wanted, f"{LABEL}.role=slots"]}):
+            with suppress(Exception):
+                volume.remove()
+    return len(found)
+
+
+def remove_images(client: DockerClient) -> int:
+    """Remove every image and volume of this tool that nothing uses; how many."""
+    gone = 0
+    with engine_errors("removing images"):
+        for image in client.images.list(filters={"label": f"{LABEL}.role"}):
+            for tag in image.tags or [str(image.id)]:
+                with suppress(Exception):  # in use: another run's
+                    client.images.remove(tag)
+                    gone += 1
+        for volume in client.volumes.list(filters={"name": "dom0-debs-"}):
+            with suppress(Exception):
+                volume.remove()
+                gone += 1
+    return gone
+
+
+def labels(owner: str, recipe: str, role: str) -> dict[str, str]:
+    """The labels of one container; the same for all that one run of a recipe makes."""
+    return {"owner": owner, "recipe": recipe, "role": role}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Look at all that a build needs, before it starts.
+
+Each check is a line: what was looked at, its state, why, and the remedy.
+build-all runs the same checks and stops with them rather than an hour later.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from builders import mirror
+from builders.errors import BuildError, Exit
+from builders.recipe import GitSource, Source, UrlSource
+from builders.run import Run
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_GIB = 1 << 30
+_ARTIFACTS = 2 * _GIB  # what a recipe's stages and packages take, the debian flavour included
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, "ok", "warn" or "fail", why, and what to do about it."""
+
+    name: str
+    state: str
+    why: str
+    remedy: str = ""
+
+
+def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any]) -> list[Check]:
+    """All checks of one recipe; `connect` gives the engine's client or raises BuildError."""
+    cached = {
+        name: run.cache.resolved(source, scope=mirror.scope(run.recipe.suite))
+        for name, source in sources.items()
+    }
+    missing = {name: source for name, source in sources.items() if cached[name] is None}
+    checks = _engine(run, connect)
+    checks += [_room("artifacts", run.folder, _ARTIFACTS)]
+    checks += [_room("source cache", run.cache.root, _GIB)] if missing else []
+    checks += _tools(run, missing)
+    if run.recipe.suite.vsyscall:
+        checks.append(_vsyscall())
+    checks += [
+        Check(f"source {name}", OK, f"in the cache {there.version}".strip())
+        for name, there in cached.items()
+        if there
+    ]
+    if run.offline:
+        checks += [
+            Check(f"source {name}", FAIL, "not in the cache", "leave --offline out, once")
+            for name in missing
+        ]
+        return checks
+    with ThreadPoolExecutor(8) as pool:
+        looked = [pool.submit(_source, name, source) for name, source in missing.items()]
+        archive = pool.submit(_mirror, run)
+        checks.append(archive.result())
+        checks += [future.result() for future in looked]
+    return checks
+
+
+def failed(checks: list[Check]) -> BuildError | None:
+    """The error for the checks that failed, if any did."""
+    bad = [check for check in checks if check.state == FAIL]
+    if not bad:
+        return None
+    exit = Exit.SOURCE if all(c.name.startswith("source ") for c in bad) else Exit.ENGINE
+    return BuildError(
+        "not ready to build:\n" + "\n".join(f"  {c.name}: {c.why}" for c in bad),
+        hint="; ".join(dict.fromkeys(c.remedy for c in bad if c.remedy)),
+        exit=exit,
+    )
+
+
+def _engine(run: Run, connect: Callable[[], DockerClient]) -> list[Check]:
+    try:
+        client = connect()
+        version, info = client.version(), client.info()
+    except BuildError as error:
+        return [Check("engine", FAIL, error.message, error.hint)]
+    what = f"{version.get('Version')}, API {version.get('ApiVersion')}, {info.get('Driver')}"
+    checks = [Check("engine", OK, what)]
+    memory, wanted = int(info.get("MemTotal", 0)), run.recipe.builder.memory * _GIB
+    if memory and memory < wanted:
+        checks.append(
+            Check(
+                "engine memory",
+                WARN,
+                f"{_amount(memory)}, and a step may use {_amount(wanted)}",
+                f"--set builder.memory={max(1, memory // _GIB)} keeps it from swapping",
+            )
+        )
+    folder = Path(str(info.get("DockerRootDir", "")))
+    if _local(client) and folder.is_dir():
+        checks.append(
+            _room("engine disk", folder, run.recipe.builder.disk * _GIB, "./inv clean --images")
+        )
+    return checks
+
+
+def _local(client: DockerClient) -> bool:
+    """Whether the engine's disk is this machine's."""
+    return urlsplit(str(client.api.base_url)).scheme in {
+        "http+docker",
+        "http+unix",
+    } and "ssh" not in str(client.api.base_url)
+
+
+def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    what = f"{_amount(free)} free, {_amount(wanted)} may be needed"
+    if free >= wanted:
+        return Check(name, OK, what)
+    # Most of a need may be met already: only a disk that is nearly full is sure to fail.
+    state = FAIL if free < wanted // 8 else WARN
+    return Check(name, state, f"{what} in {folder}", remedy or f"make room in {folder}")
+
+
+def _tools(run: Run, missing: dict[str, Source]) -> list[Check]:
+    wanted = [] if run.recipe.suite.image else ["mmdebstrap"]
+    wanted += ["git"] if any(isinstance(s, GitSource) for s in missing.values()) else []
+    checks = []
+    for tool in wanted:
+        if shutil.which(tool):
+            checks.append(Check(tool, OK, "installed"))
+        else:
+            checks.append(Check(tool, FAIL, "not installed", f"apt-get install {tool}"))
+    return checks
+
+
+def _vsyscall() -> Check:
+    """glibc before 2.14 calls the vsyscall page, and dies where the kernel has none."""
+    if "[vsyscall]" in Path("/proc/self/maps").read_text(encoding="utf-8"):
+        return Check("vsyscall", OK, "the kernel has the page that old suites call")
+    return Check(
+        "vsyscall",
+        FAIL,
+        "this kernel has no vsyscall page: programs of this suite die with status 139",
+        "boot the box with vsyscall=emulate",
+    )
+
+
+def _mirror(run: Run) -> Check:
+    import requests
+
+    try:
+        served = mirror.of(run.recipe.suite)
+    except BuildError as error:
+        return Check("mirror", FAIL, error.message, error.hint)
+    url = f"{served.main}/dists/{run.recipe.suite.name}/Release"
+    try:
+        answer = requests.head(url, timeout=10, allow_redirects=True)
+    except requests.RequestException as error:
+        return Check(
+            "mirror", FAIL, f"{served.main}: {type(error).__name__}", f"see {mirror.MAIN} in README"
+        )
+    if answer.status_code != 200:
+        return Check(
+            "mirror",
+            FAIL,
+            f"{url} answers {answer.status_code}",
+            f"does it carry {run.recipe.suite.name}? {mirror.MAIN} names another",
+        )
+    return Check("mirror", OK, f"{served.main} has {run.recipe.suite.name}")
+
+
+def _source(name: str, source: Source) -> Check:
+    from builders.sources import reachable
+
+    if not isinstance(source, (UrlSource, GitSource)):
+        return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")
+    why = reachable(source, timeout=10)
+    if why is None:
+        return Check(f"source {name}", OK, "reachable")
+    return Check(
+        f"source {name}", FAIL, why, f"--set sources.{name}.urls=file:///... takes a local copy"
+    )
+
+
+def _amount(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB"

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The clean root of a suite, and the builder image on top of it.
+
+The root is bootstrapped on the box by mmdebstrap(1), which checks every
+package against the suite's keyring, and imported into the engine as a stream.
+Where the recipe pins a registry image and it can be had, that is the root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import engine, mirror, step
+from builders.container import BUILDER, LABEL, engine_errors, read
+from builders.errors import BuildError, Exit, Interrupted
+from builders.recipe import Recipe, Suite
+from builders.run import Run
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
+
+# dpkg need not sync: an image that was not finished is never used.
+_APT_SETUP = """
+echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+apt-get update
+"""
+_BUILDER_SETUP = """
+apt-get install --yes --no-install-recommends {packages}
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+groupadd --gid {uid} builder
+useradd --uid {uid} --gid {uid} --create-home --shell /bin/bash builder
+mkdir -p /build /ccache /slots
+chown {uid}:{uid} /build /ccache /slots
+dpkg-query --show --showformat='${{Package}} ${{Version}} ${{Architecture}}\n' |
+    LC_ALL=C sort >/.packages
+"""
+PACKAGES = "/.packages"  # in the image: a line "name version architecture" each
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in the engine: its name there, and what it is made of.
+
+    packages: a line "name version architecture" for each installed package.
+    """
+
+    name: str
+    packages: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that is installed; the same on every engine."""
+        return hashlib.sha256(self.packages.encode()).hexdigest()
+
+
+def inputs(recipe: Recipe) -> dict[str, str]:
+    """All that the builder image is made from, save the state of the mirror."""
+    suite, builder = recipe.suite, recipe.builder
+    return {
+        "suite": suite.name,
+        "components": " ".join(suite.components),
+        "pockets": " ".join(suite.pockets),
+        "keyring": suite.keyring,
+        "registry image": suite.image,
+        "mirror": mirror.named(suite),
+        "packages": " ".join(sorted(builder.packages)),
+        "script": _digest(_APT_SETUP + _BUILDER_SETUP),
+    }
+
+
+def root_key(suite: Suite) -> str:
+    """The key of a suite's clean root."""
+    parts = [suite.name, *suite.components, *suite.pockets, suite.keyring, suite.image]
+    return _digest(json.dumps([*parts, mirror.named(suite)]))[:16]
+
+
+def key(recipe: Recipe) -> str:
+    """The key of the recipe's builder image."""
+    return _digest(json.dumps(inputs(recipe), sort_keys=True))[:16]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find(run: Run) -> Image | None:
+    """The builder image, where the engine has it."""
+    return _find(run.client, f"dom0-debs/builder-{run.recipe.suite.name}:{key(run.recipe)}")
+
+
+def _find(client: DockerClient, name: str) -> Image | None:
+    import docker.errors
+
+    with engine_errors("looking for the builder image"):
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            return None
+    return Image(name, _packages(client, name))
+
+
+def _packages(client: DockerClient, name: str) -> str:
+    """The list of packages that lies in the image; its container is never started."""
+    with engine_errors("reading the builder image"):
+        held = client.containers.create(name, ["true"], network_mode="none")
+        try:
+            return read(held, PACKAGES, "image").decode("utf-8", "replace")
+        finally:
+            held.remove(v=True)
+
+
+_root_lock = threading.Lock()
+
+
+def clean_root(run: Run, *, refresh: bool = False) -> str:
+    """The name of the suite's clean root in the engine, made if it is not there."""
+    suite = run.recipe.suite
+    name = f"dom0-debs/root-{suite.name}:{root_key(suite)}"
+    with _root_lock:
+        there = not refresh and _find_root(run.client, name) is not None
+        if not there and not (suite.image and _pull(run, suite.image, name)):
+            _bootstrap(run, suite, name)
+    return name
+
+
+def _find_root(client: DockerClient, name: str) -> object | None:
+    import docker.errors
+
+    with engine_errors("looking for the clean root"):
+        try:
+            return client.images.get(name)
+        except docker.errors.ImageNotFound:
+            return None
+
+
+def _pull(run: Run, pinned: str, name: str) -> bool:
+    """Take the registry image; False where it can't be had, and the bootstrap serves instead."""
+    import docker.errors
+
+    with run.reporter.work("image") as task:
+        task.show("pull", pinned)
+        try:
+            image = run.client.images.pull(pinned)
+        except (docker.errors.APIError, docker.errors.DockerException) as error:
+            run.reporter.line(f"image: {pinned} can't be had ({error}); bootstrapping instead")
+            return False
+        repository, _, tag = name.rpartition(":")
+        with engine_errors("naming the clean root"):
+            image.tag(repository, tag)
+    return True
+
+
+def _bootstrap(run: Run, suite: Suite, name: str) -> None:
+    engine.ensure_tools(["mmdebstrap"], run.reporter)
+    served = mirror.of(suite)
+    lines = [
+        line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
+    ]
+    keyring = suite.keyring or next((k for k in KEYRINGS if Path(k).exists()), "")
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar"]
+    command += [f"--keyring={keyring}"] if keyring else []
+    command += [suite.name, "-", *lines]
+    log = run.logs / "root.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    repository, _, tag = name.rpartition(":")
+    with run.reporter.work("root") as task, log.open("wb") as out:
+        task.show("bootstrap", suite.name)
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        # Its own session: the terminal's Ctrl-C reaches this tool alone, which then ends it.
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            env=environment,
+            start_new_session=True,
+        ) as process:
+            try:
+                with engine_errors("importing the clean root"):
+                    answer = run.client.api.import_image_from_stream(
+                        _until_done(process, log, suite, run),
+                        repository=repository,
+                        tag=tag,
+                        changes=[f"LABEL {LABEL}.role=root"],
+                    )
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+    if "errorDetail" in answer:
+        raise BuildError(f"importing the clean root failed: {answer}", exit=Exit.ENGINE)
+
+
+def _until_done(
+    process: subprocess.Popen[bytes], log: Path, suite: Suite, run: Run
+) -> Iterator[bytes]:
+    """What the bootstrap writes; an error where it failed, so that no half root is imported."""
+    assert process.stdout is not None  # noqa: S101 - opened with a pipe
+    while chunk := process.stdout.read(1 << 20):
+        if run.live.stopping.is_set():
+            raise Interrupted
+        yield chunk
+    if process.wait() != 0:
+        raise BuildError(
+            f"bootstrapping {suite.name} failed: mmdebstrap ended with {process.returncode}",
+            hint="the log says which package or key; is the mirror right? (./inv doctor)",
+            log=log,
+            excerpt=step.excerpt(log),
+            exit=Exit.ENGINE,
+        )
+
+
+def build(run: Run) -> Image:
+    """Make the builder image from the clean root."""
+    recipe = run.recipe
+    repository, tag = f"dom0-debs/builder-{recipe.suite.name}", key(recipe)
+    base = clean_root(run)
+    served = mirror.of(recipe.suite)
+    script = _BUILDER_SETUP.format(packages=" ".join(sorted(recipe.builder.packages)), uid=BUILDER)
+    with step.Step(run, "image", base, network=True, root=True) as it:
+        it.container.put(
+            "/etc/apt", [("sources.list", mirror.sources_list(recipe.suite, served).encode())]
+        )
+        it.phase("update", _APT_SETUP, hint="can the engine's containers reach the mirror?")
+        it.phase("packages", script, hint="is every package of builder.packages in this suite?")
+        it.container.commit(repository, tag, {"role": "builder"})
+    found = _find(run.client, f"{repository}:{tag}")
+    if found is None:
+        raise BuildError("the engine lost the builder image", exit=Exit.ENGINE)
+    return found

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is particular to building the dom0 kernel: its configuration, above all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from builders import plan, recipe
+from builders.errors import BuildError, Exit
+from builders.plan import TREE, WORK, Phase, Plan
+from builders.recipe import ROOT, Flavour, Recipe
+
+# kbuild(5): what would else be the box's date, user and host.
+_ENVIRONMENT = """
+export KBUILD_BUILD_TIMESTAMP="$(date -u -d "@$SOURCE_DATE_EPOCH")"
+export KBUILD_BUILD_USER=builder KBUILD_BUILD_HOST=builder KDEB_COMPRESS=none
+export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
+"""
+_SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
+_UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An option that a fragment asked for and the final configuration does not have."""
+
+    option: str
+    wanted: str
+    got: str
+    fragment: str
+
+
+def describe(source: Recipe, flavour_name: str) -> Plan:
+    """The plan of the recipe's kernel in one flavour."""
+    kernel, flavour = source.kernel, recipe.flavour(source, flavour_name)
+    environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
+    fragments = read_fragments(flavour)
+    phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches)]
+    configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", "make olddefconfig")
+    phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
+    phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
+    phases.append(plan.collect(kernel.deb))
+    wanted = [kernel.source]
+    if flavour.base == "packaged" and kernel.config != kernel.source:
+        wanted.append(kernel.config)
+
+    def check(read: Callable[[str], bytes]) -> None:
+        dropped = compare(fragments, read(f"{TREE}/.config").decode("utf-8", "replace"))
+        if dropped:
+            raise _dropped(flavour_name, dropped)
+
+    return Plan(
+        name=f"kernel-{flavour_name}",
+        sources=tuple(wanted),
+        phases=tuple(phases),
+        patches=kernel.patches,
+        files={
+            f"fragments/{n:02}-{name}": text.encode()
+            for n, (name, text) in enumerate(fragments.items())
+        },
+        after={"configure": check},
+    )
+
+
+def _base(source: Recipe, flavour: Flavour) -> str:
+    """The shell line that writes the configuration that fragments go on top of."""
+    if flavour.base != "packaged":
+        return f"make {flavour.base}"
+    folder, path = f"{WORK}/in/{source.kernel.config}", source.kernel.config_path.lstrip("/")
+    read = {".xz": "xz -dc", ".gz": "gzip -dc"}.get("." + path.rpartition(".")[2], "cat")
+    return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path} | {read} >.config"
+
+
+def read_fragments(flavour: Flavour) -> dict[str, str]:
+    """The flavour's fragments, in order: file name -> text."""
+    folder = ROOT / "configs" / "kernel"
+    return {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
+
+
+def options(text: str) -> dict[str, str]:
+    """The options of a .config or a fragment; "n" stands for one that is not set."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if match := _SET.match(line.strip()):
+            found[match[1]] = match[2]
+        elif match := _UNSET.match(line.strip()):
+            found[match[1]] = "n"
+    return found
+
+
+def compare(fragments: Mapping[str, str], config: str) -> list[Dropped]:
+    """What the fragments ask for and `config` does not have; a later fragment overrules."""
+    wanted: dict[str, tuple[str, str]] = {}
+    for name, text in fragments.items():
+        wanted |= {option: (value, name) for option, value in options(text).items()}
+    final = options(config)
+    return [
+        Dropped(option, value, final.get(option, "n"), fragment)
+        for option, (value, fragment) in wanted.items()
+        if final.get(option, "n") != value
+    ]
+
+
+def _dropped(flavour: str, dropped: list[Dropped]) -> BuildError:
+    shown = "\n".join(
+        f"  {d.option}: {d.fragment} asks for {d.wanted}, the configuration has {d.got}"
+        for d in dropped
+    )
+    return BuildError(
+        f"kernel flavour {flavour}: Kconfig dropped {len(dropped)} option(s):\n{shown}",
+        hint="the option's dependencies are not met or its name is gone in this version: "
+        "add what it depends on to the fragment, or take it out",
+        exit=Exit.STEP,
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a suite is served: the recipe's word, the environment's, or the box's own apt."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from builders.errors import BuildError
+from builders.recipe import Suite
+
+MAIN = "DOM0_DEBS_MIRROR"
+SECURITY = "DOM0_DEBS_SECURITY_MIRROR"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Addresses of the main archive and of its security archive ("" where there is none)."""
+
+    main: str
+    security: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+
+def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
+    """The mirror to use for `suite`; BuildError where nobody names one."""
+    main = suite.mirror or os.environ.get(MAIN, "")
+    security = suite.security or os.environ.get(SECURITY, "")
+    if main:
+        return Mirror(main, security)
+    box = of_box(apt)
+    if box is None:
+        raise BuildError(
+            "no Debian mirror is known: the box's own apt names none",
+            hint=f"set {MAIN}=http://... (and {SECURITY}), or --set suite.mirror=http://...",
+        )
+    return Mirror(box.main, security or box.security)
+
+
+def named(suite: Suite) -> str:
+    """What was said about the mirror on purpose; it can change what a build is made of."""
+    return " ".join(
+        (
+            suite.mirror or os.environ.get(MAIN, ""),
+            suite.security or os.environ.get(SECURITY, ""),
+        )
+    ).strip()
+
+
+def scope(suite: Suite) -> str:
+    """What an answer of the suite's apt holds for: the suite and, where named, its mirror."""
+    return " ".join((suite.name, *suite.components, *suite.pockets, named(suite))).strip()
+
+
+def of_box(apt: Path = Path("/etc/apt")) -> Mirror | None:
+    """The Debian mirror in the box's sources.list(5), or None on another system."""
+    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
+    codename = release.get("VERSION_CODENAME", "")
+    names = {codename, "stable", "testing", "unstable", "sid"} - {""}
+    if release.get("ID") != "debian":
+        return None
+    entries = [e for e in _entries(apt) if "main" in e.components]
+    main = [e.uri for e in entries if e.suite in names]
+    # Others publish for Debian's suites too: Debian's own tree ends in /debian.
+    main.sort(key=lambda uri: not urlsplit(uri).path.rstrip("/").endswith("/debian"))
+    security = [e.uri for e in entries if e.suite in {f"{n}-security" for n in names}]
+    return Mirror(main[0], security[0] if security else "") if main else None
+
+
+def _entries(apt: Path) -> Iterator[_Entry]:
+    lists = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
+    for path in lists:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if path.suffix == ".list":
+            yield from _one_line(text)
+        elif path.suffix == ".sources":
+            yield from _deb822(text)
+
+
+def _one_line(text: str) -> Iterator[_Entry]:
+    """Entries of the one-line style: deb [option=value] uri suite component..."""
+    for line in text.splitlines():
+        before, _, after = line.partition("#")[0].partition("[")
+        words = (before + after.partition("]")[2]).split() if after else before.split()
+        if len(words) >= 4 and words[0] == "deb":
+            yield _Entry(words[1].rstrip("/"), words[2], tuple(words[3:]))
+
+
+def _deb822(text: str) -> Iterator[_Entry]:
+    from debian.deb822 import Deb822  # slow to import, and not always needed
+
+    for paragraph in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+        if "deb" not in paragraph.get("Types", "").split():
+            continue
+        if paragraph.get("Enabled", "yes").lower() in {"no", "false", "0"}:
+            continue
+        components = tuple(paragraph.get("Components", "").split())
+        for uri in paragraph.get("URIs", "").split():
+            for suite in paragraph.get("Suites", "").split():
+                yield _Entry(uri.rstrip("/"), suite, components)
+
+
+def sources_list(suite: Suite, mirror: Mirror) -> str:
+    """sources.list(5) of the suite, in the one-line style that every apt reads."""
+    components = " ".join(suite.components)
+    places = [(mirror.main, suite.name)]
+    for pocket in suite.pockets:
+        if pocket == "security":
+            if mirror.security:
+                places.append((mirror.security, f"{suite.name}-security"))
+        else:
+            places.append((mirror.main, f"{suite.name}-{pocket}"))
+    return "".join(
+        f"{kind} {uri} {name} {components}\n" for uri, name in places for kind in ("deb", "deb-src")
+    )

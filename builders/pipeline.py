@@ -1,0 +1,488 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The graph of stages: image and sources -> builds -> finished packages -> artifacts.
+
+A stage that is there is not made again, and where nothing is missing no
+engine is asked. Xen and the kernel are built side by side, sharing the job
+slots. A failure or a Ctrl-C ends what runs and keeps what is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders import image, kernel, mirror, xen
+from builders.errors import BuildError, Exit, Interrupted
+from builders.plan import OUT, WORK, Plan, patch_files
+from builders.progress import clock
+from builders.recipe import Recipe, Source, flavour
+from builders.run import Run
+from builders.slots import MAKEFLAGS, TAKE, Slots
+from builders.stages import Output, Store
+from builders.step import Step
+
+if TYPE_CHECKING:
+    from builders.cache import Fetched
+    from builders.image import Image
+
+TARGETS = ("xen", "kernel")
+_CODE = ("codecs.py", "deb.py", "finish.py")  # what a finished package's bytes also depend on
+
+
+@dataclass(frozen=True)
+class State:
+    """One stage as `--explain` shows it: "hit", "miss" or "unknown", and why."""
+
+    stage: str
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """One finished package in the artifacts folder."""
+
+    path: Path
+    package: str
+    version: str
+    architecture: str
+    sha256: str
+    notes: tuple[str, ...]
+
+
+class Pipeline:
+    """The stages of one run. targets: "xen", "kernel" or both."""
+
+    def __init__(
+        self,
+        run: Run,
+        flavour_name: str,
+        targets: Iterable[str] = TARGETS,
+        *,
+        shell: Callable[[Step], None] | None = None,
+        keep_going: bool = False,
+    ) -> None:
+        self._run = run
+        self._recipe: Recipe = run.recipe
+        self._store = Store(run.folder / "stages")
+        self._shell = shell
+        self._keep_going = keep_going
+        flavour(self._recipe, flavour_name)
+        self._plans: dict[str, Plan] = {}
+        for target in targets:
+            self._plans[target] = (
+                xen.describe(self._recipe)
+                if target == "xen"
+                else kernel.describe(self._recipe, flavour_name)
+            )
+
+    # What there is already
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The sources that the targets read."""
+        names = dict.fromkeys(n for plan in self._plans.values() for n in plan.sources)
+        return {name: self._recipe.sources[name] for name in names}
+
+    def plan(self, target: str) -> Plan:
+        """The plan of "xen" or "kernel"."""
+        return self._plans[target]
+
+    def _resolved(self) -> dict[str, Fetched]:
+        """The sources that the cache has."""
+        scope = mirror.scope(self._recipe.suite)
+        found = {
+            name: self._run.cache.resolved(source, scope=scope)
+            for name, source in self.sources.items()
+        }
+        return {name: fetched for name, fetched in found.items() if fetched}
+
+    def _image_output(self) -> Output | None:
+        return self._store.find("image", image.inputs(self._recipe))
+
+    def _build_inputs(
+        self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
+    ) -> dict[str, str]:
+        inputs = {"image": fingerprint, **plan.inputs()}
+        for name in plan.sources:
+            digests = sorted(f"{f.name} {f.sha256}" for f in fetched[name].files)
+            inputs[f"source {name}"] = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return inputs
+
+    def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
+        here = Path(__file__).parent
+        inputs = {f"code {name}": _file_digest(here / name) for name in _CODE}
+        inputs["corrections"] = hashlib.sha256(
+            repr(self._recipe.finish[target]).encode()
+        ).hexdigest()
+        return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
+
+    def explain(self) -> list[State]:
+        """Every stage with hit or miss, and on a miss which input changed. Makes nothing."""
+        states: list[State] = []
+        image_output = self._image_output()
+        why = self._store.why("image", image.inputs(self._recipe))
+        states.append(_state("image", image_output, why))
+        resolved = self._resolved()
+        for name in self.sources:
+            there = resolved.get(name)
+            states.append(
+                State(f"source {name}", "hit", f"{there.version} in the cache".strip())
+                if there
+                else State(f"source {name}", "miss", "not in the cache")
+            )
+        for target, plan in self._plans.items():
+            build, finish = f"{plan.name}-build", f"{plan.name}-finish"
+            if image_output is None or any(s not in resolved for s in plan.sources):
+                first = "the image" if image_output is None else "a source"
+                states += [State(s, "unknown", f"{first} comes first") for s in (build, finish)]
+                continue
+            inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), resolved)
+            built = self._store.find(build, inputs)
+            states.append(_state(build, built, self._store.why(build, inputs)))
+            if built is None:
+                states.append(State(finish, "unknown", f"{build} comes first"))
+                continue
+            inputs = self._finish_inputs(target, built)
+            done = self._store.find(finish, inputs)
+            states.append(_state(finish, done, self._store.why(finish, inputs)))
+        return states
+
+    # Making what is missing
+
+    def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
+        """Every source in the cache; fetched where it is missing, or all with `refresh`."""
+        from builders.apt import SuiteFetcher
+        from builders.sources import fetch_all
+
+        return fetch_all(
+            list(self.sources.values()),
+            self._run.cache,
+            self._run.reporter,
+            debian=SuiteFetcher(self._run),
+            scope=mirror.scope(self._recipe.suite),
+            offline=self._run.offline,
+            refresh=refresh,
+            cancel=self._run.live.stopping,
+        )
+
+    def image(self, *, refresh: bool = False) -> Image:
+        """The builder image in the engine, with its record; made where it is missing."""
+        found = None if refresh else image.find(self._run)
+        inputs = image.inputs(self._recipe)
+        recorded = self._image_output()
+        if found is None:
+            if self._run.offline:
+                raise BuildError(
+                    "the engine has no builder image, and making one needs the network",
+                    hint="leave --offline out",
+                    exit=Exit.ENGINE,
+                )
+            if refresh:
+                image.clean_root(self._run, refresh=True)
+            found = image.build(self._run)
+        if recorded is None or recorded.notes["fingerprint"] != found.fingerprint:
+            with self._store.make("image", inputs) as making:
+                (making.folder / "packages.txt").write_text(found.packages, encoding="utf-8")
+                making.notes = {"fingerprint": found.fingerprint, "name": found.name}
+        return found
+
+    def build(self) -> list[Package]:
+        """Make all that is missing and publish the finished packages; they are returned."""
+        self._store.sweep()
+        done = self._finished()
+        if done is None:
+            done = self._make()
+        return self._publish(done)
+
+    def finish_again(self) -> list[Package]:
+        """Correct the newest build of each target, whatever was finished before; publish."""
+        outputs: dict[str, Output] = {}
+        for target, plan in self._plans.items():
+            built = self._store.latest(f"{plan.name}-build")
+            if built is None:
+                raise BuildError(
+                    f"{plan.name} was not built yet",
+                    hint=f"build it first: build-{target} --recipe {self._recipe.name}",
+                )
+            outputs[target] = self._finish(target, plan, built)
+        return self._publish(outputs)
+
+    def ready(self) -> bool:
+        """Whether every package is finished already, so that no engine is needed."""
+        return self._finished() is not None
+
+    def _finished(self) -> dict[str, Output] | None:
+        """Every target's finished packages where none is missing."""
+        image_output = self._image_output()
+        fetched = self._resolved()
+        if image_output is None or len(fetched) < len(self.sources):
+            return None
+        outputs: dict[str, Output] = {}
+        for target, plan in self._plans.items():
+            inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), fetched)
+            built = self._store.find(f"{plan.name}-build", inputs)
+            done = built and self._store.find(
+                f"{plan.name}-finish", self._finish_inputs(target, built)
+            )
+            if not done:
+                return None
+            outputs[target] = done
+        return outputs
+
+    def _make(self) -> dict[str, Output]:
+        with ThreadPoolExecutor(2, "first") as pool:
+            first: list[Future[Any]] = [pool.submit(self.image), pool.submit(self.fetch)]
+            self._all(first)
+            builder, fetched = first[0].result(), first[1].result()
+        missing = [
+            target
+            for target, plan in self._plans.items()
+            if not self._store.find(
+                f"{plan.name}-build", self._build_inputs(plan, builder.fingerprint, fetched)
+            )
+        ]
+        if self._shell:  # it wants the terminal for itself: one after the other
+            return {target: self._target(target, builder, fetched, None) for target in self._plans}
+        together = len(missing) > 1
+        with (
+            Slots(self._run, builder.name) if together else nullcontext() as slots,
+            ThreadPoolExecutor(2 if together else 1, "build") as pool,
+        ):
+            futures = {
+                target: pool.submit(
+                    self._target, target, builder, fetched, slots if target in missing else None
+                )
+                for target in self._plans
+            }
+            self._all(list(futures.values()))
+            return {target: future.result() for target, future in futures.items()}
+
+    def _all(self, futures: list[Future[Any]]) -> None:
+        """Wait for all; on the first failure or a Ctrl-C end the others, then raise it."""
+        pending = set(futures)
+        failure: BaseException | None = None
+        while pending:
+            try:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                failure = Interrupted()
+                self._run.reporter.line("stopping; once more to kill")
+                self._run.live.stop()
+                continue
+            for future in done:
+                error = future.exception()
+                if error and (failure is None or isinstance(failure, Interrupted)):
+                    failure = failure or error
+                    if isinstance(failure, Interrupted) and not isinstance(error, Interrupted):
+                        failure = error if not self._run.live.stopping.is_set() else failure
+                    if not self._keep_going:
+                        self._run.live.stop()
+        if failure:
+            for future in futures:
+                future.cancel()
+            raise failure
+
+    def _target(
+        self, target: str, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
+    ) -> Output:
+        plan = self._plans[target]
+        built = self._build(plan, builder, fetched, slots)
+        return self._finish(target, plan, built)
+
+    def _build(
+        self, plan: Plan, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
+    ) -> Output:
+        stage = f"{plan.name}-build"
+        inputs = self._build_inputs(plan, builder.fingerprint, fetched)
+        there = self._store.find(stage, inputs)
+        if there:
+            self._run.reporter.line(f"{stage}: done before")
+            return there
+        volumes = {f"dom0-debs-ccache-{self._recipe.suite.name}": "/ccache"}
+        volumes |= {slots.volume: "/slots"} if slots else {}
+        with (
+            self._store.make(stage, inputs) as making,
+            Step(self._run, stage, builder.name, volumes=volumes) as step,
+        ):
+            try:
+                self._phases(step, plan, fetched, slots)
+            except BuildError:
+                if self._shell:
+                    self._shell(step)
+                raise
+            step.fetch(OUT, making.folder)
+            making.notes = {
+                "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version}
+            }
+        output = self._store.made(stage, inputs)
+        self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
+        return output
+
+    def _phases(
+        self, step: Step, plan: Plan, fetched: Mapping[str, Fetched], slots: Slots | None
+    ) -> None:
+        prepare(step, plan, fetched)
+        environment = {"JOBS": str(self._run.jobs)}
+        prelude = ""
+        if plan.makeflags:
+            environment["MAKEFLAGS"] = MAKEFLAGS if slots else f"-j{self._run.jobs}"
+            prelude = TAKE if slots else ""
+        for phase in plan.phases:
+            script = prelude + phase.script if phase.parallel else phase.script
+            try:
+                step.phase(
+                    phase.name,
+                    script,
+                    folder=phase.folder,
+                    environment=environment if phase.parallel else None,
+                )
+            except BuildError as error:
+                raise explain_patch(error, plan) if phase.name == "patch" else error from None
+            if phase.name in plan.after:
+                plan.after[phase.name](step.container.read)
+
+    def _finish(self, target: str, plan: Plan, built: Output) -> Output:
+        from builders.finish import finish
+
+        stage, inputs = f"{plan.name}-finish", self._finish_inputs(target, built)
+        there = self._store.find(stage, inputs)
+        if there:
+            return there
+        with self._run.reporter.work(stage) as task, self._store.make(stage, inputs) as making:
+            packages: dict[str, Any] = {}
+            epoch = int((built.folder / "epoch").read_text())
+            for raw in sorted(built.folder.glob("*.deb")):
+                task.show("finish", raw.name)
+                stated = (built.folder / f"{raw.name}.depends").read_text()
+                elf_depends = [d.strip() for d in stated.split(",") if d.strip()]
+                result = finish(
+                    raw,
+                    self._recipe.finish[target],
+                    elf_depends=elf_depends,
+                    destination_dir=making.folder,
+                    epoch=epoch,
+                )
+                packages[result.path.name] = {
+                    "package": result.package,
+                    "version": result.version,
+                    "architecture": result.architecture,
+                    "notes": list(result.notes),
+                }
+            making.notes = {"packages": packages}
+        output = self._store.made(stage, inputs)
+        self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
+        return output
+
+    def _publish(self, outputs: Mapping[str, Output]) -> list[Package]:
+        """Put the packages into the artifacts folder, each whole, and then the manifest."""
+        folder = self._run.folder
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            before = {n: set(slot["packages"]) for n, slot in manifest["targets"].items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            manifest, before = {"targets": {}}, {}
+        published: list[Package] = []
+        for target, output in outputs.items():
+            name = self._plans[target].name
+            for file, about in output.notes["packages"].items():
+                _link(output.folder / file, folder / file)
+                published.append(
+                    Package(
+                        folder / file,
+                        about["package"],
+                        about["version"],
+                        about["architecture"],
+                        output.files[file],
+                        tuple(about["notes"]),
+                    )
+                )
+            manifest["targets"][name] = {
+                "stage": output.key,
+                "overrides": list(self._recipe.overrides),
+                "packages": {
+                    file: {**about, "sha256": output.files[file]}
+                    for file, about in output.notes["packages"].items()
+                },
+            }
+        manifest |= {"recipe": self._recipe.name, "suite": self._recipe.suite.name}
+        _write(path, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        now = {file for slot in manifest["targets"].values() for file in slot["packages"]}
+        for gone in set().union(*before.values()) - now:
+            (folder / gone).unlink(missing_ok=True)
+        return published
+
+
+def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
+    """Put a plan's sources, files and patches into the step's container."""
+    folders = [f"in/{name}" for name in plan.sources] + ["patches", "fragments", "files"]
+    step.phase("copy", f"cd {WORK} && mkdir -p tree {' '.join(folders)}")
+    for name in plan.sources:
+        step.say("copy", name)
+        step.container.put(f"{WORK}/in/{name}", [(f.name, f.path) for f in fetched[name].files])
+    step.container.put(f"{WORK}/patches", patch_files(plan.patches))
+    step.container.put(WORK, plan.files.items())
+
+
+def explain_patch(error: BuildError, plan: Plan) -> BuildError:
+    """The error for a patch that does not apply: which patch, file and hunk."""
+    patch, file, hunks = "", "", list[str]()
+    for line in error.log.read_text(errors="replace").splitlines() if error.log else []:
+        if match := re.match(r"applying (\S+)$", line):
+            patch, file, hunks = match[1], "", []
+        elif match := re.match(r"(?:patching|checking) file (.+?)(?: \(.*\))?$", line):
+            file = match[1]
+        elif match := re.match(r"Hunk (#\d+) FAILED at (\d+)", line):
+            hunks.append(f"hunk {match[1]} at line {match[2]}")
+        elif match := re.search(r"malformed patch at line (\d+)", line):
+            hunks.append(f"line {match[1]} of the patch is malformed")
+        elif line.startswith("Reversed (or previously applied) patch detected"):
+            hunks.append("it seems to be applied already")
+        elif line.startswith("can't find file to patch"):
+            hunks.append("the file to patch is not in the tree")
+    where = f" to {file}" if file else ""
+    what = f" ({', '.join(hunks)})" if hunks else ""
+    return BuildError(
+        f"patches/{plan.patches}/{patch} does not apply{where}{what}",
+        hint="is the source the version that the series was made for? refresh that patch",
+        log=error.log,
+        excerpt=error.excerpt,
+        exit=error.exit,
+    )
+
+
+def _state(stage: str, output: Output | None, why: str) -> State:
+    return State(stage, "hit", output.key) if output else State(stage, "miss", why)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, at once."""
+    try:
+        if target.exists() and target.samefile(source):
+            return
+        fresh = target.with_name(f".{target.name}.new")
+        fresh.unlink(missing_ok=True)
+        os.link(source, fresh)
+        fresh.replace(target)
+    except OSError as error:
+        raise BuildError(f"{target}: {error.strerror}", exit=Exit.ENGINE) from None
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

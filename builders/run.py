@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What one run of the tool knows and holds: the recipe, where things go, the engine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import container, engine
+from builders.cache import Cache
+from builders.container import Container, Limits, Live
+from builders.errors import BuildError
+from builders.progress import Reporter
+from builders.recipe import ROOT, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from docker import DockerClient
+
+
+@dataclass
+class Run:
+    """One run of one recipe.
+
+    folder: where its artifacts go; jobs: how many compilers at once, for all steps together.
+    """
+
+    recipe: Recipe
+    reporter: Reporter
+    folder: Path
+    cache: Cache
+    jobs: int = 0
+    offline: bool = False
+    live: Live = field(default_factory=Live)
+    _client: DockerClient | None = None
+    _swept: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise BuildError(
+                f"--jobs {self.jobs}: less than none", hint="1 or more; 0 is all cores"
+            )
+        self.jobs = self.jobs or len(os.sched_getaffinity(0))
+
+    @property
+    def owner(self) -> str:
+        """What marks the containers of this checkout on an engine that others use too."""
+        return hashlib.sha256(f"{os.uname().nodename}:{self.folder}".encode()).hexdigest()[:16]
+
+    @property
+    def logs(self) -> Path:
+        """Where each step's full log is kept."""
+        return self.folder / "logs"
+
+    @property
+    def client(self) -> DockerClient:
+        """The engine; found, or brought up, when it is first asked for."""
+        with self._lock:
+            if self._client is None:
+                self._client = engine.connect(self.reporter)
+            if not self._swept:
+                self._swept = True
+                left = container.sweep(self._client, self.owner, self.recipe.name)
+                if left:
+                    self.reporter.line(f"removed {left} container(s) that an earlier run left")
+            return self._client
+
+    def container(
+        self,
+        image: str,
+        role: str,
+        *,
+        network: bool = False,
+        root: bool = False,
+        volumes: Mapping[str, str] | None = None,
+    ) -> Container:
+        """A container of this run for `role`, within the recipe's limits."""
+        builder = self.recipe.builder
+        return Container(
+            self.client,
+            image,
+            role,
+            labels=container.labels(self.owner, self.recipe.name, role),
+            live=self.live,
+            limits=Limits(builder.memory, builder.pids, builder.nofile),
+            network=network,
+            root=root,
+            volumes=volumes,
+        )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the recipe's artifacts: two runs of one recipe never write them at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BuildError(
+                    f"another run is building {self.recipe.name} here",
+                    hint="wait for it, or stop it, then run this again",
+                ) from None
+            yield
+
+
+def artifacts() -> Path:
+    """The folder of all artifacts: $DOM0_DEBS_ARTIFACTS, or artifacts/ of the project."""
+    return Path(os.environ.get("DOM0_DEBS_ARTIFACTS") or ROOT / "artifacts").absolute()

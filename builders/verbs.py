@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each verb does, from its arguments to what it has to say."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import doctor, face, image, recipe, run
+from builders.cache import Cache
+from builders.errors import BuildError
+from builders.pipeline import TARGETS, Package, Pipeline, State, prepare
+from builders.progress import Reporter
+from builders.recipe import Recipe
+from builders.run import Run
+from builders.step import Step
+
+if TYPE_CHECKING:
+    from builders.cache import Fetched
+
+
+def begin(
+    name: str,
+    overrides: Sequence[str],
+    reporter: Reporter,
+    *,
+    jobs: int = 0,
+    offline: bool = False,
+) -> Run:
+    """A run of the recipe of that name."""
+    loaded = recipe.load(name, overrides)
+    folder = run.artifacts() / loaded.name
+    return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline)
+
+
+def build(
+    it: Run,
+    flavour: str,
+    targets: Iterable[str] = TARGETS,
+    *,
+    keep_going: bool = False,
+    shell: bool = False,
+) -> list[Package]:
+    """Make all that is missing; the finished packages."""
+    from builders import terminal
+
+    if shell and not sys.stdin.isatty():
+        raise BuildError("a shell needs a terminal", hint="leave it out")
+    pipeline = Pipeline(
+        it,
+        flavour,
+        targets,
+        keep_going=keep_going,
+        shell=terminal.on_failure(it.reporter) if shell else None,
+    )
+    with it.alone():
+        if not pipeline.ready():
+            checks = doctor.examine(it, pipeline.sources, connect=lambda: it.client)
+            error = doctor.failed(checks)
+            if error:
+                raise error
+            for check in checks:
+                if check.state == doctor.WARN:
+                    it.reporter.line(f"warning: {check.name}: {check.why}: {check.remedy}")
+        return pipeline.build()
+
+
+def explain(it: Run, flavour: str, targets: Iterable[str] = TARGETS) -> list[State]:
+    """Every stage with hit or miss, and why."""
+    return Pipeline(it, flavour, targets).explain()
+
+
+def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:
+    """All sources of the recipe, of every flavour, in the cache."""
+    flavours = sorted(it.recipe.kernel.flavours)
+    # The flavour on the packaged config reads the most sources.
+    flavours.sort(key=lambda name: it.recipe.kernel.flavours[name].base != "packaged")
+    with it.alone():
+        return Pipeline(it, flavours[0]).fetch(refresh=refresh)
+
+
+def make_image(it: Run, *, refresh: bool = False) -> image.Image:
+    """The builder image, made where it is missing, or anew."""
+    with it.alone():
+        return Pipeline(it, next(iter(it.recipe.kernel.flavours))).image(refresh=refresh)
+
+
+def shell(it: Run, tree: str, flavour: str) -> int:
+    """An interactive shell in the recipe's builder, with the tree of a build unpacked or none."""
+    from builders import terminal
+
+    if tree not in ("", *TARGETS):
+        raise BuildError(f"--tree {tree}: there is no such build", hint="xen or kernel")
+    if not sys.stdin.isatty():
+        raise BuildError("a shell needs a terminal", hint="run it in one")
+    pipeline = Pipeline(it, flavour, [tree] if tree else TARGETS)
+    ccache = {f"dom0-debs-ccache-{it.recipe.suite.name}": "/ccache"}
+    with it.alone():
+        builder = pipeline.image()
+        fetched = pipeline.fetch() if tree else {}
+        with Step(it, "shell", builder.name, volumes=ccache) as step:
+            if tree:
+                plan = pipeline.plan(tree)
+                prepare(step, plan, fetched)
+                for phase in plan.phases:
+                    if phase.name in {"unpack", "place", "patch"}:
+                        step.phase(phase.name, phase.script, folder=phase.folder)
+            step.pause()
+            return terminal.interact(step.container, "/build/tree" if tree else "/build")
+
+
+def finish(it: Run, flavour: str) -> list[Package]:
+    """Correct the built packages anew and publish them."""
+    with it.alone():
+        return Pipeline(it, flavour).finish_again()
+
+
+def inspect(
+    paths: Sequence[str], form: str, name: str, overrides: Sequence[str]
+) -> tuple[str, int]:
+    """The audit of the .debs at `paths` as text, and the exit status."""
+    from builders import audit
+
+    if form not in ("table", "json"):
+        raise BuildError(f"--format {form}: no such format", hint="table or json")
+    wanted = [Path(path) for path in paths if path]
+    expectations = audit.Expectations()
+    if not wanted:
+        loaded = recipe.load(name, overrides)
+        wanted = [run.artifacts() / loaded.name]
+        expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
+    reports = [audit.audit(path, expectations) for path in audit.expand(wanted)]
+    text = (
+        json.dumps(audit.to_json(reports), indent=2)
+        if form == "json"
+        else audit.table(reports, width(), face.coloured())
+    )
+    return text, audit.exit_code(reports)
+
+
+def doctor_checks(it: Run) -> list[doctor.Check]:
+    """Every check of the recipe; nothing is installed or started."""
+    from builders import engine
+
+    sources = dict(it.recipe.sources)
+    return doctor.examine(it, sources, connect=lambda: engine.connect(it.reporter, setup=False))
+
+
+def doctor_status(checks: Sequence[doctor.Check]) -> int:
+    """The exit status for what the doctor found."""
+    error = doctor.failed(list(checks))
+    return int(error.exit) if error else 0
+
+
+def list_recipes(form: str) -> str:
+    """The recipes, the default one marked."""
+    found = [recipe.load(name) for name in recipe.names()]
+    if form == "json":
+        about = [
+            {
+                "name": r.name,
+                "suite": r.suite.name,
+                "summary": r.summary,
+                "flavours": sorted(r.kernel.flavours),
+                "default": r.name == recipe.DEFAULT,
+            }
+            for r in found
+        ]
+        return json.dumps(about, indent=2)
+    return face.table(
+        [
+            (r.name + ("*" if r.name == recipe.DEFAULT else ""), r.suite.name, r.summary)
+            for r in found
+        ]
+    )
+
+
+def clean(reporter: Reporter, name: str, *, images: bool, cache: bool) -> None:
+    """Remove artifacts of a recipe (or all), and with the flags images, volumes and sources."""
+    from builders import container, engine
+
+    folders = [run.artifacts() / name] if name else sorted(run.artifacts().glob("*/"))
+    for folder in folders:
+        if not (folder / "stages").is_dir() and not (folder / ".lock").exists():
+            continue
+        it = _bare(folder, reporter)
+        with it.alone() if it else nullcontext():
+            shutil.rmtree(folder, ignore_errors=True)
+        reporter.line(f"removed {folder.name}")
+    if images:
+        client = engine.connect(reporter, setup=False)
+        removed = container.remove_images(client)
+        reporter.line(f"removed {removed} image(s) and volume(s) from the engine")
+    if cache:
+        gone = Cache.default().prune()
+        reporter.line(f"removed {gone} file(s) from the source cache")
+
+
+def _bare(folder: Path, reporter: Reporter) -> Run | None:
+    with suppress(BuildError):
+        loaded: Recipe = recipe.load(folder.name)
+        return Run(loaded, reporter, folder, Cache.default())
+    return None
+
+
+def packages(paths: Sequence[Package]) -> str:
+    """The finished packages as lines for people."""
+    lines = []
+    for package in paths:
+        size = package.path.stat().st_size / (1 << 20)
+        lines.append(f"{_near(package.path)}  {size:.1f} MiB")
+        lines += [f"  note: {note}" for note in package.notes]
+    return "\n".join(lines)
+
+
+def _near(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def width() -> int:
+    """Columns of the terminal; wide where there is none."""
+    return shutil.get_terminal_size((200, 24)).columns if os.isatty(1) else 200

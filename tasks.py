@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verbs. Each parses, calls the library and prints; `face` turns errors into exit codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from builders import face, testing, verbs
+from builders import recipe as recipes_
+from builders.errors import Exit
+from builders.face import verb
+from builders.progress import Terminal
+
+RECIPE = {
+    "recipe": "name of a recipe (`invoke recipes` lists them), or a .toml file",
+    "set_": "KEY=VALUE: override one value of the recipe for this run; may be given again",
+}
+FLAVOUR = {"flavour": "of the kernel: debian (the suite's config) or minimal"}
+BUILD = {
+    **RECIPE,
+    "jobs": "compilers at once, for all steps together (default: every core)",
+    "explain": "only say, for every stage, whether it is done, and what changed if not",
+    "offline": "use only what is cached",
+    "shell": "open a shell in the container where a step fails",
+}
+SETS = ["set_"]
+
+
+@task(
+    name="build-all",
+    iterable=SETS,
+    help={**BUILD, **FLAVOUR, "keep_going": "when one build fails, let the other one end"},
+)
+@verb
+def build_all(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    jobs: int = 0,
+    explain: bool = False,
+    offline: bool = False,
+    keep_going: bool = False,
+    shell: bool = False,
+) -> int:
+    """Build Xen and the dom0 kernel; the finished packages go to artifacts/RECIPE/."""
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    if explain:
+        face.show(face.states(verbs.explain(it, flavour)))
+    else:
+        face.show(verbs.packages(verbs.build(it, flavour, keep_going=keep_going, shell=shell)))
+    return Exit.DONE
+
+
+@task(name="build-xen", iterable=SETS, help=BUILD)
+@verb
+def build_xen(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+    jobs: int = 0,
+    explain: bool = False,
+    offline: bool = False,
+    shell: bool = False,
+) -> int:
+    """Build only the hypervisor and its tools."""
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    flavour = next(iter(it.recipe.kernel.flavours))
+    if explain:
+        face.show(face.states(verbs.explain(it, flavour, ["xen"])))
+    else:
+        face.show(verbs.packages(verbs.build(it, flavour, ["xen"], shell=shell)))
+    return Exit.DONE
+
+
+@task(name="build-kernel", iterable=SETS, help={**BUILD, **FLAVOUR})
+@verb
+def build_kernel(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    jobs: int = 0,
+    explain: bool = False,
+    offline: bool = False,
+    shell: bool = False,
+) -> int:
+    """Build only the dom0 kernel."""
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    if explain:
+        face.show(face.states(verbs.explain(it, flavour, ["kernel"])))
+    else:
+        face.show(verbs.packages(verbs.build(it, flavour, ["kernel"], shell=shell)))
+    return Exit.DONE
+
+
+@task(iterable=SETS, help={**RECIPE, "again": "ask the suite again for its newest version"})
+@verb
+def fetch(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+    again: bool = False,
+) -> int:
+    """Fetch and verify every source of a recipe into the cache."""
+    found = verbs.fetch(verbs.begin(recipe, set_ or [], Terminal()), refresh=again)
+    face.show(face.table([(n, f.version, x.name) for n, f in found.items() for x in f.files]))
+    return Exit.DONE
+
+
+@task(iterable=SETS, help={**RECIPE, "again": "make it anew, with the suite's newest packages"})
+@verb
+def image(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+    again: bool = False,
+) -> int:
+    """Make the builder image of a recipe."""
+    made = verbs.make_image(verbs.begin(recipe, set_ or [], Terminal()), refresh=again)
+    face.show(f"{made.name}: {len(made.packages.splitlines())} packages")
+    return Exit.DONE
+
+
+@task(
+    iterable=SETS,
+    help={**BUILD, **FLAVOUR, "deb": "a .deb to correct by --rules, in place of a recipe's"},
+)
+@verb
+def finish(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+) -> int:
+    """Correct the packages that were built, once more."""
+    it = verbs.begin(recipe, set_ or [], Terminal())
+    face.show(verbs.packages(verbs.finish(it, flavour)))
+    return Exit.DONE
+
+
+@task(
+    positional=["paths"],
+    iterable=[*SETS, "path"],
+    help={
+        "paths": "a .deb, or a folder of them (default: the recipe's finished packages)",
+        "path": "one more of those; may be given again",
+        "format": "table or json",
+        **RECIPE,
+    },
+)
+@verb
+def inspect(
+    _: Context,
+    paths: str = "",
+    path: list[str] | None = None,
+    format: str = "table",
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+) -> int:
+    """Audit the metadata of any .deb; exit status 1 where there are errors."""
+    text, code = verbs.inspect([paths, *(path or [])], format, recipe, set_ or [])
+    face.show(text)
+    return code
+
+
+@task(iterable=SETS, help={**RECIPE, "format": "table or json"})
+@verb
+def doctor(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+    format: str = "table",
+) -> int:
+    """Look at all that a build needs before it starts; changes nothing."""
+    checks = verbs.doctor_checks(verbs.begin(recipe, set_ or [], Terminal()))
+    if format == "json":
+        face.show(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        face.show(face.checks(checks))
+    return verbs.doctor_status(checks)
+
+
+@task(help={"format": "table or json"})
+@verb
+def recipes(_: Context, format: str = "table") -> int:
+    """List the recipes."""
+    face.show(verbs.list_recipes(format))
+    return Exit.DONE
+
+
+@task(iterable=SETS, help={**RECIPE, **FLAVOUR, "tree": "unpack and patch this tree: xen, kernel"})
+@verb
+def shell(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    tree: str = "",
+) -> int:
+    """Open a shell in the builder of a recipe."""
+    return verbs.shell(verbs.begin(recipe, set_ or [], Terminal()), tree, flavour)
+
+
+@task(
+    help={
+        "recipe": "only of this recipe (default: of all)",
+        "images": "also the images and volumes in the engine",
+        "cache": "also the cached sources",
+        "all_": "all of that",
+    }
+)
+@verb
+def clean(
+    _: Context,
+    recipe: str = "",
+    images: bool = False,
+    cache: bool = False,
+    all_: bool = False,
+) -> int:
+    """Remove what was built."""
+    verbs.clean(Terminal(), recipe, images=images or all_, cache=cache or all_)
+    return Exit.DONE
+
+
+@task(
+    help={
+        "only": "one part: lint, unit, engine or build",
+        "build": "also build both packages of a recipe for real (always in CI)",
+    }
+)
+@verb
+def test(_: Context, only: str = "", build: bool = False) -> int:
+    """Run the linters, the unit tests and the tests with a real engine."""
+    return testing.run(Terminal(), only, build=build)
+
+
+@task(help={"only": "one of them: rewrite, build or idle"})
+@verb
+def bench(_: Context, only: str = "") -> int:
+    """Measure the speed figures that the README quotes, each against its peer."""
+    return testing.bench(Terminal(), only)
