@@ -1,0 +1,535 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files kept by their sha256, and what each source resolved to.
+
+Below the root:
+
+    sha256/ab/abcdef...   a file, read-only, named by its digest
+    resolved/KEY.json     the version and the files of one source
+    partial/              downloads that are not complete, each under a lock
+    tmp/                  folders of running processes, each under a lock
+
+A file enters only after its digest was computed, by one rename on the same
+file system. Several processes may use one cache at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from builders.errors import BuildError, Exit, Interrupted
+from builders.recipe import Source, UrlSource
+
+_BLOCK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """One file in the cache: the name that it goes by, its digest, bytes and place."""
+
+    name: str
+    sha256: str
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a source resolved to.
+
+    version: the package's version for Debian sources, the commit for git, the
+    sha256 for a file of an address.
+    """
+
+    name: str
+    version: str
+    files: tuple[CachedFile, ...]
+
+
+class WrongDigest(Exception):  # noqa: N818 - it is answered, not shown
+    """A file does not have the digest that it should have."""
+
+    def __init__(self, expected: str, actual: str, size: int) -> None:
+        super().__init__(f"sha256 is {actual}, not {expected}")
+        self.expected = expected
+        self.actual = actual
+        self.size = size
+
+
+def storage_error(error: OSError, where: Path, needed: int | None = None) -> BuildError:
+    """The BuildError for a failed write below `where`; `needed` is in bytes."""
+    why = error.strerror or type(error).__name__
+    if error.errno not in _FULL:
+        return BuildError(
+            f"{where} cannot be written: {why}",
+            hint="make it writable, or set XDG_CACHE_HOME to another folder",
+            exit=Exit.SOURCE,
+        )
+    room = ""
+    with contextlib.suppress(OSError):
+        room = f", {_amount(shutil.disk_usage(where).free)} free"
+    need = f" (needed: {_amount(needed)}{room})" if needed is not None else room
+    return BuildError(
+        f"no room to write in {where}: {why}{need}",
+        hint="free some space, or set XDG_CACHE_HOME to a folder on another disk; "
+        "what has arrived is kept, and the next run goes on from there",
+        exit=Exit.SOURCE,
+    )
+
+
+class Partial:
+    """A download that is not complete; only its holder may write it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._origin = path.with_suffix(".json")
+
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def open(self, offset: int) -> BinaryIO:
+        """The file, cut to `offset` bytes, for writing on from there."""
+        stream = self.path.open("r+b" if self.path.exists() else "w+b")
+        stream.truncate(offset)
+        stream.seek(offset)
+        return stream
+
+    def discard(self) -> None:
+        """Throw away what has arrived."""
+        self.path.unlink(missing_ok=True)
+        self._origin.unlink(missing_ok=True)
+
+    def origin(self) -> dict[str, str]:
+        """What `came_from` was last told; empty where nothing is known."""
+        try:
+            known = json.loads(self._origin.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(known, dict):
+            return {}
+        return {str(k): v for k, v in known.items() if isinstance(v, str)}
+
+    def came_from(self, **facts: str) -> None:
+        """Remember which address the bytes come from, with its validators."""
+        self._origin.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _quiet(_: str) -> None:
+    """Hear a note and do nothing."""
+
+
+class Cache:
+    """The cache at `root`, which is made when something is first put in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @classmethod
+    def default(cls) -> Cache:
+        """The user's cache: $XDG_CACHE_HOME, or ~/.cache, with /dom0-debs.
+
+        A relative $XDG_CACHE_HOME is ignored (XDG Base Directory Specification).
+        """
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return cls((base if base.is_absolute() else Path.home() / ".cache") / "dom0-debs")
+
+    # -- files by digest ----------------------------------------------------
+
+    def path(self, sha256: str) -> Path:
+        """Where the file of that digest is, or would be."""
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError(f"not a sha256: {sha256!r}")
+        return self.root / "sha256" / sha256[:2] / sha256
+
+    def has(self, sha256: str, size: int | None = None) -> bool:
+        """Whether the file is there (and of `size` bytes); its bytes are not read."""
+        try:
+            found = self.path(sha256).stat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(found.st_mode) and size in (None, found.st_size)
+
+    def adopt(
+        self, tmpfile: Path, sha256: str | None = None, *, name: str = "", keep: bool = False
+    ) -> CachedFile:
+        """Take a file in under its digest, which is computed here.
+
+        tmpfile: gone afterwards, unless `keep`. sha256: what the digest has to be,
+        where that is known. name: default is the name of `tmpfile`.
+        Raises WrongDigest (the file stays where it is), OSError where `tmpfile`
+        can't be read, BuildError where the cache can't be written.
+        """
+        # A FIFO must not block the open, and a link must not lead elsewhere.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(tmpfile, flags), "rb", buffering=0) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(tmpfile))
+            # Only a file that nobody else can reach may be renamed into place.
+            ours = (
+                not keep
+                and found.st_nlink == 1
+                and found.st_uid == os.geteuid()
+                and tmpfile.absolute().is_relative_to(self.root)
+                and found.st_dev == self._folder().stat().st_dev
+            )
+            if ours:
+                actual, size = _digest(stream)
+                target = self._accept(sha256, actual, size)
+                self._place(tmpfile, target, size)
+            else:
+                with self.scratch() as folder:
+                    copy = folder / "copy"
+                    actual, size = self._copy(stream, copy, found.st_size)
+                    target = self._accept(sha256, actual, size)
+                    self._place(copy, target, size)
+                if not keep:
+                    tmpfile.unlink(missing_ok=True)
+        return CachedFile(name or tmpfile.name, actual, size, target)
+
+    def lookup(
+        self,
+        sha256: str,
+        *,
+        name: str,
+        size: int | None = None,
+        note: Callable[[str], None] = _quiet,
+    ) -> CachedFile | None:
+        """The file of that digest, its bytes checked; None where it is not there.
+
+        A damaged one is thrown away, and `note` is told.
+        """
+        if not self.has(sha256):
+            return None
+        path = self.path(sha256)
+        file = CachedFile(name, sha256, path.stat().st_size if size is None else size, path)
+        return file if self._sound(file, verify=True, note=note) else None
+
+    def _accept(self, expected: str | None, actual: str, size: int) -> Path:
+        if expected is not None and expected != actual:
+            raise WrongDigest(expected, actual, size)
+        return self.path(actual)
+
+    def _copy(self, source: BinaryIO, target: Path, needed: int) -> tuple[str, int]:
+        """Copy and digest in one pass; an OSError of the reading side stays one."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            out = target.open("wb")
+        except OSError as error:
+            raise storage_error(error, self.root, needed) from None
+        try:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                try:
+                    out.write(block)
+                    out.flush()
+                except OSError as error:
+                    raise storage_error(error, self.root, needed) from None
+        finally:
+            with contextlib.suppress(OSError):  # a full disk was reported above
+                out.close()
+        return digest.hexdigest(), size
+
+    def _place(self, source: Path, target: Path, size: int) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.chmod(0o444)
+            _sync(source)
+            # Also over a file that is there: the bytes are the same, or it was damaged.
+            source.replace(target)
+        except OSError as error:
+            raise storage_error(error, self.root, size) from None
+
+    def _sound(self, file: CachedFile, *, verify: bool, note: Callable[[str], None]) -> bool:
+        """Whether the file is as it was put in; thrown away where it is not."""
+        try:
+            size = file.path.stat().st_size
+            if size != file.size:
+                problem = f"has {size} bytes instead of {file.size}"
+            elif verify:
+                with file.path.open("rb") as stream:
+                    actual, _ = _digest(stream)
+                if actual == file.sha256:
+                    return True
+                problem = f"has the sha256 {actual}"
+            else:
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:  # a bad sector reads as EIO
+            problem = f"cannot be read ({error.strerror})"
+        note(f"{file.name}: the cached file {file.path} {problem}: thrown away")
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
+        return False
+
+    # -- what a source resolved to ------------------------------------------
+
+    def record(self, source: Source, fetched: Fetched, *, scope: str = "") -> None:
+        """Remember what `source` resolved to.
+
+        scope: for Debian kinds, what else decides the outcome (the suite and its mirror).
+        """
+        content = {
+            "source": _identity(source, scope),
+            "version": fetched.version,
+            "files": [{"name": f.name, "sha256": f.sha256, "size": f.size} for f in fetched.files],
+        }
+        target = self._record_path(source, scope)
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.scratch() as folder:
+                temporary = folder / "record"
+                temporary.write_text(text, encoding="utf-8")
+                _sync(temporary)
+                temporary.replace(target)
+        except OSError as error:
+            raise storage_error(error, self.root, len(text)) from None
+
+    def resolved(
+        self,
+        source: Source,
+        *,
+        scope: str = "",
+        verify: bool = False,
+        note: Callable[[str], None] = _quiet,
+    ) -> Fetched | None:
+        """What `source` resolved to before; None where a file is gone or damaged.
+
+        Sizes are always checked, digests with `verify`. `note` is told of each
+        file or record that was thrown away.
+        """
+        path = self._record_path(source, scope)
+        try:
+            raw = json.loads(path.read_bytes())
+            files = tuple(
+                CachedFile(_text(f["name"]), f["sha256"], int(f["size"]), self.path(f["sha256"]))
+                for f in raw["files"]
+            )
+            fetched = Fetched(source.name, _text(raw["version"]), files)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            note(f"{source.name}: the record {path} is damaged: thrown away")
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        # A list, so that every damaged file is found, not only the first.
+        sound = [self._sound(file, verify=verify, note=note) for file in files]
+        return fetched if sound and all(sound) else None
+
+    def _record_path(self, source: Source, scope: str) -> Path:
+        text = json.dumps(_identity(source, scope), sort_keys=True)
+        return self.root / "resolved" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+
+    # -- what is under way --------------------------------------------------
+
+    @contextlib.contextmanager
+    def partial(
+        self,
+        sha256: str,
+        *,
+        stop: threading.Event | None = None,
+        waiting: Callable[[], None] | None = None,
+    ) -> Iterator[Partial]:
+        """The unfinished download of that digest, for this holder alone.
+
+        Waits while another process or thread holds it (`waiting` is called once);
+        raises Interrupted when `stop` is set meanwhile. Look for the file in the
+        cache again once it is held: the other one may have finished it.
+        """
+        path = self._folder("partial") / self.path(sha256).name
+        lock = path.with_suffix(".lock")
+        pause = threading.Event() if stop is None else stop
+        told = False
+        try:
+            while (held := _hold(lock, make=True)) is None:
+                if waiting is not None and not told:
+                    waiting()
+                    told = True
+                if pause.wait(0.1):
+                    raise Interrupted
+        except OSError as error:
+            raise storage_error(error, self.root) from None
+        partial = Partial(path)
+        try:
+            yield partial
+        finally:
+            if partial.size() == 0:
+                partial.discard()
+                lock.unlink(missing_ok=True)
+            os.close(held)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on the cache's file system that is gone afterwards."""
+        while True:
+            try:
+                folder = Path(tempfile.mkdtemp(dir=self._folder("tmp")))
+            except OSError as error:
+                raise storage_error(error, self.root) from None
+            held = _hold(folder)
+            if held is not None:  # otherwise prune() came between: take another one
+                break
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
+
+    def _folder(self, name: str = "") -> Path:
+        folder = self.root / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
+        return folder
+
+    # -- upkeep -------------------------------------------------------------
+
+    def size(self) -> int:
+        """Bytes in all files of the cache, unfinished downloads included."""
+        total = 0
+        for path in self.root.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+        return total
+
+    def prune(self, keep: Collection[str] = ()) -> int:
+        """Remove all files but those with a digest in `keep`; returns the bytes freed.
+
+        Records that name a removed file go too, and so do unfinished downloads
+        and folders that no running process holds.
+        """
+        before = self.size()
+        try:
+            for path in self.root.glob("sha256/*/*"):
+                if path.name not in keep:
+                    path.unlink(missing_ok=True)
+            for record in self.root.glob("resolved/*.json"):
+                if not self._still_whole(record):
+                    record.unlink(missing_ok=True)
+            for path in {p.with_suffix("") for p in self.root.glob("partial/*")}:
+                lock = path.with_suffix(".lock")
+                held = _hold(lock, make=True)
+                if held is not None:
+                    Partial(path).discard()
+                    lock.unlink(missing_ok=True)
+                    os.close(held)
+            for folder in self.root.glob("tmp/*"):
+                held = _hold(folder)
+                if held is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.close(held)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
+        return max(0, before - self.size())
+
+    def _still_whole(self, record: Path) -> bool:
+        try:
+            files = json.loads(record.read_bytes())["files"]
+            return all(self.has(f["sha256"], f["size"]) for f in files)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+def _identity(source: Source, scope: str) -> dict[str, Any]:
+    """What decides the content of a source: its fields, without the addresses.
+
+    A pinned file or commit is the same wherever it was served.
+    """
+    fields = {k: v for k, v in dataclasses.asdict(source).items() if k != "urls"}
+    if isinstance(source, UrlSource):
+        fields["filename"] = file_name(source)
+    fields["kind"] = type(source).__name__
+    fields["scope"] = scope
+    return fields
+
+
+def file_name(source: UrlSource) -> str:
+    """The name that the file of `source` goes by: stated, or the end of its first address.
+
+    Raises BuildError (usage) where that is no plain file name.
+    """
+    name = source.filename
+    if not name and source.urls:
+        name = unquote(urlsplit(source.urls[0]).path.rpartition("/")[2])
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise BuildError(
+            f"sources.{source.name}: {name!r} is not a file name",
+            hint=f"name the file: sources.{source.name}.filename",
+        )
+    return name
+
+
+def _digest(stream: BinaryIO) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+    return digest.hexdigest(), size
+
+
+def _hold(path: Path, *, make: bool = False) -> int | None:
+    """A descriptor that locks the file or folder `path`; None where it is taken or gone.
+
+    make: make the file where it is missing. The lock ends with the process,
+    however that ends (flock(2)).
+    """
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o644)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The last holder may have removed it between the open and the lock.
+        if os.path.samestat(os.fstat(held), path.stat()):
+            return held
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        os.close(held)
+        raise
+    os.close(held)
+    return None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a string: {value!r}")
+    return value
+
+
+def _amount(size: int) -> str:
+    """Bytes as people read them."""
+    return f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{size} bytes"
