@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The box itself: which host tools are there, and installing those that are not.
+
+The policy is one for all: on an apt system, as root and with setup allowed,
+what is missing is installed and said; otherwise the error names the command.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from builders.errors import BuildError, Exit
+from builders.progress import Reporter
+
+SETUP = "DOM0_DEBS_SETUP"  # "no": nothing is installed or started; set by ./inv --no-setup
+
+# Debian package -> what shows that it is there: a command, or a file by its path.
+PACKAGES = {
+    "apt-utils": "apt-ftparchive",
+    "binutils": "readelf",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "docker.io": "dockerd",
+    "git": "git",
+    "gnupg": "gpg",
+    "gpgv": "gpgv",
+    "lintian": "lintian",
+    "mmdebstrap": "mmdebstrap",
+    "openssh-client": "ssh",
+    "qemu-system-x86": "qemu-system-x86_64",
+    "xz-utils": "xz",
+}
+_COMMANDS = {proof: package for package, proof in PACKAGES.items()}
+_TAIL = 15  # lines of a log that an error shows
+
+
+def setup_allowed(setup: bool | None = None) -> bool:
+    """Whether the box may be changed: `setup`, or where it is None, the environment's word."""
+    return os.environ.get(SETUP) != "no" if setup is None else setup
+
+
+def command(name: str) -> str | None:
+    """The path of a command; the sbin folders count even where a user's PATH lacks them."""
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which(name) or shutil.which(name, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """The Debian packages, each once, that lack of `names` (packages or commands)."""
+    packages = [name if name in PACKAGES else _COMMANDS[name] for name in names]
+    return [package for package in dict.fromkeys(packages) if not _present(PACKAGES[package])]
+
+
+def ensure_tools(names: Iterable[str], reporter: Reporter, setup: bool | None = None) -> None:
+    """See to it that host tools are there, installing the packages of those that are not.
+
+    names: keys (packages) or values (commands, files) of PACKAGES.
+    setup: whether that is allowed; None asks the environment (DOM0_DEBS_SETUP=no).
+    Raises BuildError (Exit.ENGINE), with the command to run, where it can't install.
+    """
+    names = list(names)
+    packages = missing(names)
+    if not packages:
+        return
+    obstacle = install_obstacle(setup)
+    if obstacle:
+        raise BuildError(
+            f"missing on this box: {', '.join(packages)}; {obstacle}",
+            hint=install_command(packages),
+            exit=Exit.ENGINE,
+        )
+    with exclusive(Path("/run/dom0-debs.lock"), reporter, "installs packages"):
+        packages = missing(names)  # another run may just have done it
+        if packages:
+            _apt_install(packages, reporter)
+
+
+def install_obstacle(setup: bool | None) -> str:
+    """Why packages can't be installed here, in words; "" where they can."""
+    if command("apt-get") is None:
+        return "this is not an apt system"
+    if os.geteuid() != 0:
+        return "installing it needs root"
+    if not setup_allowed(setup):
+        return f"setup is off (--no-setup or {SETUP}=no)"
+    return ""
+
+
+def install_command(packages: Sequence[str]) -> str:
+    """What a person runs to install Debian packages, or their kin elsewhere."""
+    if command("apt-get") is None:
+        return f"install what Debian calls {' and '.join(packages)} with this system's own tools"
+    return f"{as_root()}apt-get install --no-install-recommends {' '.join(packages)}"
+
+
+def as_root() -> str:
+    """The prefix that a person needs before a command for root."""
+    return "" if os.geteuid() == 0 else "sudo "
+
+
+@contextmanager
+def exclusive(lock: Path, reporter: Reporter, what: str) -> Iterator[None]:
+    """Hold the lock file `lock` against other processes; the kernel frees it on any death."""
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reporter.line(f"another run {what}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def tail(text: str, lines: int = _TAIL) -> str:
+    """The last lines of a log."""
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def _present(proof: str) -> bool:
+    return Path(proof).exists() if proof.startswith("/") else command(proof) is not None
+
+
+def _apt_install(packages: Sequence[str], reporter: Reporter) -> None:
+    # Recommends stay out: docker.io's are git, apparmor and the like. tini, which
+    # an engine needs for --init, and iptables are Depends of docker.io.
+    install = ["install", "-y", "--no-install-recommends", *packages]
+    handle, name = tempfile.mkstemp(prefix="dom0-debs-apt-", suffix=".log")
+    log = Path(name)
+    reporter.line(
+        f"installing {' '.join(packages)} with apt-get (./inv --no-setup would not install it)"
+    )
+    with os.fdopen(handle, "wb") as out, reporter.work("apt-get") as task:
+        task.show("install", " ".join(packages))
+        status = _apt_get(install, out.fileno())
+        if status != 0:
+            # No package lists yet (a fresh box), or lists older than the mirror.
+            reporter.line("apt-get update: the package lists are missing or old")
+            task.show("update")
+            _apt_get(["update"], out.fileno())
+            task.show("install", " ".join(packages))
+            status = _apt_get(install, out.fileno())
+    if status != 0:
+        raise BuildError(
+            f"apt-get could not install {' '.join(packages)} (exit status {status})",
+            hint=f"mend what it says, then run the same command again, or: "
+            f"apt-get update && {install_command(packages)}",
+            log=log,
+            excerpt=tail(log.read_text(errors="replace")),
+            exit=Exit.ENGINE,
+        )
+    log.unlink()
+    left = [package for package in packages if not _present(PACKAGES[package])]
+    if left:
+        raise BuildError(
+            f"apt-get installed {' '.join(left)}, but {PACKAGES[left[0]]} is still not there",
+            hint="look at PATH, and at dpkg -L " + left[0],
+            exit=Exit.ENGINE,
+        )
+
+
+def _apt_get(arguments: Sequence[str], out: int) -> int:
+    process = subprocess.Popen(
+        ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+        # Out of the terminal's reach: a Ctrl-C must not kill dpkg half-way.
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        # apt-get(8) ends in an orderly way on SIGINT, after the package in hand.
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
