@@ -1,0 +1,818 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The compressions of a .deb's members, as streams.
+
+Reading holds a few MiB whatever the data claims to be. Writing uses the cores there are, yet
+the bytes depend on the data, the codec and the level alone, and the result is one stream:
+the dpkg of an old suite reads no concatenated ones.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import os
+import shutil
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import zstandard
+
+from builders.errors import BuildError, Exit
+
+CHUNK = 1 << 20  # bytes that are handed on at a time
+_INPUT = 1 << 16  # compressed bytes that are decoded at a time
+_MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
+_BLOCK_LIMIT = 96 << 20  # largest xz block that is held whole; xz -9 writes 192 MiB ones
+_INDEX_LIMIT = 4 << 20
+
+
+class CodecError(BuildError):
+    """Compressed data is damaged or cut short."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="fetch or build the file again", exit=Exit.USAGE)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One compression: its name as dpkg-deb -Z has it, the suffix of a member, its levels."""
+
+    name: str
+    suffix: str
+    level: int  # the default of dpkg-deb(1)
+    lowest: int
+    highest: int
+
+
+NONE = Codec("none", "", 0, 0, 9)
+GZIP = Codec("gzip", ".gz", 9, 1, 9)
+BZIP2 = Codec("bzip2", ".bz2", 9, 1, 9)
+LZMA = Codec("lzma", ".lzma", 6, 0, 9)
+XZ = Codec("xz", ".xz", 6, 0, 9)
+ZSTD = Codec("zstd", ".zst", 3, 1, 22)
+CODECS = (NONE, GZIP, BZIP2, LZMA, XZ, ZSTD)
+
+
+def by_name(name: str) -> Codec:
+    """The codec called `name`; BuildError where there is none."""
+    for codec in CODECS:
+        if codec.name == name:
+            return codec
+    raise BuildError(
+        f"{name!r} is no compression of a .deb",
+        hint=f"one of: {', '.join(c.name for c in CODECS)}",
+    )
+
+
+def by_suffix(suffix: str) -> Codec | None:
+    """The codec of a member's suffix ("" or with its dot), None where there is none."""
+    return next((codec for codec in CODECS if codec.suffix == suffix), None)
+
+
+def cores() -> int:
+    """Threads to use: the processors that this process may run on, 16 at most."""
+    return min(16, len(os.sched_getaffinity(0)))
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Compressed bytes in a file: `size` of them from offset `start` of descriptor `fd`."""
+
+    fd: int
+    start: int
+    size: int
+    codec: Codec
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` of these bytes; b"" at their end."""
+        return os.pread(self.fd, max(0, min(count, self.size - offset)), self.start + offset)
+
+
+class Reader:
+    """What comes out of a Packed, from the front to the end."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = memoryview(b"")
+        self.position = 0
+
+    def read(self, count: int) -> memoryview:
+        """At least one byte, at most `count`; nothing at the end."""
+        while not self._chunk:
+            self._chunk = memoryview(next(self._chunks, b""))
+            if not self._chunk:
+                return self._chunk
+        taken, self._chunk = self._chunk[:count], self._chunk[count:]
+        self.position += len(taken)
+        return taken
+
+    def upto(self, count: int) -> bytes:
+        """`count` bytes, fewer only where the data ends."""
+        parts = []
+        while count and (part := self.read(count)):
+            parts.append(part)
+            count -= len(part)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; how many there were."""
+        left = count
+        while left and (part := self.read(left)):
+            left -= len(part)
+        return count - left
+
+    def close(self) -> None:
+        """Let go of what decoding holds."""
+        close = getattr(self._chunks, "close", None)
+        if close:
+            close()
+
+
+class _Plain(Reader):
+    """Uncompressed bytes: passing over them costs nothing."""
+
+    def __init__(self, packed: Packed) -> None:
+        super().__init__(iter(()))
+        self._packed = packed
+
+    def read(self, count: int) -> memoryview:
+        part = self._packed.read(self.position, min(count, CHUNK))
+        self.position += len(part)
+        return memoryview(part)
+
+    def skip(self, count: int) -> int:
+        there = min(count, self._packed.size - self.position)
+        self.position += there
+        return there
+
+
+def reader(packed: Packed, threads: int | None = None) -> Reader:
+    """Decompress `packed` from the front; reading raises CodecError where it is damaged."""
+    codec = packed.codec
+    if codec is NONE:
+        return _Plain(packed)
+    if codec is XZ:
+        table = xz_table(packed)
+        if table and len(table.blocks) > 1:
+            return Reader(_xz_chunks(packed, table, threads or cores()))
+    return Reader(_guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT)))))
+
+
+def _pieces(packed: Packed, count: int) -> Iterator[bytes]:
+    offset = 0
+    while piece := packed.read(offset, count):
+        offset += len(piece)
+        yield piece
+
+
+def _guarded(codec: Codec, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except EOFError:
+        raise CodecError(f"the {codec.name} data is cut short") from None
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, ValueError) as error:
+        raise CodecError(f"the {codec.name} data is damaged: {error}") from None
+    except MemoryError:
+        raise CodecError(f"the {codec.name} data asks for too much memory") from None
+
+
+def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(wbits=31)
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if decoder.eof:  # gzip(1): members that follow each other are one file
+                if not rest.strip(b"\0"):
+                    break
+                decoder = zlib.decompressobj(wbits=31)
+            out = decoder.decompress(rest, CHUNK)
+            rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+            if out:
+                yield out
+        # With nothing left to feed there may still be output inside.
+        while not decoder.eof and (out := decoder.decompress(b"", CHUNK)):
+            yield out
+    if not decoder.eof:
+        raise EOFError
+
+
+def _streams(start: Callable[[], Any]) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    """A decoder of streams that follow each other, for bz2's and lzma's decompressors."""
+
+    def decode(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        decoder = start()
+        for piece in pieces:
+            rest = piece
+            while rest or not (decoder.eof or decoder.needs_input):
+                if decoder.eof:
+                    if not rest.strip(b"\0"):  # stream padding (xz file format 2.2)
+                        break
+                    decoder = start()
+                out = decoder.decompress(rest, CHUNK)
+                rest = decoder.unused_data if decoder.eof else b""
+                if out:
+                    yield out
+        if not decoder.eof:
+            raise EOFError
+
+    return decode
+
+
+def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+    decoder = context.decompressobj()
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if decoder.eof:
+                decoder = context.decompressobj()
+            out = decoder.decompress(rest)
+            rest = decoder.unused_data if decoder.eof else b""
+            if out:
+                yield out
+    if not decoder.eof:
+        raise EOFError
+
+
+_DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
+    "gzip": _gunzip,
+    "bzip2": _streams(bz2.BZ2Decompressor),
+    "lzma": _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)),
+    "xz": _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)),
+    "zstd": _unzstd,
+}
+# zstandard has no limit on what one call gives out. A block is 4 bytes at least and becomes
+# 128 KiB at most (RFC 8878 section 3.1.1.2), so that this much makes 64 MiB in the worst case.
+_SLICE = {ZSTD: 2048}
+
+
+# The xz container (xz file format 1.1.0), as far as blocks are taken out of it and put into it
+
+_XZ_MAGIC = b"\xfd7zXZ\0"
+_CHECK_SIZE = {lzma.CHECK_NONE: 0, lzma.CHECK_CRC32: 4, lzma.CHECK_CRC64: 8, lzma.CHECK_SHA256: 32}
+
+
+@dataclass(frozen=True)
+class XzBlock:
+    """A block: where it lies in the stream, and what of the decompressed data it holds."""
+
+    offset: int
+    unpadded: int
+    start: int
+    size: int
+
+    @property
+    def padded(self) -> int:
+        return (self.unpadded + 3) & ~3
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+@dataclass(frozen=True)
+class XzTable:
+    """The blocks of one xz stream."""
+
+    check: int
+    blocks: tuple[XzBlock, ...]
+
+
+def _vli(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _take_vli(data: bytes, at: int) -> tuple[int, int]:
+    """The integer at `at` and the offset after it; ValueError or IndexError if malformed."""
+    value = 0
+    for shift in range(0, 63, 7):
+        value |= (data[at] & 0x7F) << shift
+        at += 1
+        if data[at - 1] < 0x80:
+            return value, at
+    raise ValueError("an integer is too long")
+
+
+def _crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def _xz_head(check: int) -> bytes:
+    flags = bytes((0, check))
+    return _XZ_MAGIC + flags + _crc(flags)
+
+
+def _xz_tail(check: int, records: Sequence[tuple[int, int]]) -> bytes:
+    """Index and footer for blocks of these (unpadded size, uncompressed size)."""
+    index = b"\0" + _vli(len(records)) + b"".join(_vli(u) + _vli(n) for u, n in records)
+    index += bytes(-len(index) % 4)
+    index += _crc(index)
+    fields = (len(index) // 4 - 1).to_bytes(4, "little") + bytes((0, check))
+    return index + _crc(fields) + fields + b"YZ"
+
+
+def xz_table(packed: Packed) -> XzTable | None:
+    """The blocks of a plain one-stream .xz whose blocks are fit to be held in memory.
+
+    None for anything else, a damaged one too: reading it from the front says what is wrong.
+    """
+    if packed.size % 4 or packed.size < 32:
+        return None
+    head, tail = packed.read(0, 12), packed.read(packed.size - 12, 12)
+    if len(head) + len(tail) != 24:
+        return None
+    check = head[7]
+    length = (int.from_bytes(tail[4:8], "little") + 1) * 4
+    if check not in _CHECK_SIZE or not lzma.is_check_supported(check) or head != _xz_head(check):
+        return None
+    if length > min(_INDEX_LIMIT, packed.size - 24):
+        return None
+    index = packed.read(packed.size - 12 - length, length)
+    blocks: list[XzBlock] = []
+    offset, start = 12, 0
+    try:
+        count, at = _take_vli(index, 1)
+        for _ in range(count):
+            unpadded, at = _take_vli(index, at)
+            size, at = _take_vli(index, at)
+            block = XzBlock(offset, unpadded, start, size)
+            if max(unpadded, size) > _BLOCK_LIMIT:
+                return None
+            blocks.append(block)
+            offset += block.padded
+            start += size
+    except (ValueError, IndexError):
+        return None
+    records = [(block.unpadded, block.size) for block in blocks]
+    if offset != packed.size - 12 - length or _xz_tail(check, records) != index + tail:
+        return None
+    return XzTable(check, tuple(blocks))
+
+
+def _xz_decode(packed: Packed, table: XzTable, block: XzBlock) -> bytes:
+    """The data of one block, every size and check of it verified."""
+    raw = packed.read(block.offset, block.padded)
+    # As a stream of its own, so that the decoder compares all with the index.
+    stream = b"".join(
+        (_xz_head(table.check), raw, _xz_tail(table.check, [(block.unpadded, block.size)]))
+    )
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+    data = decoder.decompress(stream, block.size + 1)
+    if not decoder.eof or len(data) != block.size:
+        raise CodecError("the xz data is damaged: a block is not what the index says")
+    return data
+
+
+def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
+    """The data of all blocks in order, decoded side by side."""
+    largest = max(block.size + block.unpadded for block in table.blocks)
+    threads = max(1, min(threads, _MEMORY // (largest + 1)))
+    pool = ThreadPoolExecutor(threads)
+    ahead: deque[Future[bytes]] = deque()
+    todo = iter(table.blocks)
+    try:
+        for block in todo:
+            ahead.append(pool.submit(_xz_decode, packed, table, block))
+            if len(ahead) > threads:
+                yield from _guarded(XZ, _result(ahead.popleft()))
+        while ahead:
+            yield from _guarded(XZ, _result(ahead.popleft()))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[bytes]) -> Iterator[bytes]:
+    data = future.result()
+    if data:
+        yield data
+
+
+# Writing
+
+
+class Sink(Protocol):
+    """An open file without a buffer of its own."""
+
+    def write(self, data: bytes | memoryview, /) -> int | None: ...
+    def fileno(self) -> int: ...
+
+
+def write_all(out: Sink, data: bytes | memoryview) -> None:
+    """Write every byte: one call of an unbuffered file may write fewer."""
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view) or 0 :]
+
+
+class Writer:
+    """Compresses what is written; `close` ends the stream and leaves the file open.
+
+    Where writing stopped with an exception, `abort` lets go of the threads.
+    """
+
+    def __init__(self, out: Sink) -> None:
+        self._out = out
+
+    def write(self, data: bytes | memoryview) -> None:
+        write_all(self._out, data)
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class _Serial(Writer):
+    """A compressor that works in the caller's thread, or has threads of its own."""
+
+    def __init__(self, out: Sink, compressor: Any) -> None:
+        super().__init__(out)
+        self._compressor = compressor
+
+    def write(self, data: bytes | memoryview) -> None:
+        write_all(self._out, self._compressor.compress(data))
+
+    def close(self) -> None:
+        write_all(self._out, self._compressor.flush())
+
+
+class _Blocks(Writer):
+    """Cuts the data into blocks that are compressed side by side and written in order."""
+
+    def __init__(self, out: Sink, block: int, threads: int) -> None:
+        super().__init__(out)
+        self._block = block
+        self._buffer = bytearray()
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._queue: deque[Future[Any]] = deque()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._buffer += data
+        done = 0
+        while len(self._buffer) - done > self._block:
+            with memoryview(self._buffer) as view:
+                block = bytes(view[done : done + self._block])
+            done += self._block
+            self._submit(block, False)
+        del self._buffer[:done]
+
+    def _rest(self) -> bytes:
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
+    def _submit(self, block: bytes, last: bool) -> None:
+        raise NotImplementedError
+
+    def _emit(self, result: Any) -> None:
+        write_all(self._out, result)
+
+    def _queued(self, future: Future[Any]) -> None:
+        self._queue.append(future)
+        # One more than there are threads, so that none is idle while a result is written.
+        while len(self._queue) > self._threads + 1:
+            self._emit(self._queue.popleft().result())
+
+    def _drain(self) -> None:
+        while self._queue:
+            self._emit(self._queue.popleft().result())
+        self._pool.shutdown()
+
+    def abort(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Gzip(_Blocks):
+    """One gzip member (RFC 1952) whose deflate blocks are made side by side.
+
+    Each block knows the 32 KiB before it as its dictionary and ends with an empty stored
+    block (Z_SYNC_FLUSH), which brings the next one to a byte boundary.
+    """
+
+    def __init__(self, out: Sink, level: int, threads: int) -> None:
+        super().__init__(out, 512 << 10, threads)
+        self._level = level
+        self._dictionary = b""
+        self._crc = 0
+        self._size = 0
+        extra = 2 if level == 9 else 4 if level == 1 else 0
+        write_all(out, b"\x1f\x8b\x08\0\0\0\0\0" + bytes((extra, 3)))  # no name, no time, Unix
+
+    def _submit(self, block: bytes, last: bool) -> None:
+        self._crc = zlib.crc32(block, self._crc)
+        self._size += len(block)
+        self._queued(self._pool.submit(_deflate, block, self._dictionary, self._level, last))
+        self._dictionary = block[-32768:]
+
+    def close(self) -> None:
+        self._submit(self._rest(), True)
+        self._drain()
+        trailer = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
+        write_all(self._out, trailer)
+
+
+def _deflate(block: bytes, dictionary: bytes, level: int, last: bool) -> bytes:
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
+    data = compressor.compress(block)
+    return data + compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+
+
+class _Xz(_Blocks):
+    """One xz stream of many blocks: header, blocks, one index, footer."""
+
+    def __init__(self, out: Sink, level: int, threads: int, size: int | None, check: int) -> None:
+        dictionary = _DICTIONARY[level]
+        # xz(1) --block-size: three dictionaries. A package of a few of them would leave cores
+        # idle, so that there are 16 blocks, as long as each has 4 MiB: the 1 to 2 % that it
+        # costs in size is what it gains in time even on one core.
+        block = max(1 << 20, 3 * dictionary)
+        if size is not None:
+            block = max(min(block, size // 16), min(block, 4 << 20))
+        # An encoder takes about 11.5 dictionaries (xz(1), the table of presets).
+        threads = max(1, min(threads, (1 << 31) // (12 * dictionary)))
+        super().__init__(out, block, threads)
+        self._level, self._check = level, check
+        self._records: list[tuple[int, int]] = []
+        write_all(out, _xz_head(check))
+
+    def _submit(self, block: bytes, last: bool) -> None:  # noqa: ARG002
+        if block:
+            self._queued(self._pool.submit(_xz_block, block, self._level, self._check))
+
+    def block(self, raw: bytes, unpadded: int, size: int) -> None:
+        """Append a block that is compressed already, with the same check."""
+        self._submit(self._rest(), False)
+        ready: Future[tuple[bytes, int, int]] = Future()
+        ready.set_result((raw, unpadded, size))
+        self._queued(ready)
+
+    def _emit(self, result: tuple[bytes, int, int]) -> None:
+        raw, unpadded, size = result
+        write_all(self._out, raw)
+        self._records.append((unpadded, size))
+
+    def close(self) -> None:
+        self._submit(self._rest(), True)
+        self._drain()
+        write_all(self._out, _xz_tail(self._check, self._records))
+
+
+# Bytes of dictionary at each preset (xz(1)).
+_DICTIONARY = [n << 20 for n in (1, 1, 2, 4, 4, 8, 8, 16, 32, 64)]
+_DICTIONARY[0] = 256 << 10
+
+
+def _xz_block(data: bytes, level: int, check: int) -> tuple[bytes, int, int]:
+    """`data` as one block, its unpadded size and the size of the data."""
+    stream = lzma.compress(data, lzma.FORMAT_XZ, check, level)
+    length = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
+    _, at = _take_vli(stream, len(stream) - 12 - length + 1)
+    unpadded, _ = _take_vli(stream, at)
+    head = (stream[12] + 1) * 4
+    body = memoryview(stream)[12 + head : 12 + (unpadded + 3 & ~3)]  # data, padding, check
+    # Both sizes go into the header: without them no decoder works on several blocks at once.
+    # They follow the flags; behind them stands what the encoder wrote, LZMA2 and its dictionary.
+    compressed = unpadded - head - _CHECK_SIZE[check]
+    fields = bytes((0xC0,)) + _vli(compressed) + _vli(len(data)) + stream[14:17]
+    fields += bytes(-(len(fields) + 1) % 4)
+    header = bytes(((len(fields) + 1) // 4,)) + fields
+    header += _crc(header)
+    return header + body, unpadded + len(header) - head, len(data)
+
+
+def check_level(codec: Codec, level: int | None) -> int:
+    """`level`, or the default where it is None; BuildError where the codec has no such one."""
+    if level is None:
+        return codec.level
+    if not codec.lowest <= level <= codec.highest:
+        raise BuildError(
+            f"{codec.name} has no level {level}",
+            hint=f"{codec.lowest} to {codec.highest}; dpkg-deb's default is {codec.level}",
+        )
+    return level
+
+
+def writer(
+    out: Sink,
+    codec: Codec,
+    level: int | None = None,
+    *,
+    size: int | None = None,
+    threads: int | None = None,
+    check: int = lzma.CHECK_CRC64,
+) -> Writer:
+    """A Writer that compresses into `out`, at dpkg-deb's default level where `level` is None.
+
+    size: of the data in all, in bytes, where it is known; xz chooses its blocks by it.
+    check: the integrity check of an xz stream, one of lzma's CHECK_ numbers.
+    The bytes do not depend on `threads`.
+    """
+    level, threads = check_level(codec, level), threads or cores()
+    if codec is GZIP:
+        return _Gzip(out, level, threads)
+    if codec is XZ:
+        return _Xz(out, level, threads, size, check)
+    if codec is ZSTD:
+        # One worker and many give the same bytes; none at all gives others.
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, threads=threads, write_checksum=True
+        )
+        return _Serial(
+            out, zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        )
+    if codec is BZIP2:
+        return _Serial(out, bz2.BZ2Compressor(level))
+    if codec is LZMA:
+        return _Serial(out, lzma.LZMACompressor(lzma.FORMAT_ALONE, preset=level))
+    return Writer(out)
+
+
+def compress(data: bytes, codec: Codec, level: int | None = None) -> bytes:
+    """`data`, compressed: for what is small enough to be held."""
+    out = _Memory()
+    sink = writer(out, codec, level, size=len(data))
+    try:
+        sink.write(data)
+        sink.close()
+    finally:
+        sink.abort()
+    return out.getvalue()
+
+
+class _Memory(io.BytesIO):
+    def write(self, data: Any, /) -> int:
+        return super().write(data)
+
+
+# Copying and splicing
+
+
+def copy_range(source: int, out: Sink, start: int, count: int) -> None:
+    """Copy `count` bytes from offset `start` of descriptor `source`, inside the kernel if it can.
+
+    CodecError where the source has fewer.
+    """
+    target = out.fileno()
+    for copy in (_copy_file_range, _sendfile, _copy_chunk):
+        while count:
+            try:
+                done = copy(source, target, start, count)
+            except OSError:
+                # Another file system, or one that knows no such call: the next way copies the
+                # rest, and the last one raises what is really wrong.
+                if copy is _copy_chunk:
+                    raise
+                break
+            if not done:
+                if copy is _copy_chunk:
+                    raise CodecError("the file is cut short")
+                break
+            start, count = start + done, count - done
+
+
+def _copy_file_range(source: int, target: int, start: int, count: int) -> int:
+    return os.copy_file_range(source, target, count, start)
+
+
+def _sendfile(source: int, target: int, start: int, count: int) -> int:
+    return os.sendfile(target, source, start, count)
+
+
+def _copy_chunk(source: int, target: int, start: int, count: int) -> int:
+    return os.write(target, os.pread(source, min(count, CHUNK), start))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bytes `start` to `end` of what a Packed decompresses to."""
+
+    start: int
+    end: int
+
+
+Piece = Range | bytes | Path  # a Path stands for the content of that file
+
+
+def splice(
+    source: Packed,
+    pieces: Iterable[Piece],
+    out: Sink,
+    codec: Codec,
+    level: int | None = None,
+    *,
+    size: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Write the pieces one after another, compressed, into `out`.
+
+    The ranges refer to what `source` decompresses to, and none begins before the end of the one
+    before it. Where nothing is compressed, ranges are copied inside the kernel. From xz to xz at
+    no stated level, a block of the source that is wholly within a range is taken over as it is.
+    """
+    if codec is NONE and source.codec is NONE:
+        _splice_plain(source, pieces, out)
+        return
+    table = xz_table(source) if codec is XZ and source.codec is XZ and level is None else None
+    sink = writer(
+        out,
+        codec,
+        level,
+        size=size,
+        threads=threads,
+        check=table.check if table else lzma.CHECK_CRC64,
+    )
+    try:
+        if table and isinstance(sink, _Xz):
+            _splice_blocks(source, table, pieces, sink)
+        else:
+            _splice_stream(reader(source, threads), pieces, sink)
+        sink.close()
+    finally:
+        sink.abort()
+
+
+def _splice_plain(source: Packed, pieces: Iterable[Piece], out: Sink) -> None:
+    for piece in pieces:
+        if isinstance(piece, Range):
+            if piece.end > source.size:
+                raise CodecError("the data is cut short")
+            copy_range(source.fd, out, source.start + piece.start, piece.end - piece.start)
+        elif isinstance(piece, Path):
+            with piece.open("rb", buffering=0) as file:
+                copy_range(file.fileno(), out, 0, os.fstat(file.fileno()).st_size)
+        else:
+            write_all(out, piece)
+
+
+def _splice_stream(source: Reader, pieces: Iterable[Piece], sink: Writer) -> None:
+    try:
+        for piece in pieces:
+            if not isinstance(piece, Range):
+                _put(piece, sink)
+                continue
+            gap = piece.start - source.position
+            left = piece.end - piece.start
+            if gap < 0 or source.skip(gap) != gap:
+                raise CodecError("the data is cut short")
+            while left:
+                part = source.read(left)
+                if not part:
+                    raise CodecError("the data is cut short")
+                sink.write(part)
+                left -= len(part)
+    finally:
+        source.close()
+
+
+def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink: _Xz) -> None:
+    blocks = deque(table.blocks)
+    held: tuple[XzBlock, bytes] | None = None
+    for piece in pieces:
+        if not isinstance(piece, Range):
+            _put(piece, sink)
+            continue
+        at = piece.start
+        while at < piece.end:
+            while blocks and blocks[0].end <= at:
+                blocks.popleft()
+            if not blocks or blocks[0].start > at:
+                raise CodecError("the data is cut short")
+            block = blocks[0]
+            stop = min(block.end, piece.end)
+            if block.start == at and block.end == stop:
+                sink.block(source.read(block.offset, block.padded), block.unpadded, block.size)
+            else:
+                if held is None or held[0] is not block:
+                    held = (block, _xz_decode(source, table, block))
+                sink.write(memoryview(held[1])[at - block.start : stop - block.start])
+            at = stop
+
+
+def _put(piece: bytes | Path, sink: Writer) -> None:
+    if isinstance(piece, bytes):
+        sink.write(piece)
+        return
+    with piece.open("rb") as file:
+        shutil.copyfileobj(file, _Adapter(sink), CHUNK)
+
+
+class _Adapter:
+    def __init__(self, sink: Writer) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes, /) -> None:
+        self._sink.write(data)
