@@ -477,8 +477,8 @@ def file_name(source: UrlSource) -> str:
     Raises BuildError (usage) where that is no plain file name.
     """
     name = source.filename
-    if not name and source.urls:
-        name = unquote(urlsplit(source.urls[0]).path.rpartition("/")[2])
+    with contextlib.suppress(ValueError, IndexError):  # no address, or one that is none
+        name = name or unquote(urlsplit(source.urls[0]).path.rpartition("/")[2])
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise BuildError(
             f"sources.{source.name}: {name!r} is not a file name",

@@ -513,7 +513,7 @@ class _Download:
         self._patience = patience
         self._stop = stop
         self._shown = 0
-        self._pieces = 0  # answers that the bytes at hand came from
+        self._single = False  # whether the bytes at hand came with one answer
         self._end_known = False  # whether the server said how many bytes there are
 
     def from_file(self, url: str) -> CachedFile:
@@ -533,8 +533,6 @@ class _Download:
         """The file from a server: tried again while that may help, resumed where it can be."""
         import requests
 
-        if urlsplit(url).scheme.lower() not in ("http", "https"):
-            raise _Failed("not an http, https or file address")
         attempt, best = 1, self._partial.size()
         with requests.Session() as session:
             while True:
@@ -571,13 +569,13 @@ class _Download:
             if title is not None:
                 reason += f"; it is an HTML page{title}"
             # Pieces of two files, or an end that nobody announced: the whole may do.
-            again = self._pieces != 1 or not self._end_known
+            again = not (self._single and self._end_known)
             self._restart()
             raise (_Passing if again else _Failed)(reason) from None
 
     def _restart(self) -> None:
         self._partial.discard()
-        self._pieces = 0
+        self._single = False
         self._at(0)
 
     def _at(self, position: int) -> None:
@@ -626,10 +624,9 @@ class _Download:
         self._task.show("")
         position = offset
         try:
+            self._single = offset == 0
             if offset == 0:
-                self._pieces = 0
                 self._partial.came_from(url=shown(url), **_validators(response))
-            self._pieces += 1
             with self._partial.open(offset) as out:
                 for chunk in _prepend(first, chunks):
                     if position + len(chunk) > limit:
@@ -698,7 +695,7 @@ def _answer(
 ) -> Iterator[requests.Response]:
     """The answer at the end of all redirects, its body not read yet.
 
-    Redirects are followed here because the library reads the body of each one
+    The adapter is asked, not the session: that reads the body of every redirect
     to its end, and a hostile one has none.
     """
     import requests
@@ -706,15 +703,23 @@ def _answer(
     # Anything else would be unpacked on the way, and the digest is of the file as it is.
     sent = {"User-Agent": "dom0-debs", "Accept-Encoding": "identity", **headers}
     seen = [url]
+    try:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise _Failed("not an http, https or file address")
+    except ValueError:
+        raise _Failed("not a valid address") from None
     while True:
         try:
-            response = session.request(
-                method,
-                seen[-1],
-                headers=sent,
-                stream=True,
-                allow_redirects=False,
+            request = session.prepare_request(requests.Request(method, seen[-1], headers=sent))
+            here = request.url or ""
+            settings = session.merge_environment_settings(here, {}, True, None, None)
+            response = session.get_adapter(here).send(
+                request,
                 timeout=(patience.connect, patience.stall),
+                stream=True,
+                verify=True if settings["verify"] is None else settings["verify"],
+                cert=settings["cert"],
+                proxies=settings["proxies"],
             )
         except ValueError:  # InvalidURL, InvalidSchema and their like
             raise _Failed("not a valid address") from None
@@ -998,7 +1003,7 @@ class _Git:
             if "No space left on device" in said or "Disk quota exceeded" in said:
                 full = OSError(errno.ENOSPC, "No space left on device")
                 raise storage_error(full, self.folder)
-            reason = _last_words(said) or f"git {arguments[0]} ended with {process.returncode}"
+            reason = _complaint(said) or f"git {arguments[0]} ended with {process.returncode}"
             raise (_Failed if _GIT_FINAL.search(said) else _Passing)(reason)
         return output.read_text(encoding="utf-8", errors="replace")
 
@@ -1037,12 +1042,16 @@ def _tail(path: Path) -> str:
     return next((line for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
 
 
-def _last_words(said: str) -> str:
-    """What git complains of, in one line and without credentials."""
-    lines = [line.strip() for line in re.split(r"[\r\n]", said)]
-    wanted = [line for line in lines if line.startswith(("fatal:", "error:", "remote: error"))]
-    chosen = (wanted or [line for line in lines if line])[-2:]
-    text = "; ".join(re.sub(r"^(fatal|error): ", "", line) for line in chosen)
+def _complaint(said: str) -> str:
+    """The first thing that git complains of, in one line and without credentials."""
+    lines = [line.strip() for line in re.split(r"[\r\n]", said) if line.strip()]
+    first = next((n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), -1)
+    chosen = lines[first:][:2] if lines else []
+    if chosen and not chosen[0].endswith(":"):
+        del chosen[1:]
+    text = re.sub(r"^(fatal|error): ", "", " ".join(chosen))
+    if "dubious ownership" in text:  # git's own advice is about a setting that isn't read here
+        text = "the repository belongs to another user: name a copy that belongs to you"
     return printable(re.sub(r"//[^/\s@']*@", "//", text))[:300]
 
 
