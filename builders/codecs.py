@@ -164,7 +164,9 @@ def reader(packed: Packed, threads: int | None = None) -> Reader:
         table = xz_table(packed)
         if table and len(table.blocks) > 1:
             return Reader(_xz_chunks(packed, table, threads or cores()))
-    return Reader(_guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT)))))
+    return Reader(
+        _guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT))))
+    )
 
 
 def _pieces(packed: Packed, count: int) -> Iterator[bytes]:
@@ -631,9 +633,7 @@ def writer(
         parameters = zstandard.ZstdCompressionParameters.from_level(
             level, threads=threads, write_checksum=True
         )
-        return _Serial(
-            out, zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-        )
+        return _Serial(out, zstandard.ZstdCompressor(compression_params=parameters).compressobj())
     if codec is BZIP2:
         return _Serial(out, bz2.BZ2Compressor(level))
     if codec is LZMA:
