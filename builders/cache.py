@@ -212,17 +212,17 @@ class Cache:
         sha256: str,
         *,
         name: str,
-        size: int | None = None,
         note: Callable[[str], None] = _quiet,
     ) -> CachedFile | None:
         """The file of that digest, its bytes checked; None where it is not there.
 
         A damaged one is thrown away, and `note` is told.
         """
-        if not self.has(sha256):
-            return None
         path = self.path(sha256)
-        file = CachedFile(name, sha256, path.stat().st_size if size is None else size, path)
+        try:
+            file = CachedFile(name, sha256, path.stat().st_size, path)
+        except FileNotFoundError:
+            return None
         return file if self._sound(file, verify=True, note=note) else None
 
     def _accept(self, expected: str | None, actual: str, size: int) -> Path:

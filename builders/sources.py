@@ -317,9 +317,14 @@ class _Job:
         return fetched
 
     def _cached(self, source: UrlSource, name: str) -> CachedFile | None:
-        return self.cache.lookup(
-            source.sha256, name=name, size=source.size, note=self.reporter.line
-        )
+        file = self.cache.lookup(source.sha256, name=name, note=self.reporter.line)
+        if file is not None and source.size not in (None, file.size):
+            raise BuildError(
+                f"sources.{source.name}.size: the file of that sha256 has {file.size} bytes, "
+                f"the recipe says {source.size}",
+                hint="correct the size, or leave it out",
+            )
+        return file
 
     def _download(self, source: UrlSource, name: str, task: Task) -> CachedFile:
         reasons: list[tuple[str, str]] = []

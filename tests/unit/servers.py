@@ -20,6 +20,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request and what is answered to it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # it would hold back each body for 40 ms
     site: Site  # set on a subclass for each Site
 
     def do_GET(self) -> None:
