@@ -45,17 +45,36 @@ class SuiteFetcher:
                 hint="can the engine's containers reach the mirror?",
             )
             for source in sources:
-                version = _choose(source, step.output(_madison(source)), suite.name)
-                folder = f"/tmp/{source.name}"  # noqa: S108 - in the container
+                there = _admitted(source, step.output(_madison(source)), suite.name)
+                results[source.name] = self._download(step, source, there, into / source.name)
+        return results
+
+    def _download(
+        self, step: Step, source: DebianSource | DebianPackage, versions: list[str], target: Path
+    ) -> DebianResult:
+        """The newest version that the mirror really has: its index may run ahead of its pool."""
+        folder = f"/tmp/{source.name}"  # noqa: S108 - in the container
+        for version in versions:
+            last = version == versions[-1]
+            try:
                 step.phase(
                     f"download {source.package}",
-                    f"mkdir {folder}\ncd {folder}\n{_download(source, version)}\nchmod 644 *",
+                    f"rm -rf {folder}\nmkdir {folder}\ncd {folder}\n"
+                    f"{_download(source, version)}\nchmod 644 *",
+                    hint="the mirror lists a file that it does not have, or the connection broke: "
+                    f"try again, or name another one ({mirror.MAIN}, {mirror.SECURITY})",
                 )
-                target = into / source.name
-                target.mkdir(parents=True)
-                files = step.fetch(folder, target)
-                results[source.name] = DebianResult(version, tuple(files))
-        return results
+                break
+            except BuildError as error:
+                error.exit = Exit.SOURCE
+                if last or error.log is None:
+                    raise
+                self._run.reporter.line(
+                    f"{source.name}: the mirror lists {source.package} {version} and can't serve "
+                    "it: taking the next older one"
+                )
+        target.mkdir(parents=True)
+        return DebianResult(version, tuple(step.fetch(folder, target)))
 
 
 def _madison(source: DebianSource | DebianPackage) -> str:
@@ -72,8 +91,8 @@ def _download(source: DebianSource | DebianPackage, version: str) -> str:
     return f"apt-get -o APT::Sandbox::User=root download '{source.package}={version}'"
 
 
-def _choose(source: DebianSource | DebianPackage, madison: str, suite: str) -> str:
-    """The newest version that the pin admits, from what apt-cache(8) madison lists."""
+def _admitted(source: DebianSource | DebianPackage, madison: str, suite: str) -> list[str]:
+    """The versions that the pin admits, newest first, from what apt-cache(8) madison lists."""
     wanted = "Sources" if isinstance(source, DebianSource) else "Packages"
     there: set[str] = set()
     for line in madison.splitlines():
@@ -96,4 +115,4 @@ def _choose(source: DebianSource | DebianPackage, madison: str, suite: str) -> s
             "(--set suite.mirror=...)",
             exit=Exit.SOURCE,
         )
-    return max(admitted, key=Version)
+    return sorted(admitted, key=Version, reverse=True)

@@ -57,7 +57,7 @@ class Limits:
 
     memory: int = 8
     pids: int = 4096
-    nofile: int = 65536
+    nofile: int = 16384
 
 
 class Live:

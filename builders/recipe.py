@@ -108,7 +108,7 @@ class Builder:
     packages: tuple[str, ...]
     memory: int = 8
     pids: int = 4096
-    nofile: int = 65536
+    nofile: int = 16384
     disk: int = 12
 
 

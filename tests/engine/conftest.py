@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A small recipe on the real builder image, and engines of the tests' own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from builders import engine, verbs
+from builders.cache import Cache
+from builders.progress import Silent
+from builders.recipe import ROOT, load
+from builders.run import Run
+
+# The sources are the tests' own and tiny, so that each test takes seconds: what they exercise
+# is the pipeline. tests/build builds the real ones.
+XEN_MAKEFILE = """
+debball:
+\tmkdir -p dist/deb/DEBIAN dist/deb/boot dist/deb/etc/xen dist/deb/usr/bin
+\tgcc -o dist/deb/usr/bin/xl xl.c -lz
+\tdate -u -d "@$$SOURCE_DATE_EPOCH" >dist/deb/etc/xen/xl.conf
+\techo xen >dist/deb/boot/xen-9.9.1.gz
+\tln -s xen-9.9.1.gz dist/deb/boot/xen.gz
+\tprintf 'Package: xen-upstream\\nVersion: 9.9.1\\nArchitecture: amd64\\n' >dist/deb/DEBIAN/control
+\tprintf 'Maintainer: Unmaintained snapshot\\nSection: admin\\nDescription: x\\n y\\n' \
+>>dist/deb/DEBIAN/control
+\tfakeroot dpkg-deb -z0 --build dist/deb dist/xen-upstream-9.9.1.deb
+"""
+XL_SOURCE = """
+#include <zlib.h>
+int main(void) { return zlibVersion()[0] == 0; }
+"""
+KERNEL_MAKEFILE = """
+allnoconfig:
+\techo '# nothing' >.config
+olddefconfig:
+\tgrep -v DROPPED .config >.config.new; mv .config.new .config
+bindeb-pkg:
+\tmkdir -p deb/DEBIAN deb/boot
+\tcp .config deb/boot/config-6.9.1$(LOCALVERSION)
+\techo kernel >deb/boot/vmlinuz-6.9.1$(LOCALVERSION)
+\tprintf 'Package: linux-image-6.9.1$(LOCALVERSION)\\nVersion: 6.9.1-1\\nArchitecture: amd64\\n' \
+>deb/DEBIAN/control
+\tprintf 'Maintainer: builder <b@b>\\nDescription: x\\n y\\n' >>deb/DEBIAN/control
+\tfakeroot dpkg-deb -z0 --build deb ../linux-image-6.9.1$(LOCALVERSION)_6.9.1-1_amd64.deb
+"""
+
+
+def tarball(path: Path, files: Mapping[str, str]) -> str:
+    """Write a tarball of `files` below one folder; its sha256."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"tree/{name}")
+            info.size, info.mtime = len(text.encode()), 1_600_000_000
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Box:
+    """A folder with a recipe, tiny sources, artifacts and a cache of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recipe = folder / "tiny.toml"
+        self.artifacts = folder / "artifacts"
+        self.xen = {"Makefile": XEN_MAKEFILE, "xl.c": XL_SOURCE}
+        self.kernel = {"Makefile": KERNEL_MAKEFILE}
+        self.extra = ""
+        self.xen_build = "make debball"
+        self.kernel_build = "make bindeb-pkg"
+
+    def write(self) -> None:
+        """Write the recipe and its sources as they are said to be now."""
+        lines = [f'include = ["{ROOT}/configs/recipes/xen-4.17-bookworm.toml"]']
+        for name, files in {"xen": self.xen, "linux": self.kernel}.items():
+            path = self.folder / f"{name}.tar.gz"
+            digest = tarball(path, files)
+            lines += [f"[sources.{name}-tree]", 'kind = "url"', f'urls = ["file://{path}"]']
+            lines += [f'sha256 = "{digest}"']
+        lines += ["[xen]", 'source = "xen-tree"', "configure = []"]
+        lines += [f"build = ['''{self.xen_build}''']"]
+        lines += ["[kernel]", 'source = "linux-tree"', f"build = ['''{self.kernel_build}''']"]
+        self.recipe.write_text("\n".join(lines) + "\n" + self.extra)
+
+    def run(self) -> Run:
+        """A run of the recipe."""
+        recipe = load(str(self.recipe))
+        return Run(recipe, Silent(), self.artifacts / "tiny", Cache(self.folder / "cache"))
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment in which the tool itself works in this folder."""
+        return {
+            **os.environ,
+            "DOM0_DEBS_ARTIFACTS": str(self.artifacts),
+            "XDG_CACHE_HOME": str(self.folder / "xdg"),
+            **more,
+        }
+
+    def tool(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """The tool as a person starts it."""
+        return subprocess.Popen(
+            [str(ROOT / "inv"), *arguments, "--recipe", str(self.recipe)],
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def builder() -> str:
+    """The builder image of the bookworm recipe, which the tiny recipes share."""
+    folder = ROOT / "artifacts" / "xen-4.17-bookworm"
+    run = Run(load("xen-4.17-bookworm"), Silent(), folder, Cache.default())
+    return verbs.make_image(run).name
+
+
+@pytest.fixture
+def box(tmp_path: Path, builder: str) -> Box:
+    """A box with the tiny recipe, written."""
+    assert builder
+    made = Box(tmp_path)
+    made.write()
+    return made
+
+
+@pytest.fixture
+def containers(box: Box) -> Callable[[], list[str]]:
+    """The containers, running or not, that belong to the box's recipe."""
+    client = engine.connect(Silent())
+
+    def listed() -> list[str]:
+        found = client.containers.list(
+            all=True, filters={"label": f"org.dom0-debs.owner={box.run().owner}"}
+        )
+        return [f"{c.name} {c.status}" for c in found]
+
+    return listed
+
+
+class Daemon:
+    """A dockerd of the tests' own, on a loopback TCP socket."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.host = f"tcp://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        folder = self._folder
+        log = (folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            ["dockerd", "-H", self.host, "--tls=false", "--bridge=none", "--iptables=false"]
+            + [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+            + [f"--pidfile={folder}/pid"],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        pytest.fail(f"the second dockerd did not start: {(folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End it as a crash would, with all that it started."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in good order."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def second(builder: str) -> Iterator[Daemon]:
+    """A second engine that has the builder image."""
+    # Not pytest's folder: its name is too long for the sockets of containerd.
+    folder = Path("/tmp") / f"dom0-debs-second-{os.getpid()}"  # noqa: S108
+    folder.mkdir(mode=0o700)
+    daemon = Daemon(folder)
+    try:
+        daemon.start()
+        here, there = engine.connect(Silent()), _client(daemon.host)
+        there.images.load(here.images.get(builder).save(named=builder))  # type: ignore[attr-defined]
+        yield daemon
+        daemon.stop()
+    finally:
+        subprocess.run(["sh", "-c", f"umount {folder}/data/* 2>/dev/null"], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _client(host: str) -> object:
+    import docker
+
+    return docker.DockerClient(base_url=host, timeout=600)
