@@ -33,7 +33,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import Source, UrlSource
+from builders.recipe import DebianPackage, DebianSource, Source, UrlSource
 
 _BLOCK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -467,7 +467,8 @@ def _identity(source: Source, scope: str) -> dict[str, Any]:
     if isinstance(source, UrlSource):
         fields["filename"] = file_name(source)
     fields["kind"] = type(source).__name__
-    fields["scope"] = scope
+    # Only what apt chooses depends on the suite.
+    fields["scope"] = scope if isinstance(source, (DebianSource, DebianPackage)) else ""
     return fields
 
 

@@ -135,7 +135,7 @@ def fetch_all(
             raise Interrupted
         if not (refresh and not offline and _is_debian(source)):
             known = cache.resolved(
-                source, scope=_scope(source, scope), verify=verify, note=reporter.line
+                source, scope=scope, verify=verify, note=reporter.line
             )
             if known is not None:
                 found[source.name] = known
@@ -273,10 +273,6 @@ def _joined(failures: Sequence[tuple[_Work, BuildError]]) -> BuildError:
 
 def _is_debian(source: Source) -> bool:
     return isinstance(source, (DebianSource, DebianPackage))
-
-
-def _scope(source: Source, scope: str) -> str:
-    return scope if _is_debian(source) else ""
 
 
 class _Failed(Exception):  # noqa: N818 - it is collected, not shown
