@@ -12,7 +12,7 @@ from invoke.tasks import task
 from builders import face, testing, verbs
 from builders import recipe as recipes_
 from builders.errors import Exit
-from builders.face import verb
+from builders.face import Verb, verb
 from builders.progress import Terminal
 
 RECIPE = {
@@ -31,6 +31,7 @@ SETS = ["set_"]
 
 
 @task(
+    klass=Verb,
     name="build-all",
     iterable=SETS,
     help={**BUILD, **FLAVOUR, "keep_going": "when one build fails, let the other one end"},
@@ -56,7 +57,7 @@ def build_all(
     return Exit.DONE
 
 
-@task(name="build-xen", iterable=SETS, help=BUILD)
+@task(klass=Verb, name="build-xen", iterable=SETS, help=BUILD)
 @verb
 def build_xen(
     _: Context,
@@ -77,7 +78,7 @@ def build_xen(
     return Exit.DONE
 
 
-@task(name="build-kernel", iterable=SETS, help={**BUILD, **FLAVOUR})
+@task(klass=Verb, name="build-kernel", iterable=SETS, help={**BUILD, **FLAVOUR})
 @verb
 def build_kernel(
     _: Context,
@@ -98,7 +99,11 @@ def build_kernel(
     return Exit.DONE
 
 
-@task(iterable=SETS, help={**RECIPE, "again": "ask the suite again for its newest version"})
+@task(
+    klass=Verb,
+    iterable=SETS,
+    help={**RECIPE, "again": "ask the suite again for its newest version"},
+)
 @verb
 def fetch(
     _: Context,
@@ -112,7 +117,11 @@ def fetch(
     return Exit.DONE
 
 
-@task(iterable=SETS, help={**RECIPE, "again": "make it anew, with the suite's newest packages"})
+@task(
+    klass=Verb,
+    iterable=SETS,
+    help={**RECIPE, "again": "make it anew, with the suite's newest packages"},
+)
 @verb
 def image(
     _: Context,
@@ -126,10 +135,7 @@ def image(
     return Exit.DONE
 
 
-@task(
-    iterable=SETS,
-    help={**BUILD, **FLAVOUR, "deb": "a .deb to correct by --rules, in place of a recipe's"},
-)
+@task(klass=Verb, iterable=SETS, help={**RECIPE, **FLAVOUR})
 @verb
 def finish(
     _: Context,
@@ -144,11 +150,10 @@ def finish(
 
 
 @task(
-    positional=["paths"],
+    klass=Verb,
     iterable=[*SETS, "path"],
     help={
-        "paths": "a .deb, or a folder of them (default: the recipe's finished packages)",
-        "path": "one more of those; may be given again",
+        "path": "a .deb, or a folder of them; ./inv needs no --path before it, and takes many",
         "format": "table or json",
         **RECIPE,
     },
@@ -156,19 +161,18 @@ def finish(
 @verb
 def inspect(
     _: Context,
-    paths: str = "",
     path: list[str] | None = None,
     format: str = "table",
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
 ) -> int:
-    """Audit the metadata of any .deb; exit status 1 where there are errors."""
-    text, code = verbs.inspect([paths, *(path or [])], format, recipe, set_ or [])
+    """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
+    text, code = verbs.inspect(path or [], format, recipe, set_ or [])
     face.show(text)
     return code
 
 
-@task(iterable=SETS, help={**RECIPE, "format": "table or json"})
+@task(klass=Verb, iterable=SETS, help={**RECIPE, "format": "table or json"})
 @verb
 def doctor(
     _: Context,
@@ -185,7 +189,7 @@ def doctor(
     return verbs.doctor_status(checks)
 
 
-@task(help={"format": "table or json"})
+@task(klass=Verb, help={"format": "table or json"})
 @verb
 def recipes(_: Context, format: str = "table") -> int:
     """List the recipes."""
@@ -193,7 +197,11 @@ def recipes(_: Context, format: str = "table") -> int:
     return Exit.DONE
 
 
-@task(iterable=SETS, help={**RECIPE, **FLAVOUR, "tree": "unpack and patch this tree: xen, kernel"})
+@task(
+    klass=Verb,
+    iterable=SETS,
+    help={**RECIPE, **FLAVOUR, "tree": "unpack and patch this tree: xen, kernel"},
+)
 @verb
 def shell(
     _: Context,
@@ -207,12 +215,13 @@ def shell(
 
 
 @task(
+    klass=Verb,
     help={
         "recipe": "only of this recipe (default: of all)",
         "images": "also the images and volumes in the engine",
         "cache": "also the cached sources",
         "all_": "all of that",
-    }
+    },
 )
 @verb
 def clean(
@@ -228,10 +237,11 @@ def clean(
 
 
 @task(
+    klass=Verb,
     help={
         "only": "one part: lint, unit, engine or build",
         "build": "also build both packages of a recipe for real (always in CI)",
-    }
+    },
 )
 @verb
 def test(_: Context, only: str = "", build: bool = False) -> int:
@@ -239,7 +249,7 @@ def test(_: Context, only: str = "", build: bool = False) -> int:
     return testing.run(Terminal(), only, build=build)
 
 
-@task(help={"only": "one of them: rewrite, build or idle"})
+@task(klass=Verb, help={"only": "one of them: rewrite, build or idle"})
 @verb
 def bench(_: Context, only: str = "") -> int:
     """Measure the speed figures that the README quotes, each against its peer."""

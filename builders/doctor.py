@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from builders import mirror
+from builders import image, mirror
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
 from builders.run import Run
@@ -45,10 +45,10 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
         for name, source in sources.items()
     }
     missing = {name: source for name, source in sources.items() if cached[name] is None}
-    checks = _engine(run, connect)
+    checks, has_image = _engine(run, connect)
     checks += [_room("artifacts", run.folder, _ARTIFACTS)]
     checks += [_room("source cache", run.cache.root, _GIB)] if missing else []
-    checks += _tools(run, missing)
+    checks += _tools(run, missing, has_image)
     if run.recipe.suite.vsyscall:
         checks.append(_vsyscall())
     checks += [
@@ -64,8 +64,8 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
         return checks
     with ThreadPoolExecutor(8) as pool:
         looked = [pool.submit(_source, name, source) for name, source in missing.items()]
-        archive = pool.submit(_mirror, run)
-        checks.append(archive.result())
+        archive = pool.submit(_mirror, run) if missing or not has_image else None
+        checks += [archive.result()] if archive else []
         checks += [future.result() for future in looked]
     return checks
 
@@ -83,12 +83,14 @@ def failed(checks: list[Check]) -> BuildError | None:
     )
 
 
-def _engine(run: Run, connect: Callable[[], DockerClient]) -> list[Check]:
+def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check], bool]:
+    """The checks of the engine, and whether it has the recipe's builder image."""
     try:
         client = connect()
         version, info = client.version(), client.info()
+        has_image = image.exists(client, image.name(run.recipe))
     except BuildError as error:
-        return [Check("engine", FAIL, error.message, error.hint)]
+        return [Check("engine", FAIL, error.message, error.hint)], False
     what = f"{version.get('Version')}, API {version.get('ApiVersion')}, {info.get('Driver')}"
     checks = [Check("engine", OK, what)]
     memory, wanted = int(info.get("MemTotal", 0)), run.recipe.builder.memory * _GIB
@@ -106,7 +108,7 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> list[Check]:
         checks.append(
             _room("engine disk", folder, run.recipe.builder.disk * _GIB, "./inv clean --images")
         )
-    return checks
+    return checks, has_image
 
 
 def _local(client: DockerClient) -> bool:
@@ -129,8 +131,8 @@ def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
     return Check(name, state, f"{what} in {folder}", remedy or f"make room in {folder}")
 
 
-def _tools(run: Run, missing: dict[str, Source]) -> list[Check]:
-    wanted = [] if run.recipe.suite.image else ["mmdebstrap"]
+def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]:
+    wanted = [] if run.recipe.suite.image or has_image else ["mmdebstrap"]
     wanted += ["git"] if any(isinstance(s, GitSource) for s in missing.values()) else []
     checks = []
     for tool in wanted:

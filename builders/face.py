@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec
 
 from invoke.exceptions import Exit as Leave
+from invoke.parser import Argument
+from invoke.tasks import Task
 
 from builders.errors import BuildError, Exit, Interrupted
 
@@ -101,6 +103,16 @@ def signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Verb(Task):
+    """A task whose -h is always help, never short for an option."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            argument.names = tuple(name for name in argument.names if name != "h")
+        return arguments
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -100,24 +100,31 @@ def _digest(text: str) -> str:
 
 def find(run: Run) -> Image | None:
     """The builder image, where the engine has it."""
-    return _find(run.client, f"dom0-debs/builder-{run.recipe.suite.name}:{key(run.recipe)}")
+    tag = name(run.recipe)
+    return Image(tag, _packages(run.client, tag)) if exists(run.client, tag) else None
 
 
-def _find(client: DockerClient, name: str) -> Image | None:
+def name(recipe: Recipe) -> str:
+    """The name of the recipe's builder image in an engine."""
+    return f"dom0-debs/builder-{recipe.suite.name}:{key(recipe)}"
+
+
+def exists(client: DockerClient, tag: str) -> bool:
+    """Whether the engine has an image of that name."""
     import docker.errors
 
-    with engine_errors("looking for the builder image"):
+    with engine_errors(f"looking for the image {tag}"):
         try:
-            client.images.get(name)
+            client.images.get(tag)
         except docker.errors.ImageNotFound:
-            return None
-    return Image(name, _packages(client, name))
+            return False
+    return True
 
 
-def _packages(client: DockerClient, name: str) -> str:
+def _packages(client: DockerClient, tag: str) -> str:
     """The list of packages that lies in the image; its container is never started."""
     with engine_errors("reading the builder image"):
-        held = client.containers.create(name, ["true"], network_mode="none")
+        held = client.containers.create(tag, ["true"], network_mode="none")
         try:
             return read(held, PACKAGES, "image").decode("utf-8", "replace")
         finally:
@@ -130,25 +137,15 @@ _root_lock = threading.Lock()
 def clean_root(run: Run, *, refresh: bool = False) -> str:
     """The name of the suite's clean root in the engine, made if it is not there."""
     suite = run.recipe.suite
-    name = f"dom0-debs/root-{suite.name}:{root_key(suite)}"
+    tag = f"dom0-debs/root-{suite.name}:{root_key(suite)}"
     with _root_lock:
-        there = not refresh and _find_root(run.client, name) is not None
-        if not there and not (suite.image and _pull(run, suite.image, name)):
-            _bootstrap(run, suite, name)
-    return name
+        there = not refresh and exists(run.client, tag)
+        if not there and not (suite.image and _pull(run, suite.image, tag)):
+            _bootstrap(run, suite, tag)
+    return tag
 
 
-def _find_root(client: DockerClient, name: str) -> object | None:
-    import docker.errors
-
-    with engine_errors("looking for the clean root"):
-        try:
-            return client.images.get(name)
-        except docker.errors.ImageNotFound:
-            return None
-
-
-def _pull(run: Run, pinned: str, name: str) -> bool:
+def _pull(run: Run, pinned: str, tag: str) -> bool:
     """Take the registry image; False where it can't be had, and the bootstrap serves instead."""
     import docker.errors
 
@@ -159,13 +156,12 @@ def _pull(run: Run, pinned: str, name: str) -> bool:
         except (docker.errors.APIError, docker.errors.DockerException) as error:
             run.reporter.line(f"image: {pinned} can't be had ({error}); bootstrapping instead")
             return False
-        repository, _, tag = name.rpartition(":")
         with engine_errors("naming the clean root"):
-            image.tag(repository, tag)
+            image.tag(*tag.rsplit(":", 1))
     return True
 
 
-def _bootstrap(run: Run, suite: Suite, name: str) -> None:
+def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
     engine.ensure_tools(["mmdebstrap"], run.reporter)
     served = mirror.of(suite)
     lines = [
@@ -177,7 +173,7 @@ def _bootstrap(run: Run, suite: Suite, name: str) -> None:
     command += [suite.name, "-", *lines]
     log = run.logs / "root.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    repository, _, tag = name.rpartition(":")
+    repository, _, version = tag.rpartition(":")
     with run.reporter.work("root") as task, log.open("wb") as out:
         task.show("bootstrap", suite.name)
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -195,7 +191,7 @@ def _bootstrap(run: Run, suite: Suite, name: str) -> None:
                     answer = run.client.api.import_image_from_stream(
                         _until_done(process, log, suite, run),
                         repository=repository,
-                        tag=tag,
+                        tag=version,
                         changes=[f"LABEL {LABEL}.role=root"],
                     )
             finally:
@@ -227,7 +223,7 @@ def _until_done(
 def build(run: Run) -> Image:
     """Make the builder image from the clean root."""
     recipe = run.recipe
-    repository, tag = f"dom0-debs/builder-{recipe.suite.name}", key(recipe)
+    repository, _, tag = name(recipe).rpartition(":")
     base = clean_root(run)
     served = mirror.of(recipe.suite)
     script = _BUILDER_SETUP.format(packages=" ".join(sorted(recipe.builder.packages)), uid=BUILDER)
@@ -238,7 +234,7 @@ def build(run: Run) -> Image:
         it.phase("update", _APT_SETUP, hint="can the engine's containers reach the mirror?")
         it.phase("packages", script, hint="is every package of builder.packages in this suite?")
         it.container.commit(repository, tag, {"role": "builder"})
-    found = _find(run.client, f"{repository}:{tag}")
+    found = find(run)
     if found is None:
         raise BuildError("the engine lost the builder image", exit=Exit.ENGINE)
     return found

@@ -206,7 +206,8 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
     if not path.is_file():
         there = sorted(p.stem for p in folder.glob("*.toml"))
         raise BuildError(
-            f"there is no recipe {name}" + _nearest(name, there),
+            f"there is no recipe {name}"
+            + (", the default one" if name == DEFAULT else _nearest(name, there)),
             hint=f"choose one with --recipe: {', '.join(there) or 'none is there'}",
         )
     origins: dict[str, str] = {}

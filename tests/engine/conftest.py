@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -59,7 +60,7 @@ bindeb-pkg:
 
 def tarball(path: Path, files: Mapping[str, str]) -> str:
     """Write a tarball of `files` below one folder; its sha256."""
-    with tarfile.open(path, "w:gz") as tar:
+    with gzip.GzipFile(path, "w", mtime=0) as out, tarfile.open(fileobj=out, mode="w") as tar:
         for name, text in files.items():
             info = tarfile.TarInfo(f"tree/{name}")
             info.size, info.mtime = len(text.encode()), 1_600_000_000
@@ -121,9 +122,9 @@ class Box:
 
 
 @pytest.fixture(scope="session")
-def builder() -> str:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The builder image of the bookworm recipe, which the tiny recipes share."""
-    folder = ROOT / "artifacts" / "xen-4.17-bookworm"
+    folder = tmp_path_factory.mktemp("builder")
     run = Run(load("xen-4.17-bookworm"), Silent(), folder, Cache.default())
     return verbs.make_image(run).name
 
@@ -167,9 +168,11 @@ class Daemon:
         folder = self._folder
         log = (folder / "log").open("ab")
         self._process = subprocess.Popen(
-            ["dockerd", "-H", self.host, "--tls=false", "--bridge=none", "--iptables=false"]
-            + [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
-            + [f"--pidfile={folder}/pid"],
+            [
+                *("dockerd", "-H", self.host, "--tls=false", "--bridge=none", "--iptables=false"),
+                *(f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
+                f"--pidfile={folder}/pid",
+            ],
             stdout=log,
             stderr=log,
             start_new_session=True,
