@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -139,6 +140,8 @@ def test_what_the_record_goes_by(cache: Cache) -> None:
     assert cache.resolved(mirror) == fetched
     assert cache.resolved(renamed) is None
     assert cache.resolved(UrlSource("xen", SOURCE.urls, "0" * 64)) is None
+
+    assert cache.resolved(SOURCE, scope="trixie") == fetched  # pinned: no suite changes it
 
     suite = DebianSource("linux", "linux", "6.1.*")
     cache.record(suite, Fetched("linux", "6.1.2-1", fetched.files), scope="bookworm")
@@ -278,6 +281,27 @@ def test_a_damaged_origin_is_no_origin(cache: Cache) -> None:
         for text in ("", "[]", '{"etag": 1}'):
             partial.path.with_suffix(".json").write_text(text)
             assert partial.origin() == {}
+
+
+def test_a_lock_on_a_file_that_was_just_removed_is_none(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last holder removes the lock file between another one's open and flock."""
+    lock = cache.root / "partial" / f"{DIGEST}.lock"
+    real = fcntl.flock
+    calls: list[int] = []
+
+    def flock(held: int, operation: int) -> None:
+        real(held, operation)
+        calls.append(held)
+        if len(calls) == 1:
+            lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with cache.partial(DIGEST), lock.open("rb") as other:
+        assert len(calls) == 2
+        with pytest.raises(BlockingIOError):
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_waiting_for_a_partial_can_be_stopped(cache: Cache) -> None:

@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-import servers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers import Site, serve
 
 from builders.cache import Cache, Fetched
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, Silent, Task
 from builders.recipe import DebianPackage, DebianSource, GitSource, Source, UrlSource
 from builders.sources import DebianResult, Patience, fetch_all, reachable, shown
+from tests.unit import servers
+from tests.unit.servers import Site, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = b"\x1f\x8b" + random.Random(1).randbytes(300_000)  # noqa: S311 - only has to vary
@@ -1082,9 +1082,20 @@ def test_no_setting_of_the_user_changes_what_git_does(
 
 
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c touch% {0}/touched", "--upload-pack=touch {0}/touched", "-otouched"]
+    "url",
+    [
+        "ext::sh -c touch% {0}/touched",
+        "--upload-pack=touch {0}/touched",
+        "-otouched",
+        "helper::{0}/touched",
+    ],
 )
-def test_an_address_runs_no_command(cache: Cache, tmp_path: Path, url: str) -> None:
+def test_an_address_runs_no_command(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    (tmp_path / "git-remote-helper").write_text('#!/bin/sh\ntouch "$2"\n')
+    (tmp_path / "git-remote-helper").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     wanted = tree(url.format(tmp_path), "1" * 40)
     failure(wanted, cache)
     assert reachable(wanted) is not None
