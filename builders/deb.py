@@ -537,7 +537,10 @@ _FIELD = re.compile(r"[!-9;-~]+")  # deb-control(5): printable ASCII without a c
 
 def parse_control(data: bytes) -> Deb822:
     """The one paragraph of a control file (deb-control(5)); DebError where it is malformed."""
-    text = data.decode("utf-8", "surrogateescape")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise DebError("format", "the control file is not in UTF-8 (Policy 5.1)") from None
     lines = text.strip("\n").split("\n")
     names: set[str] = set()
     for number, line in enumerate(lines, 1):
@@ -558,10 +561,14 @@ def dump_control(control: Mapping[str, str]) -> bytes:
     text = "".join(
         f"{name}:{'' if value[:1] == chr(10) else ' '}{value}\n" for name, value in control.items()
     )
-    data = text.encode("utf-8", "surrogateescape")
-    if list(parse_control(data).items()) != list(control.items()):
+    data = text.encode("utf-8", "replace")
+    try:
+        same = list(parse_control(data).items()) == list(control.items())
+    except DebError:
+        same = False
+    if not same:
         raise BuildError(
-            "a field of the control file has an empty line or a line that is not indented",
+            "a field of the control file has an empty line, or one that is not indented",
             hint="begin each line of an extended description with a space",
         )
     return data

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import lzma
+import os
+import random
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import codecs
+from builders.codecs import CodecError, Packed, Piece, Range
+from builders.errors import BuildError
+
+COMPRESSED = [codec for codec in codecs.CODECS if codec is not codecs.NONE]
+TOOLS = {
+    "gzip": ["gzip", "-t"],
+    "bzip2": ["bzip2", "-t"],
+    "lzma": ["xz", "-t", "--format=lzma"],
+    "xz": ["xz", "-t"],
+    "zstd": ["zstd", "-t", "-q"],
+}
+
+
+def mixed(size: int, seed: int = 1) -> bytes:
+    """Text that compresses, with stretches that do not."""
+    rng = random.Random(seed)  # noqa: S311
+    words = [rng.randbytes(rng.randint(2, 12)) for _ in range(300)]
+    out = bytearray()
+    while len(out) < size:
+        out += b" ".join(rng.choices(words, k=200)) + rng.randbytes(300)
+    return bytes(out[:size])
+
+
+DATA = mixed(3_500_000)
+
+
+@contextmanager
+def packed(path: Path, data: bytes, codec: codecs.Codec) -> Iterator[Packed]:
+    # Bytes around it, which must not be read.
+    path.write_bytes(b"before" + data + b"after")
+    with path.open("rb") as file:
+        yield Packed(file.fileno(), 6, len(data), codec)
+
+
+def open_out(path: Path) -> io.FileIO:
+    return io.FileIO(path, "wb")
+
+
+def write(path: Path, codec: codecs.Codec, data: bytes, step: int, threads: int) -> bytes:
+    with path.open("wb", buffering=0) as out:
+        writer = codecs.writer(out, codec, 1, size=len(data), threads=threads)
+        for at in range(0, len(data), step):
+            writer.write(data[at : at + step])
+        writer.close()
+        writer.abort()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS, ids=lambda c: c.name)
+def test_same_bytes_whatever_threads_and_pieces(tmp_path: Path, codec: codecs.Codec) -> None:
+    results = {
+        write(tmp_path / "out", codec, DATA, step, threads)
+        for step, threads in ((700_001, 1), (4096 * 5, 2), (len(DATA), 7))
+    }
+    assert len(results) == 1
+    with packed(tmp_path / "p", results.pop(), codec) as source:
+        assert codecs.reader(source).upto(len(DATA) + 1) == DATA
+
+
+@pytest.mark.parametrize("codec", COMPRESSED, ids=lambda c: c.name)
+@pytest.mark.parametrize("size", [0, 1, 511, 512 << 10, (512 << 10) + 1, 3_500_000])
+def test_the_usual_tools_read_it(tmp_path: Path, codec: codecs.Codec, size: int) -> None:
+    tool = TOOLS[codec.name]
+    if not shutil.which(tool[0]):
+        pytest.skip(f"{tool[0]} is missing")
+    path = tmp_path / ("x" + codec.suffix)
+    write(path, codec, DATA[:size], 1 << 20, 2)
+    subprocess.run([*tool, str(path)], check=True, capture_output=True)
+
+
+def test_gzip_is_one_member_without_name_or_time(tmp_path: Path) -> None:
+    data = write(tmp_path / "x", codecs.GZIP, DATA, 1 << 20, 2)
+    assert data[:8] == b"\x1f\x8b\x08\0\0\0\0\0"
+    decoder = zlib.decompressobj(wbits=31)
+    assert decoder.decompress(data) == DATA
+    assert decoder.eof
+    assert decoder.unused_data == b""
+
+
+def test_gzip_in_blocks_costs_little(tmp_path: Path) -> None:
+    one = len(gzip.compress(DATA, 1))
+    assert len(write(tmp_path / "x", codecs.GZIP, DATA, 1 << 20, 2)) < one * 1.005
+
+
+def test_xz_is_one_stream_of_many_blocks_with_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "x.xz"
+    data = write(path, codecs.XZ, DATA, 1 << 20, 2)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    assert decoder.decompress(data) == DATA
+    assert decoder.eof
+    assert decoder.unused_data == b""
+    with path.open("rb") as file:
+        table = codecs.xz_table(Packed(file.fileno(), 0, len(data), codecs.XZ))
+    assert table
+    assert len(table.blocks) == 2  # level 1: three dictionaries of 1 MiB
+    assert sum(block.size for block in table.blocks) == len(DATA)
+    if shutil.which("xz"):
+        shown = subprocess.run(
+            ["xz", "-lvv", "--robot", str(path)], check=True, capture_output=True, text=True
+        ).stdout
+        blocks = [line.split("\t") for line in shown.splitlines() if line.startswith("block")]
+        assert [int(line[7]) for line in blocks] == [block.size for block in table.blocks]
+        assert all("cu" in line for line in blocks)  # both sizes stand in the header
+
+
+@pytest.mark.parametrize("check", [lzma.CHECK_NONE, lzma.CHECK_CRC32, lzma.CHECK_SHA256])
+def test_xz_with_other_checks(tmp_path: Path, check: int) -> None:
+    path = tmp_path / "x.xz"
+    with path.open("wb", buffering=0) as out:
+        writer = codecs.writer(out, codecs.XZ, 0, size=len(DATA), check=check)
+        writer.write(DATA)
+        writer.close()
+    assert lzma.decompress(path.read_bytes()) == DATA
+
+
+@pytest.mark.parametrize("codec", COMPRESSED, ids=lambda c: c.name)
+def test_cut_short(tmp_path: Path, codec: codecs.Codec) -> None:
+    data = codecs.compress(DATA[:200_000], codec)
+    for size in (0, 1, 10, len(data) // 2, len(data) - 13, len(data) - 1):
+        with packed(tmp_path / "p", data[:size], codec) as source, pytest.raises(CodecError):
+            codecs.reader(source).upto(1 << 30)
+
+
+@pytest.mark.parametrize("codec", [codecs.GZIP, codecs.BZIP2, codecs.XZ, codecs.ZSTD])
+def test_a_flipped_bit_is_noticed(tmp_path: Path, codec: codecs.Codec) -> None:
+    data = bytearray(codecs.compress(DATA[:300_000], codec))
+    data[len(data) // 2] ^= 4
+    with packed(tmp_path / "p", bytes(data), codec) as source, pytest.raises(CodecError):
+        codecs.reader(source).upto(1 << 30)
+
+
+@pytest.mark.parametrize("codec", [codecs.GZIP, codecs.BZIP2, codecs.XZ, codecs.ZSTD])
+def test_streams_that_follow_each_other_are_one(tmp_path: Path, codec: codecs.Codec) -> None:
+    data = codecs.compress(b"one", codec) + codecs.compress(b"two", codec)
+    with packed(tmp_path / "p", data, codec) as source:
+        assert codecs.reader(source).upto(100) == b"onetwo"
+
+
+def test_damage_in_one_of_many_xz_blocks(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "x", codecs.XZ, DATA, 1 << 20, 2))
+    data[-2000] ^= 1
+    with packed(tmp_path / "p", bytes(data), codecs.XZ) as source:
+        reader = codecs.reader(source)
+        assert reader.upto(1000) == DATA[:1000]
+        with pytest.raises(CodecError):
+            reader.upto(1 << 30)
+
+
+@pytest.mark.parametrize("codec", COMPRESSED, ids=lambda c: c.name)
+@given(noise=st.binary(max_size=300))
+@settings(max_examples=60, deadline=None)
+def test_noise_is_an_error_or_data(
+    tmp_path_factory: pytest.TempPathFactory, codec: codecs.Codec, noise: bytes
+) -> None:
+    head = codecs.compress(b"", codec)[:13]
+    for data in (noise, head + noise):
+        with packed(tmp_path_factory.mktemp("n") / "p", data, codec) as source:
+            try:
+                codecs.reader(source).upto(1 << 20)
+            except CodecError:
+                continue
+
+
+BOMB = """
+import resource, sys
+from pathlib import Path
+from builders import codecs
+codec = codecs.by_name(sys.argv[2])
+with Path(sys.argv[1]).open("rb") as file:
+    size = Path(sys.argv[1]).stat().st_size
+    reader = codecs.reader(codecs.Packed(file.fileno(), 0, size, codec), 2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    total = 0
+    while part := reader.read(1 << 20):
+        total += len(part)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(total, grown)
+"""
+
+
+def zstd_bomb(path: Path, size: int) -> None:
+    with path.open("wb") as out:
+        compressor = zstandard.ZstdCompressor(level=19).compressobj()
+        for _ in range(size >> 20):
+            out.write(compressor.compress(bytes(1 << 20)))
+        out.write(compressor.flush())
+
+
+@pytest.mark.parametrize("name", ["gzip", "xz", "zstd"])
+def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
+    size = 256 << 20
+    path = tmp_path / "bomb"
+    if name == "zstd":
+        zstd_bomb(path, size)
+    elif name == "xz":
+        # One block, so that it is larger than any that is held whole.
+        with lzma.open(path, "wb", preset=0) as out:
+            for _ in range(size >> 20):
+                out.write(bytes(1 << 20))
+    else:
+        with path.open("wb", buffering=0) as raw:
+            writer = codecs.writer(raw, codecs.by_name(name), 1)
+            for _ in range(size >> 20):
+                writer.write(bytes(1 << 20))
+            writer.close()
+    assert path.stat().st_size < size // 100
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB, str(path), name],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    total, grown = map(int, done.stdout.split())
+    assert total == size
+    assert grown < 160 << 10  # KiB
+
+
+def test_an_index_that_lies_is_noticed(tmp_path: Path) -> None:
+    """The sizes in the index are compared with what the blocks really hold."""
+    head = codecs._xz_head(lzma.CHECK_CRC32)
+    blocks = [codecs._xz_block(bytes([n]) * 1000, 0, lzma.CHECK_CRC32) for n in (1, 2)]
+    for lie in ((0, 1), (0, -1), (4, 0), (-4, 0)):
+        records = [(unpadded, size) for _, unpadded, size in blocks]
+        records[0] = (records[0][0] + lie[0], records[0][1] + lie[1])
+        body = b"".join(raw for raw, _, _ in blocks)
+        data = head + body + codecs._xz_tail(lzma.CHECK_CRC32, records)
+        with packed(tmp_path / "p", data, codecs.XZ) as source, pytest.raises(CodecError):
+            codecs.reader(source).upto(1 << 20)
+
+
+# Splicing
+
+
+@st.composite
+def pieces(draw: st.DrawFn, limit: int) -> list[Piece]:
+    cuts = sorted(draw(st.lists(st.integers(0, limit), max_size=8)))
+    found: list[Piece] = []
+    for start, end in zip(cuts[::2], cuts[1::2], strict=False):
+        found.append(Range(start, end))
+        if draw(st.booleans()):
+            found.append(draw(st.binary(max_size=600)))
+    return found
+
+
+def joined(wanted: list[Piece], data: bytes) -> bytes:
+    return b"".join(
+        data[p.start : p.end] if isinstance(p, Range) else p
+        for p in wanted
+        if not isinstance(p, Path)
+    )
+
+
+SMALL = mixed(150_000, 3)
+
+
+def small_blocks(data: bytes) -> bytes:
+    """An xz stream of many blocks."""
+    size = 10_000
+    made = [codecs._xz_block(data[at : at + size], 0, 4) for at in range(0, len(data), size)]
+    records = [(unpadded, count) for _, unpadded, count in made]
+    return codecs._xz_head(4) + b"".join(m[0] for m in made) + codecs._xz_tail(4, records)
+
+
+@pytest.mark.parametrize("source_name", ["none", "gzip", "xz", "blocks"])
+@pytest.mark.parametrize("name", ["none", "gzip", "xz"])
+@given(wanted=pieces(len(SMALL)))
+@settings(max_examples=25, deadline=None)
+def test_splice_writes_the_pieces(
+    tmp_path_factory: pytest.TempPathFactory, source_name: str, name: str, wanted: list[Piece]
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    codec = codecs.by_name("xz" if source_name == "blocks" else source_name)
+    data = small_blocks(SMALL) if source_name == "blocks" else codecs.compress(SMALL, codec, 1)
+    added = folder / "added"
+    added.write_bytes(b"from a file" * 100)
+    with packed(folder / "p", data, codec) as source, open_out(folder / "out") as out:
+        codecs.splice(source, [*wanted, added], out, codecs.by_name(name))
+    result = (folder / "out").read_bytes()
+    with packed(folder / "q", result, codecs.by_name(name)) as source:
+        assert codecs.reader(source).upto(1 << 20) == joined(wanted, SMALL) + added.read_bytes()
+
+
+def test_splice_takes_xz_blocks_over(tmp_path: Path) -> None:
+    data = small_blocks(SMALL)
+    with packed(tmp_path / "p", data, codecs.XZ) as source:
+        with open_out(tmp_path / "out") as out:
+            codecs.splice(source, [Range(0, 5), Range(9_000, len(SMALL))], out, codecs.XZ)
+        table = codecs.xz_table(source)
+    assert table
+    result = (tmp_path / "out").read_bytes()
+    assert lzma.decompress(result) == SMALL[:5] + SMALL[9_000:]
+    for block in table.blocks[1:]:
+        assert data[block.offset : block.offset + block.padded] in result
+    if shutil.which("xz"):
+        subprocess.run(["xz", "-t"], input=result, check=True)
+
+
+@pytest.mark.parametrize("codec", [codecs.NONE, codecs.GZIP, codecs.XZ], ids=lambda c: c.name)
+def test_splice_past_the_end(tmp_path: Path, codec: codecs.Codec) -> None:
+    data = codecs.compress(SMALL, codec)
+    pieces = [Range(10, len(SMALL) + 1)]
+    with (
+        packed(tmp_path / "p", data, codec) as source,
+        open_out(tmp_path / "out") as out,
+        pytest.raises(CodecError, match="cut short"),
+    ):
+        codecs.splice(source, pieces, out, codec)
+
+
+# Copying
+
+
+def refuse(*_: object, **__: object) -> int:
+    raise OSError(errno.EXDEV, "another file system")
+
+
+@pytest.mark.parametrize("missing", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
+def test_copy_range_falls_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    for name in missing:
+        monkeypatch.setattr(os, name, refuse)
+    (tmp_path / "a").write_bytes(DATA)
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb", buffering=0) as out:
+        out.write(b"x")
+        codecs.copy_range(source.fileno(), out, 7, len(DATA) - 7)
+        out.write(b"y")
+        with pytest.raises(CodecError):
+            codecs.copy_range(source.fileno(), out, 7, len(DATA))
+    assert (tmp_path / "b").read_bytes()[: len(DATA) - 5] == b"x" + DATA[7:] + b"y"
+
+
+class Slow(io.FileIO):
+    """Writes at most 1000 bytes at a time, as a full pipe or a quota may make it do."""
+
+    def write(self, data: Any, /) -> int:
+        return super().write(memoryview(data)[:1000])
+
+
+def test_short_writes_are_repeated(tmp_path: Path) -> None:
+    with Slow(tmp_path / "x", "wb") as out:
+        writer = codecs.writer(out, codecs.GZIP, 1)
+        writer.write(DATA)
+        writer.close()
+    assert gzip.decompress((tmp_path / "x").read_bytes()) == DATA
+
+
+def test_a_full_disk_ends_the_threads(tmp_path: Path) -> None:
+    class Full(io.FileIO):
+        def write(self, data: object, /) -> int:  # noqa: ARG002
+            if self.tell() > 100:
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(b"." * 101)
+
+    with Full(tmp_path / "x", "wb") as out:
+        writer = codecs.writer(out, codecs.GZIP, 1, threads=3)
+        with pytest.raises(OSError, match="full"):
+            writer.write(DATA * 5)
+        writer.abort()
+        assert writer._pool._shutdown  # type: ignore[attr-defined]
+
+
+# Names and levels
+
+
+def test_names_and_levels() -> None:
+    assert codecs.by_name("xz") is codecs.XZ
+    assert codecs.by_suffix(".zst") is codecs.ZSTD
+    assert codecs.by_suffix(".Z") is None
+    with pytest.raises(BuildError, match="no compression"):
+        codecs.by_name("rar")
+    assert codecs.check_level(codecs.GZIP, None) == 9
+    bad: list[Callable[[], int]] = [
+        lambda: codecs.check_level(codecs.GZIP, 10),
+        lambda: codecs.check_level(codecs.XZ, -1),
+    ]
+    for call in bad:
+        with pytest.raises(BuildError, match="no level"):
+            call()
