@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec
 
 from invoke.exceptions import Exit as Leave
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from builders.errors import BuildError, Exit, Interrupted
@@ -105,7 +105,7 @@ def signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Verb(Task):
+class Verb(Task[Callable[..., None]]):
     """A task whose -h is always help, never short for an option."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
