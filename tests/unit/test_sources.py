@@ -708,6 +708,7 @@ def test_cancel_before_the_start(cache: Cache) -> None:
 
 
 def test_cancel_during_a_pause(cache: Cache) -> None:
+    before = set(threading.enumerate())
     stop = threading.Event()
     threading.Timer(0.1, stop.set).start()
     patient = dataclasses.replace(QUICK, pause=30, longest=30)
@@ -716,6 +717,8 @@ def test_cancel_during_a_pause(cache: Cache) -> None:
         with pytest.raises(Interrupted):
             fetch(source(site.url), cache, cancel=stop, patience=patient)
         assert time.monotonic() - start < 2
+        left = set(threading.enumerate()) - before
+        assert not [t.name for t in left if t.name.startswith("fetch-")]
         assert len(site.requests) == 1
 
 
