@@ -203,12 +203,17 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
     Raises BuildError where a file, a key, a type or an override is wrong.
     """
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    if not path.is_file():
+    if not _is_file(path):
         there = sorted(p.stem for p in folder.glob("*.toml"))
         raise BuildError(
             f"there is no recipe {name}"
             + (", the default one" if name == DEFAULT else _nearest(name, there)),
             hint=f"choose one with --recipe: {', '.join(there) or 'none is there'}",
+        )
+    if not _RECIPE_NAME.fullmatch(path.stem):
+        raise BuildError(
+            f"{path}: the name of a recipe becomes part of folders and volumes",
+            hint="rename it: letters, digits, '.', '_' and '-'",
         )
     origins: dict[str, str] = {}
     raw = _read(path, (), origins)
@@ -221,7 +226,7 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
         "name": path.stem,
         "overrides": tuple(overrides),
     }
-    for reserved in ("name", "overrides"):
+    for reserved in _RESERVED:
         if reserved in raw:
             raise reader.error(reserved, "is not a key of a recipe", "delete it")
     recipe: Recipe = reader.read(Recipe, {**values, "sources": {}}, "")
@@ -233,7 +238,10 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
 
 def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[str, Any]:
     """One file joined with what it includes; `origins` learns which file gave each key."""
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
+        raise BuildError(f"{path}: {error}", hint="correct the include") from None
     if path in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
         raise BuildError(f"{path}: include goes in a circle: {circle}", hint="take one of them out")
@@ -242,7 +250,7 @@ def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[
     except FileNotFoundError:
         by = f" (included by {chain[-1]})" if chain else ""
         raise BuildError(f"{path}: no such file{by}", hint="correct the include") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # wrong, no UTF-8, or beyond its reader
         raise BuildError(f"{path}: not valid TOML: {error}", hint="correct that line") from None
     except OSError as error:
         raise BuildError(f"{path}: {error.strerror}", hint="make it readable") from None
@@ -269,16 +277,19 @@ def _note(raw: Mapping[str, Any], prefix: str, origin: str, origins: dict[str, s
 def _join(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     """Put `above` over `below`: tables are joined, anything else is replaced."""
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _join(below[key], value)
-        else:
+        there = below.get(key)
+        if not isinstance(value, dict) or not isinstance(there, dict):
             below[key] = value
+        elif "kind" in there and value.get("kind", there["kind"]) != there["kind"]:
+            below[key] = value  # a source of another kind has other keys
+        else:
+            _join(there, value)
 
 
 def _override(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
-    key, equals, value = text.partition("=")
-    steps = key.strip().split(".")
-    if not equals or not all(steps):
+    typed, equals, value = text.partition("=")
+    steps = _steps(typed.strip())
+    if not equals or not all(step.strip() for step in steps):
         raise BuildError(
             f"--set {text}: not of the form key=value",
             hint="for example --set sources.xen.version=4.17.5",
@@ -287,7 +298,8 @@ def _override(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
     for depth, step in enumerate(steps[:-1]):
         if not isinstance(where.get(step), dict):
             # A table that the schema knows but the recipe leaves out may be begun.
-            if depth == 0 and step in _fields(Recipe) and step not in raw:
+            open_keys = set(_fields(Recipe)) - _RESERVED
+            if depth == 0 and step in open_keys and step not in raw:
                 where[step] = {}
             else:
                 raise BuildError(
@@ -297,22 +309,42 @@ def _override(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
                 )
         where = where[step]
     parsed = _value(value)
-    if steps[0] == "sources" and len(steps) == 3 and steps[2] == "kind" and parsed in KINDS:
+    kind = KINDS.get(parsed) if isinstance(parsed, str) else None
+    if steps[0] == "sources" and len(steps) == 3 and steps[2] == "kind" and kind:
         # Another kind has other keys: what it does not know goes with the old kind.
-        known = {f.name for f in dataclasses.fields(KINDS[parsed])}
+        known = set(_fields(kind))
         for other in [k for k in where if k not in known]:
             del where[other]
     where[steps[-1]] = parsed
-    origins[key.strip()] = f"--set {text}"
+    key = ".".join(steps)
+    origins[key] = f"--set {text}"
     if isinstance(parsed, dict):
-        _note(parsed, f"{key.strip()}.", f"--set {text}", origins)
+        _note(parsed, f"{key}.", f"--set {text}", origins)
+
+
+def _steps(key: str) -> list[str]:
+    """The parts of a dotted key; as in TOML, one that has dots itself stands in quotes."""
+    if "'" not in key and '"' not in key:
+        return key.split(".")
+    try:
+        rest: Any = tomllib.loads(f"{key} = 0")
+    except (ValueError, RecursionError):
+        return [""]
+    steps: list[str] = []
+    while isinstance(rest, dict) and len(rest) == 1:
+        step, rest = next(iter(rest.items()))
+        steps.append(step)
+    return steps
 
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
+        match tomllib.loads(f"value = {text}"):
+            case {"value": value, **more} if not more:
+                return value
+    except (ValueError, RecursionError):
+        pass
+    return text
 
 
 def _fields(cls: type[Any]) -> list[str]:
@@ -333,7 +365,7 @@ class _Reader:
 
     def error(self, key: str, what: str, hint: str) -> BuildError:
         """The error for one key: where it was written, what is wrong, what to do."""
-        origin, steps = self._path, key.split(".")
+        origin, steps = self._path, key.partition("[")[0].split(".")
         for end in range(len(steps), 0, -1):
             found = self._origins.get(".".join(steps[:end]))
             if found:
@@ -355,9 +387,11 @@ class _Reader:
             raise self.error(key, f"must be a table, not {_kind(raw)}", f"write [{key}]")
         rest = dict(raw)
         kind = rest.pop("kind", None)
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             what = "is missing" if kind is None else f"{kind!r} is no kind of source"
             raise self.error(f"{key}.kind", what, f"one of: {', '.join(KINDS)}")
+        if "name" in rest:
+            raise self.error(f"{key}.name", "is not a known key", f"it is called {name} already")
         source = self.read(KINDS[kind], {**rest, "name": name}, key)
         return typing.cast("Source", source)
 
@@ -368,7 +402,7 @@ class _Reader:
         inner = f"{prefix}." if prefix else ""
         for key in raw:
             if key not in known:
-                open_keys = sorted(set(known) - {"name", "overrides"})
+                open_keys = sorted(set(known) - (set() if cls is Suite else _RESERVED))
                 raise self.error(
                     inner + key,
                     "is not a known key" + _nearest(key, open_keys),
@@ -404,9 +438,11 @@ class _Reader:
             if not isinstance(value, dict):
                 raise self.error(key, f"must be a table, not {_kind(value)}", f"write [{key}]")
             return {k: self._convert(arguments[1], v, f"{key}.{k}") for k, v in value.items()}
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if hint is str and number and self._origins.get(key, "").startswith("--set"):
-            return str(value)  # --set a.version=4 needs no quotes
+        if hint is str and not isinstance(value, (str, list, dict)):
+            # --set a.version=4.10 needs no quotes, and is not the number 4.1.
+            before, _, typed = self._origins.get(key, "").partition("=")
+            if before == f"--set {key}":
+                return typed.strip()
         if type(value) is not hint:
             raise self.error(key, f"must be {_NAMES[hint]}, not {_kind(value)}", f"it is {value!r}")
         return value
@@ -432,7 +468,24 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+_RESERVED = frozenset({"name", "overrides"})  # of a Recipe: not for a file to say
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # Policy 5.6.1, and safe as a file name
+_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_INSTALLABLE = re.compile(  # what apt-get(8) install takes: name, architecture, version or suite
+    r"[a-z0-9][a-z0-9.+-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?"
+)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long
+        return False
+
+
+def _leaves(path: str) -> bool:
+    """Whether a relative path may lead out of the folder that it is relative to."""
+    return path.startswith("/") or ".." in path.split("/")
 
 
 def _check(recipe: Recipe, reader: _Reader) -> None:
@@ -469,16 +522,35 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
                 f"there is no source {name}" + _nearest(name, recipe.sources),
                 f"sources here: {', '.join(sorted(recipe.sources))}",
             )
-    for path in (*recipe.xen.place, *recipe.xen.files):
-        if path.startswith("/") or ".." in path.split("/"):
-            raise reader.error(f"xen.{path}", "leaves the tree", "name a path inside it")
+    for table, paths in (("place", recipe.xen.place), ("files", recipe.xen.files)):
+        for path in paths:
+            if _leaves(path):
+                raise reader.error(
+                    f"xen.{table}.{path}", "leaves the tree", "name a path inside it"
+                )
+    if not _NAME.fullmatch(recipe.suite.name):
+        raise reader.error("suite.name", "is no suite", "use its code name, such as bookworm")
+    for n, package in enumerate(recipe.builder.packages):
+        if not _INSTALLABLE.fullmatch(package):
+            raise reader.error(
+                f"builder.packages[{n}]", f"{package!r} is no package", "one name in each string"
+            )
+    for limit in ("memory", "pids", "nofile", "disk"):
+        if getattr(recipe.builder, limit) < 1:  # an engine takes 0 for no limit
+            raise reader.error(f"builder.{limit}", "does not limit", "1 or more")
     if not recipe.kernel.flavours:
         raise reader.error("kernel.flavours", "is empty", "add [kernel.flavours.NAME]")
     for name, flavour in recipe.kernel.flavours.items():
         key = f"kernel.flavours.{name}"
+        if not _NAME.fullmatch(name):
+            raise reader.error(key, "is not a name", "use a-z, 0-9, '.', '+' and '-'")
         if flavour.base == "packaged" and not recipe.kernel.config:
             raise reader.error(
                 f"{key}.base", "needs the suite's config", "say which source has it: kernel.config"
+            )
+        if flavour.base == "packaged" and not recipe.kernel.config_path.strip("/"):
+            raise reader.error(
+                "kernel.config_path", "is missing", "say where it lies in the package"
             )
         if not re.fullmatch(r"(-[a-z0-9.+]+)+", flavour.localversion):
             raise reader.error(
@@ -487,7 +559,7 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
                 "for example -dom0",
             )
         for fragment in flavour.fragments:
-            if not (ROOT / "configs" / "kernel" / fragment).is_file():
+            if "/" in fragment or not _is_file(ROOT / "configs" / "kernel" / fragment):
                 raise reader.error(
                     f"{key}.fragments", f"no file configs/kernel/{fragment}", "correct the name"
                 )
@@ -495,7 +567,7 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
         ("xen.patches", recipe.xen.patches),
         ("kernel.patches", recipe.kernel.patches),
     ):
-        if series and not (ROOT / "patches" / series / "series").is_file():
+        if series and (_leaves(series) or not _is_file(ROOT / "patches" / series / "series")):
             raise reader.error(key, f"no file patches/{series}/series", "correct the name")
     if recipe.suite.image and not re.search(r"@sha256:[0-9a-f]{64}$", recipe.suite.image):
         raise reader.error("suite.image", "is not pinned", "write name@sha256:digest")
