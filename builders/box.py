@@ -38,6 +38,8 @@ PACKAGES = {
     "xz-utils": "xz",
 }
 _COMMANDS = {proof: package for package, proof in PACKAGES.items()}
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+LOCK = Path("/run/dom0-debs.lock")
 _TAIL = 15  # lines of a log that an error shows
 
 
@@ -48,8 +50,7 @@ def setup_allowed(setup: bool | None = None) -> bool:
 
 def command(name: str) -> str | None:
     """The path of a command; the sbin folders count even where a user's PATH lacks them."""
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which(name) or shutil.which(name, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    return shutil.which(name) or (shutil.which(name, path=SBIN) if SBIN else None)
 
 
 def missing(names: Iterable[str]) -> list[str]:
@@ -63,7 +64,8 @@ def ensure_tools(names: Iterable[str], reporter: Reporter, setup: bool | None = 
 
     names: keys (packages) or values (commands, files) of PACKAGES.
     setup: whether that is allowed; None asks the environment (DOM0_DEBS_SETUP=no).
-    Raises BuildError (Exit.ENGINE), with the command to run, where it can't install.
+    Raises BuildError (Exit.ENGINE), with the command to run, where it can't
+    install; KeyError for a name that PACKAGES lacks.
     """
     names = list(names)
     packages = missing(names)
@@ -76,7 +78,7 @@ def ensure_tools(names: Iterable[str], reporter: Reporter, setup: bool | None = 
             hint=install_command(packages),
             exit=Exit.ENGINE,
         )
-    with exclusive(Path("/run/dom0-debs.lock"), reporter, "installs packages"):
+    with exclusive(LOCK, reporter, "installs packages"):
         packages = missing(names)  # another run may just have done it
         if packages:
             _apt_install(packages, reporter)

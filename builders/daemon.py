@@ -139,7 +139,7 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
     if running is not None:
         reporter.line(f"dockerd runs already (pid {running}); waiting for its answer")
         with reporter.work("engine") as task:
-            if _wait(daemon, lambda: _alive(running, "dockerd"), patience, task):
+            if _wait(daemon, lambda: alive(running, "dockerd"), patience, task):
                 return
         raise BuildError(
             f"dockerd (pid {running}) does not answer on {daemon.socket}",
@@ -179,14 +179,24 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
         fate = f"was killed by signal {-status}"
     else:
         fate = f"ended with exit status {status}"
+    reason, excerpt = _digest(said)
     raise BuildError(
-        f"dockerd was started but {fate}",
+        f"dockerd was started but {fate}{': ' if reason else ''}{reason}",
         hint="mend what its log says and run the same command again, "
         "or name another engine in DOCKER_HOST",
         log=daemon.log,
-        excerpt=box.tail(said),
+        excerpt=excerpt,
         exit=Exit.ENGINE,
     )
+
+
+def _digest(log: str) -> tuple[str, str]:
+    """The reason that dockerd gives for its end ("" for none), and the lines that led to it."""
+    lines = log.splitlines()
+    reasons = [line for line in lines if line.startswith("failed to ")]
+    # Chatter of its gRPC client buries what went wrong.
+    telling = [line for line in lines if "level=info" not in line and "level=debug" not in line]
+    return reasons[-1] if reasons else "", box.tail("\n".join(telling or lines))
 
 
 def _wait(daemon: Daemon, alive: Callable[[], bool], patience: float, task: Task) -> bool:
@@ -233,10 +243,10 @@ def _owner(pid_file: Path, name: str) -> int | None:
         pid = int(pid_file.read_text().strip())
     except (OSError, ValueError):
         return None
-    return pid if _alive(pid, name) else None
+    return pid if alive(pid, name) else None
 
 
-def _alive(pid: int, name: str) -> bool:
+def alive(pid: int, name: str) -> bool:
     """Whether `pid` is a live process called `name` (proc(5): stat has `pid (comm) state`)."""
     try:
         _, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")

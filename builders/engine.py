@@ -12,16 +12,18 @@ import atexit
 import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builders import daemon
-from builders.box import ensure_tools
+from builders.box import ensure_tools, install_command
 from builders.daemon import Daemon
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter
@@ -29,6 +31,7 @@ from builders.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.tls import TLSConfig
 
 __all__ = ["MINIMUM_API", "Endpoint", "Tls", "connect", "endpoint", "ensure_tools"]
 
@@ -179,14 +182,13 @@ def _close_tunnels() -> None:
 
 def _open(where: Endpoint, timeout: int) -> DockerClient:
     """A client whose engine has answered; raises _UnusableError otherwise."""
-    import docker
     import docker.errors
+    import requests
     from docker.tls import TLSConfig
 
-    base = where.host
-    if base.startswith("ssh://"):
-        base = _through_ssh(base)
-    tls: TLSConfig | bool = False
+    base = _through_ssh(where.host) if where.host.startswith("ssh://") else where.host
+    least = ".".join(map(str, MINIMUM_API))
+    tls: TLSConfig | None = None
     try:
         if where.tls:
             pair = (where.tls.cert, where.tls.key)
@@ -195,18 +197,36 @@ def _open(where: Endpoint, timeout: int) -> DockerClient:
                 ca_cert=str(where.tls.ca) if where.tls.ca else None,
                 verify=where.tls.verify,
             )
-        client = docker.DockerClient(base_url=base, version="auto", timeout=_PROBE, tls=tls)
+        with closing(_client(base, least, _PROBE, tls)) as probe:
+            answer = probe.version(api_version=False)  # asked with no version in the path
     except docker.errors.TLSParameterError as error:
         raise _UnusableError(f"its TLS settings are not usable: {error}", _TLS_HINT) from None
-    except docker.errors.InvalidVersion:
-        raise _too_old("older than the client library knows") from None
-    except (docker.errors.DockerException, ValueError) as error:
-        raise _diagnose(where, base, error) from None
-    version = str(client.api.api_version)
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise _diagnose(where, error) from None
+    except (ValueError, TypeError, LookupError) as error:
+        # How the client ends on an address or an answer that it can't take apart.
+        raise _UnusableError(f"the address or the answer makes no sense: {error}") from None
+    version = answer.get("ApiVersion") if isinstance(answer, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version):
+        raise _UnusableError("what answers there is no container engine")
     if tuple(int(part) for part in version.split(".")) < MINIMUM_API:
-        client.close()
-        raise _too_old(version)
-    client.api.timeout = timeout
+        raise _UnusableError(
+            f"its API version {version} is too old: {least} (Docker 20.10) is the least",
+            "update the engine, or name another in DOCKER_HOST",
+        )
+    return _client(base, version, timeout, tls)
+
+
+def _client(base: str, version: str, timeout: int, tls: TLSConfig | None) -> DockerClient:
+    import docker
+    from requests.utils import get_environ_proxies
+
+    client = docker.DockerClient(base_url=base, version=version, timeout=timeout, tls=tls or False)
+    if tls:
+        # requests lets REQUESTS_CA_BUNDLE win over the CA of the client, and so
+        # over that of the engine; of the environment only proxies are wanted.
+        client.api.proxies.update(get_environ_proxies(client.api.base_url))
+        client.api.trust_env = False
     return client
 
 
@@ -216,8 +236,12 @@ def _through_ssh(url: str) -> str:
             _tunnels[url] = Tunnel(url)
         except ValueError as error:
             raise _UnusableError(str(error), "write it as ssh://user@host") from None
+        except FileNotFoundError as error:
+            raise _UnusableError(str(error), install_command(["openssh-client"])) from None
         except OSError as error:
-            host = urlsplit(url).netloc
+            address = urlsplit(url)
+            host = f"-p {address.port} " if address.port else ""
+            host += address.netloc.rpartition(":")[0] if address.port else address.netloc
             raise _UnusableError(
                 f"ssh failed: {error}", f"try: ssh {host} docker version"
             ) from None
@@ -229,15 +253,7 @@ _TLS_HINT = (
 )
 
 
-def _too_old(version: str) -> _UnusableError:
-    least = ".".join(map(str, MINIMUM_API))
-    return _UnusableError(
-        f"its API version {version} is too old: {least} (Docker 20.10) is the least",
-        "update the engine, or name another in DOCKER_HOST",
-    )
-
-
-def _diagnose(where: Endpoint, base: str, error: Exception) -> _UnusableError:
+def _diagnose(where: Endpoint, error: Exception) -> _UnusableError:
     """Say in a user's terms why the client gave up on `where`."""
     import requests
 
@@ -271,9 +287,7 @@ def _diagnose(where: Endpoint, base: str, error: Exception) -> _UnusableError:
                 return _UnusableError(f"its host name is not known: {cause.strerror}")
             case TimeoutError() | requests.exceptions.Timeout():
                 return _UnusableError(f"it did not answer in {_PROBE} s")
-    if base == where.host and not any(isinstance(c, OSError) for c in causes):
-        return _UnusableError(f"the address or the answer makes no sense: {error}")
-    return _UnusableError(str(error))
+    return _UnusableError(f"the address or the answer makes no sense: {error}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

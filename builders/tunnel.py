@@ -30,14 +30,21 @@ class Tunnel:
         patience: seconds for ssh to connect.
         Raises OSError with what ssh said, ValueError for a URL that is none.
         """
+        form = f"{url} is not ssh://[USER@]HOST[:PORT][/SOCKET]"
         remote = urlsplit(url)
+        try:
+            port = remote.port
+        except ValueError:
+            raise ValueError(form) from None
         if not remote.hostname or remote.hostname.startswith("-") or remote.password:
-            raise ValueError(f"{url} is not ssh://[USER@]HOST[:PORT][/SOCKET]")
+            raise ValueError(form)
+        ssh = box.command("ssh")
+        if ssh is None:
+            raise FileNotFoundError("there is no ssh client on this box")
         self._folder = tempfile.TemporaryDirectory(prefix="dom0-debs-ssh-")
         folder = Path(self._folder.name)
         self.socket = folder / "docker.sock"
         self._errors = folder / "ssh.log"
-        ssh = box.command("ssh") or "ssh"
         arguments = [
             *("-T", "-S", "none"),  # a shared connection would keep the forward after our end
             *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=30"),
@@ -45,8 +52,8 @@ class Tunnel:
             *("-o", "StreamLocalBindMask=0177", "-o", "StreamLocalBindUnlink=yes"),
             *("-L", f"{self.socket}:{remote.path or '/var/run/docker.sock'}"),
         ]
-        if remote.port:
-            arguments += ["-p", str(remote.port)]
+        if port:
+            arguments += ["-p", str(port)]
         if remote.username:
             arguments += ["-l", remote.username]
         # cat ends with its standard input, that is with this process, however it ends.

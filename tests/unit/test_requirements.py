@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([0-9][0-9A-Za-z.]*) \\")
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+
+
+def name_of(requirement: str) -> str:
+    """A requirement's name, as PEP 503 normalizes it."""
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+@pytest.fixture(scope="module")
+def wanted() -> list[str]:
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def lock() -> dict[str, list[str]]:
+    """Each pinned package, and the lines below its pin."""
+    found: dict[str, list[str]] = {}
+    below: list[str] = []
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line.startswith(" "):
+            below.append(line.strip())
+        elif line and not line.startswith("#"):
+            match = PIN.fullmatch(line)
+            assert match is not None, f"not a pin: {line}"
+            assert match[1] not in found, f"pinned twice: {match[1]}"
+            below = found.setdefault(match[1], [])
+    return found
+
+
+def test_every_requirement_is_pinned_for_its_own_sake(
+    wanted: list[str], lock: dict[str, list[str]]
+) -> None:
+    direct = {name for name, below in lock.items() if any("-r requirements.in" in x for x in below)}
+    assert direct == {name_of(line) for line in wanted}
+
+
+def test_every_requirement_says_why(wanted: list[str]) -> None:
+    assert [line for line in wanted if not line.partition("  # ")[2]] == []
+
+
+def test_every_pin_has_hashes_and_a_reason_that_is_pinned(lock: dict[str, list[str]]) -> None:
+    assert len(lock) > 10
+    for name, below in lock.items():
+        hashes = [line for line in below if line.startswith("--")]
+        assert hashes, name
+        assert [h for h in hashes if not HASH.fullmatch(h.removesuffix(" \\"))] == [], name
+        notes = " ".join(line.removeprefix("#").strip() for line in below if line[0] == "#")
+        parents = notes.removeprefix("via").split()
+        assert parents, name
+        for parent in parents:
+            assert parent in ("-r", "requirements.in", *lock), f"{name} via {parent}"
+
+
+@pytest.mark.parametrize("file", ["requirements.in", "requirements.lock"])
+def test_no_place_is_named(file: str) -> None:
+    text = (ROOT / file).read_text()
+    assert "://" not in text
+    assert "@" not in text
+    options = re.findall(r"^\s*(--?[a-z-]+)", text, re.MULTILINE)
+    assert set(options) <= {"--hash"}
+    assert not re.search(r"(?<![\w.])/\w", text), "a path from the root"
