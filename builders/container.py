@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import tarfile
 import threading
 from collections import deque
@@ -90,6 +91,7 @@ def engine_errors(what: str) -> Iterator[None]:
     """Turn what the engine's client raises into an error that a user can act on."""
     import docker.errors
     import requests
+    import urllib3
 
     try:
         yield
@@ -102,22 +104,26 @@ def engine_errors(what: str) -> Iterator[None]:
             hint="./inv doctor looks at the engine",
             exit=Exit.ENGINE,
         ) from None
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        if (
-            isinstance(error, OSError)
-            and error.errno == 28
-            and not isinstance(error, requests.RequestException)
-        ):
-            raise BuildError(
-                f"{what}: no space left on this machine's disk",
-                hint="free some space and run it again: finished stages are kept",
-                exit=Exit.ENGINE,
-            ) from None
+    except OSError as error:
+        if isinstance(error, (requests.RequestException, ConnectionError)):
+            raise _gone(what, error) from None
+        where = f"{error.filename}: " if error.filename else ""
         raise BuildError(
-            f"{what}: the engine went away ({type(error).__name__}: {error})",
-            hint="start it and run the same command again: finished stages are kept",
+            f"{what}: {where}{error.strerror or error} on this machine",
+            hint="free some space there, or make it writable, and run it again: "
+            "finished stages are kept",
             exit=Exit.ENGINE,
         ) from None
+    except (docker.errors.DockerException, urllib3.exceptions.HTTPError, tarfile.TarError) as error:
+        raise _gone(what, error) from None
+
+
+def _gone(what: str, error: Exception) -> BuildError:
+    return BuildError(
+        f"{what}: the engine went away ({type(error).__name__}: {error})",
+        hint="start it and run the same command again: finished stages are kept",
+        exit=Exit.ENGINE,
+    )
 
 
 def disk_full(what: str, log: Path | None = None, excerpt: str = "") -> BuildError:
@@ -235,7 +241,7 @@ class Container:
 
     def read(self, path: str, limit: int = 1 << 26) -> bytes:
         """The content of one file, at most `limit` bytes of it."""
-        return read(self._it, path, self._what, limit)
+        return read(self._client, self.id, path, self._what, limit)
 
     def fetch(self, folder: str, into: Path) -> list[Path]:
         """Copy the regular files right inside `folder` to `into`; the paths there.
@@ -243,20 +249,18 @@ class Container:
         The container is not trusted: names are checked, links and the rest are passed over.
         """
         taken: list[Path] = []
-        with engine_errors(f"{self._what}: copying {folder} out"):
-            chunks, _ = self._it.get_archive(folder, chunk_size=_CHUNK)
-            with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
-                for member in tar:
-                    name = member.name.rpartition("/")[2]
-                    depth = member.name.strip("/").count("/")
-                    stream = tar.extractfile(member) if member.isreg() else None
-                    if stream is None or depth != 1 or not re.fullmatch(r"[\w.+~:%-]+", name):
-                        continue
-                    path = into / name
-                    with path.open("wb") as out:
-                        while chunk := stream.read(_CHUNK):
-                            out.write(chunk)
-                    taken.append(path)
+        what = f"{self._what}: copying {folder} out"
+        with engine_errors(what), _archive(self._client, self.id, folder) as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                depth = member.name.strip("/").count("/")
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is None or depth != 1 or not re.fullmatch(r"[\w.+~:%-]+", name):
+                    continue
+                path = into / name
+                with path.open("wb") as out:
+                    shutil.copyfileobj(stream, out, _CHUNK)
+                taken.append(path)
         return sorted(taken)
 
     def run(
@@ -361,15 +365,31 @@ class Shell:
             return int(self._client.api.exec_inspect(self._id)["ExitCode"] or 0)
 
 
-def read(container: Any, path: str, what: str, limit: int = 1 << 26) -> bytes:
+@contextmanager
+def _archive(client: DockerClient, container: str, path: str) -> Iterator[tarfile.TarFile]:
+    """`path` of a container as a tar stream, closed at the end of the block.
+
+    docker-py's own get_archive leaves the answer open where it is not read to its end, and
+    until it is closed the engine can't remove the container.
+    """
+    api = client.api
+    url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
+    with api.get(url, params={"path": path}, stream=True, timeout=api.timeout) as answer:
+        if answer.status_code != 200:
+            import docker.errors
+
+            raise docker.errors.APIError(answer.reason, answer, answer.json().get("message"))
+        with tarfile.open(fileobj=answer.raw, mode="r|", bufsize=_CHUNK) as tar:
+            yield tar
+
+
+def read(client: DockerClient, container: str, path: str, what: str, limit: int = 1 << 26) -> bytes:
     """The content of one file in a container, running or not; at most `limit` bytes of it."""
-    with engine_errors(f"{what}: reading {path}"):
-        chunks, _ = container.get_archive(path, chunk_size=_CHUNK)
-        with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
-            for member in tar:
-                stream = tar.extractfile(member) if member.isreg() else None
-                if stream is not None:
-                    return stream.read(limit)
+    with engine_errors(f"{what}: reading {path}"), _archive(client, container, path) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isreg() else None
+            if stream is not None:
+                return stream.read(limit)
     raise BuildError(f"{what}: {path} is not a file", exit=Exit.STEP)
 
 
@@ -392,32 +412,6 @@ def _tar(files: Iterable[tuple[str, bytes | Path]], mode: int, owner: int) -> It
             raise BuildError(f"{name} changed while it was read", hint="run it again")
         yield bytes(-sent % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks of bytes as a file to read from."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        parts: list[bytes] = []
-        missing = size
-        while missing:
-            if not self._rest:
-                self._rest = next(self._chunks, b"")
-                if not self._rest:
-                    break
-            part, self._rest = (
-                (self._rest, b"") if missing < 0 else (self._rest[:missing], self._rest[missing:])
-            )
-            parts.append(part)
-            missing -= len(part) if missing > 0 else 0
-        return b"".join(parts)
 
 
 _ERROR = re.compile(

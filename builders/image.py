@@ -126,7 +126,7 @@ def _packages(client: DockerClient, tag: str) -> str:
     with engine_errors("reading the builder image"):
         held = client.containers.create(tag, ["true"], network_mode="none")
         try:
-            return read(held, PACKAGES, "image").decode("utf-8", "replace")
+            return read(client, str(held.id), PACKAGES, "image").decode("utf-8", "replace")
         finally:
             held.remove(v=True)
 
