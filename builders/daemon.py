@@ -141,11 +141,13 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
         with reporter.work("engine") as task:
             if _wait(daemon, lambda: alive(running, "dockerd"), patience, task):
                 return
-        raise BuildError(
-            f"dockerd (pid {running}) does not answer on {daemon.socket}",
-            hint=f"look at its log, stop it (kill {running}), and run the same command again",
-            exit=Exit.ENGINE,
-        )
+        if alive(running, "dockerd"):
+            raise BuildError(
+                f"dockerd (pid {running}) does not answer on {daemon.socket}",
+                hint=f"look at its log, stop it (kill {running}), and run the same command again",
+                exit=Exit.ENGINE,
+            )
+        # It was on its way out.
     _clear_remains(daemon, reporter)
     dockerd = box.command("dockerd") or "dockerd"
     reporter.line(f"starting the engine: dockerd, in the background, log in {daemon.log}")
@@ -199,13 +201,13 @@ def _digest(log: str) -> tuple[str, str]:
     return reasons[-1] if reasons else "", box.tail("\n".join(telling or lines))
 
 
-def _wait(daemon: Daemon, alive: Callable[[], bool], patience: float, task: Task) -> bool:
+def _wait(daemon: Daemon, lives: Callable[[], bool], patience: float, task: Task) -> bool:
     deadline = time.monotonic() + patience
     task.show("waiting for the daemon")
     while (left := deadline - time.monotonic()) > 0:
         if answers(daemon.socket, min(left, 5.0)):
             return True
-        if not alive():
+        if not lives():
             return False
         time.sleep(0.2)
     return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -278,6 +279,9 @@ def _diagnose(where: Endpoint, error: Exception) -> _UnusableError:
                 return _UnusableError(
                     "the connection was refused: nothing listens there", absent=True
                 )
+            case ConnectionResetError() | BrokenPipeError() | http.client.RemoteDisconnected():
+                # Only an engine on its way out does that on a local socket.
+                return _UnusableError("the connection was cut before an answer came", absent=True)
             case PermissionError():
                 return _UnusableError(
                     "permission denied",

@@ -216,6 +216,20 @@ def test_an_engine_that_runs_but_hangs_is_named_and_left_running(
     assert len(commands.calls()) == 1
 
 
+def test_an_engine_on_its_way_out_is_followed_by_a_new_one(
+    commands: Commands, local: Daemon
+) -> None:
+    installed(commands)
+    start(local, Heard())
+    old = int(local.pid.read_text())
+    local.socket.unlink()
+    threading.Timer(0.5, os.kill, (old, signal.SIGTERM)).start()
+    client = connect(Heard(), box_daemon=local)
+    client.close()
+    assert int(local.pid.read_text()) != old
+    assert len(commands.calls()) == 2
+
+
 @pytest.mark.parametrize(
     ("absent", "systemd", "uid", "setup", "why", "hint"),
     [

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,18 @@ def test_an_engine_that_does_not_answer_in_time_is_not_started_again(
     with Engine(local.socket, delay=1.5), pytest.raises(BuildError, match="did not answer in 1 s"):
         connect(Heard(), setup=True, box_daemon=local)
     assert root.calls() == []
+
+
+def test_an_engine_that_hangs_up_counts_as_gone(local: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(local.socket))
+        server.listen()
+
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        with pytest.raises(BuildError, match="no container engine answers"):
+            connect(Heard(), setup=False, box_daemon=local)
+        thread.join()
 
 
 @pytest.mark.parametrize(
