@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
 
@@ -61,29 +61,40 @@ class Limits:
     nofile: int = 16384
 
 
+class Killable(Protocol):
+    """What a stop can end: a container, or a process of the box."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 class Live:
-    """The containers that run now, so that a stop can end them from another thread."""
+    """What runs now, so that a stop can end it from another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._containers: set[Container] = set()
+        self._running: set[Killable] = set()
         self.stopping = threading.Event()
 
-    def add(self, container: Container) -> None:
+    def add(self, it: Killable) -> None:
+        """Remember `it`; where the stop came before, it is ended right away."""
         with self._lock:
-            self._containers.add(container)
+            self._running.add(it)
+        if self.stopping.is_set():
+            it.kill()
 
-    def discard(self, container: Container) -> None:
+    def discard(self, it: Killable) -> None:
+        """Forget `it`: it has ended."""
         with self._lock:
-            self._containers.discard(container)
+            self._running.discard(it)
 
     def stop(self) -> None:
-        """End every container; their steps then raise Interrupted."""
+        """End all; their steps then raise Interrupted."""
         self.stopping.set()
         with self._lock:
-            running = list(self._containers)
-        for container in running:
-            container.kill()
+            running = list(self._running)
+        for it in running:
+            it.kill()
 
 
 @contextmanager
@@ -188,6 +199,7 @@ class Container:
                 stdin_open=True,
                 tty=False,
                 detach=True,
+                auto_remove=True,  # whatever becomes of this process
                 **rights,
             )
 
@@ -206,8 +218,6 @@ class Container:
             self._remove()
             raise
         self._live.add(self)
-        if self._live.stopping.is_set():
-            self.kill()
         return self
 
     def __exit__(
@@ -277,6 +287,8 @@ class Container:
         Returns the exit status. Raises Interrupted after a stop, BuildError (ENGINE) where
         the engine or the container went away.
         """
+        import docker.errors
+
         if self._live.stopping.is_set():
             raise Interrupted
         command = ["sh", "-ec", f"umask 022\nexec 2>&1\n{script}"]
@@ -295,25 +307,29 @@ class Container:
                 if lines and watch:
                     watch(lines[-1].decode("utf-8", "replace"))
                 pending = pending[-4096:]
-            log.flush()
-            status = self._client.api.exec_inspect(created)["ExitCode"]
-            if self._live.stopping.is_set():
-                raise Interrupted
-            self._it.reload()
-        state = self._it.attrs["State"]
-        if status is None or not state["Running"]:
-            why = (
-                f"it ran out of its {self._it.attrs['HostConfig']['Memory'] >> 30} GiB of memory"
-                if state.get("OOMKilled")
-                else "it was stopped from outside"
-            )
+            try:
+                status = self._client.api.exec_inspect(created)["ExitCode"]
+                self._it.reload()
+                running = bool(self._it.attrs["State"]["Running"])
+            except docker.errors.NotFound:
+                running = False
+        if self._live.stopping.is_set():
+            raise Interrupted
+        if not running or status is None:
             raise BuildError(
-                f"{self._what}: the container is gone: {why}",
-                hint="run the same command again: finished stages are kept"
-                + ("; --set builder.memory=N gives it N GiB" if state.get("OOMKilled") else ""),
+                f"{self._what}: its container was stopped from outside",
+                hint="run the same command again: finished stages are kept",
                 exit=Exit.ENGINE,
             )
         return int(status)
+
+    def starved(self) -> int:
+        """The limit in GiB where a process was ended because it wanted more memory, else 0."""
+        with suppress(Exception):  # the engine may not know
+            self._it.reload()
+            if self._it.attrs["State"]["OOMKilled"]:
+                return int(self._it.attrs["HostConfig"]["Memory"]) >> 30
+        return 0
 
     def shell(self, folder: str) -> Shell:
         """Start an interactive shell in `folder`."""
@@ -374,7 +390,10 @@ def _archive(client: DockerClient, container: str, path: str) -> Iterator[tarfil
     """
     api = client.api
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
-    with api.get(url, params={"path": path}, stream=True, timeout=api.timeout) as answer:
+    plain = {"Accept-Encoding": "identity"}
+    with api.get(
+        url, params={"path": path}, headers=plain, stream=True, timeout=api.timeout
+    ) as answer:
         if answer.status_code != 200:
             import docker.errors
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -186,6 +187,8 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
             env=environment,
             start_new_session=True,
         ) as process:
+            group = _Group(process)
+            run.live.add(group)
             try:
                 with engine_errors("importing the clean root"):
                     answer = run.client.api.import_image_from_stream(
@@ -195,10 +198,22 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
                         changes=[f"LABEL {LABEL}.role=root"],
                     )
             finally:
-                if process.poll() is None:
-                    process.terminate()
+                run.live.discard(group)
+                group.kill()
     if "errorDetail" in answer:
         raise BuildError(f"importing the clean root failed: {answer}", exit=Exit.ENGINE)
+
+
+class _Group:
+    """A process of the box that has a session of its own, and all that it started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def kill(self) -> None:
+        """End them; mmdebstrap(1) then removes its folder."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
 
 
 def _until_done(
@@ -207,10 +222,11 @@ def _until_done(
     """What the bootstrap writes; an error where it failed, so that no half root is imported."""
     assert process.stdout is not None  # noqa: S101 - opened with a pipe
     while chunk := process.stdout.read(1 << 20):
-        if run.live.stopping.is_set():
-            raise Interrupted
         yield chunk
-    if process.wait() != 0:
+    failed = process.wait() != 0
+    if run.live.stopping.is_set():
+        raise Interrupted
+    if failed:
         raise BuildError(
             f"bootstrapping {suite.name} failed: mmdebstrap ended with {process.returncode}",
             hint="the log says which package or key; is the mirror right? (./inv doctor)",

@@ -53,7 +53,8 @@ class Step:
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._stack as stack:
-            self._out = stack.enter_context(self.log.open("wb"))
+            # Unbuffered: people follow it with tail -f.
+            self._out = stack.enter_context(self.log.open("wb", buffering=0))
             self._task = self._run.reporter.work(self.name).__enter__()
             stack.callback(lambda: self._task.__exit__(None, None, None))
             stack.enter_context(self.container)
@@ -99,7 +100,6 @@ class Step:
         )
         took = clock(time.monotonic() - begun)
         self._out.write(f"### {name}: status {status}, {took}\n".encode())
-        self._out.flush()
         if status:
             self._fail(name, status, hint)
 
@@ -108,6 +108,10 @@ class Step:
         what = f"{self.name}: {phase} failed with status {status}"
         if "No space left on device" in shown:
             raise disk_full(what, self.log, shown)
+        memory = self.container.starved()
+        if memory:
+            what += f": a process wanted more than the {memory} GiB of memory it may use"
+            hint = f"--set builder.memory={memory * 2}, or fewer at once: --jobs 1"
         raise BuildError(
             what,
             hint=hint or "--shell opens a shell in the container where a step fails",
