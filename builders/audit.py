@@ -806,7 +806,7 @@ def table(reports: Sequence[Report], width: int, colour: bool) -> str:
     lines: list[str] = []
     for report in reports:
         lines += _report_lines(report, width, colour)
-    lines.append(_summary(reports))
+    lines += _wrapped(_summary(reports), "", "  ", width)
     return "\n".join(lines) + "\n"
 
 
