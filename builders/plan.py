@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builders.errors import BuildError
 from builders.recipe import ROOT
 
 WORK = "/build"  # in the container: in/NAME/ the sources, tree/ the tree, out/ the result
@@ -57,7 +58,7 @@ for deb in {debs}; do
     echo "reading $deb"
     name=${{deb##*/}}
     cp "$deb" {out}/
-    rm -rf {work}/elf/tree
+    rm -rf {work}/elf/tree {work}/elf/depends
     dpkg-deb -x "$deb" {work}/elf/tree
     (
         cd {work}/elf
@@ -71,7 +72,8 @@ for deb in {debs}; do
         if test -s files; then
             xargs -0 dpkg-shlibdeps --ignore-missing-info --warnings=0 -O $libraries <files >depends
         fi
-        sed -n 's/^shlibs:Depends=//p' depends >{out}/"$name".depends
+        # xargs may have run it more than once: a line each
+        sed -n 's/^shlibs:Depends=//p' depends | tr '\\n' ',' >{out}/"$name".depends
     )
 done
 test -n "$(ls {out}/*.deb 2>/dev/null)" || {{ echo "error: no package: {debs}"; exit 1; }}
@@ -128,7 +130,18 @@ def patch_files(series: str) -> list[tuple[str, bytes]]:
         for line in listed.read_text(encoding="utf-8").splitlines()
         if line.strip() and not line.lstrip().startswith("#")
     ]
-    return [("series", listed.read_bytes()), *((n, Path(folder / n).read_bytes()) for n in names)]
+    files = [("series", listed.read_bytes())]
+    for name in names:
+        try:
+            if ".." in Path(name).parts or Path(name).is_absolute():
+                raise OSError(None, "it is outside of the series")
+            files.append((name, (folder / name).read_bytes()))
+        except OSError as error:
+            raise BuildError(
+                f"patches/{series}/series names {name}: {error.strerror}",
+                hint="correct the name, or put the patch there",
+            ) from None
+    return files
 
 
 def unpack(source: str) -> Phase:
