@@ -69,14 +69,16 @@ def _base(source: Recipe, flavour: Flavour) -> str:
     if flavour.base != "packaged":
         return f"make {flavour.base}"
     folder, path = f"{WORK}/in/{source.kernel.config}", source.kernel.config_path.lstrip("/")
-    read = {".xz": "xz -dc", ".gz": "gzip -dc"}.get("." + path.rpartition(".")[2], "cat")
-    return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path} | {read} >.config"
+    # sh knows the status of a pipe's last command only: each of these fails on a missing file.
+    read = {".xz": " | xz -dc", ".gz": " | gzip -dc"}.get("." + path.rpartition(".")[2], "")
+    return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path}{read} >.config"
 
 
 def read_fragments(flavour: Flavour) -> dict[str, str]:
-    """The flavour's fragments, in order: file name -> text."""
+    """The flavour's fragments, in order: file name -> text, which ends with a line end."""
     folder = ROOT / "configs" / "kernel"
-    return {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
+    return {name: text.rstrip("\n") + "\n" for name, text in texts.items()}
 
 
 def options(text: str) -> dict[str, str]:
