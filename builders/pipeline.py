@@ -434,25 +434,32 @@ def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
 
 
 def explain_patch(error: BuildError, plan: Plan) -> BuildError:
-    """The error for a patch that does not apply: which patch, file and hunk."""
-    patch, file, hunks = "", "", list[str]()
+    """The error for a patch that does not apply: which patch, files and hunks."""
+    if error.exit is not Exit.STEP:
+        return error
+    patch, file = "", ""
+    wrong: dict[str, list[str]] = {}
     for line in error.log.read_text(errors="replace").splitlines() if error.log else []:
         if match := re.match(r"applying (\S+)$", line):
-            patch, file, hunks = match[1], "", []
+            patch, file, wrong = match[1], "", {}
         elif match := re.match(r"(?:patching|checking) file (.+?)(?: \(.*\))?$", line):
             file = match[1]
         elif match := re.match(r"Hunk (#\d+) FAILED at (\d+)", line):
-            hunks.append(f"hunk {match[1]} at line {match[2]}")
+            wrong.setdefault(file, []).append(f"hunk {match[1]} at line {match[2]}")
         elif match := re.search(r"malformed patch at line (\d+)", line):
-            hunks.append(f"line {match[1]} of the patch is malformed")
+            wrong.setdefault(file, []).append(f"line {match[1]} of the patch is malformed")
         elif line.startswith("Reversed (or previously applied) patch detected"):
-            hunks.append("it seems to be applied already")
-        elif line.startswith("can't find file to patch"):
-            hunks.append("the file to patch is not in the tree")
-    where = f" to {file}" if file else ""
-    what = f" ({', '.join(hunks)})" if hunks else ""
+            wrong.setdefault(file, []).append("it seems to be applied already")
+        elif match := re.match(r"The next patch would (create|delete) the file (.+),$", line):
+            there = "is there already" if match[1] == "create" else "is not in the tree"
+            wrong.setdefault(match[2], []).append(f"it {there}")
+        elif match := re.match(r"\|(?:---|\+\+\+) [^/\t]+/([^\t]+)", line):
+            file = match[1]  # the header of a patch whose file is not found
+        elif line.startswith("No file to patch"):
+            wrong.setdefault(file, []).append("it is not in the tree")
+    told = [(f"to {f} " if f else "") + f"({', '.join(why)})" for f, why in wrong.items()]
     return BuildError(
-        f"patches/{plan.patches}/{patch} does not apply{where}{what}",
+        f"patches/{plan.patches}/{patch} does not apply {', '.join(told)}".rstrip(),
         hint="is the source the version that the series was made for? refresh that patch",
         log=error.log,
         excerpt=error.excerpt,
