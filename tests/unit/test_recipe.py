@@ -14,66 +14,7 @@ from hypothesis import strategies as st
 from builders import recipe
 from builders.errors import BuildError, Exit
 from builders.recipe import DebianPackage, DebianSource, GitSource, Recipe, UrlSource, load
-
-SHA256 = "0123456789abcdef" * 4
-COMMIT = "0123456789" * 4
-
-HEAD = """\
-summary = "one"
-
-[suite]
-name = "bookworm"
-
-[builder]
-packages = ["build-essential"]
-"""
-SOURCES = f"""
-[sources.xen]
-kind = "url"
-urls = ["https://example.org/xen.tar.gz"]
-sha256 = "{SHA256}"
-
-[sources.seabios]
-kind = "git"
-urls = ["https://example.org/seabios.git"]
-commit = "{COMMIT}"
-
-[sources.linux]
-kind = "debian-package"
-package = "linux-source-6.1"
-version = "6.1.*"
-
-[sources.tree]
-kind = "debian-source"
-package = "xen"
-version = "4.17.*"
-"""
-BUILDS = """
-[xen]
-source = "xen"
-build = ["make debball"]
-deb = "dist/*.deb"
-
-[xen.place]
-"tools/firmware/seabios-dir/" = "seabios"
-
-[kernel]
-source = "linux"
-build = ["make bindeb-pkg"]
-deb = ["../*.deb"]
-
-[kernel.flavours.minimal]
-base = "allnoconfig"
-fragments = ["minimal.config"]
-localversion = "-dom0"
-
-[finish.xen]
-revision = "+dom0.1"
-
-[finish.kernel]
-revision = "+dom0.1"
-"""
-WHOLE = HEAD + SOURCES + BUILDS
+from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE
 
 
 @pytest.fixture

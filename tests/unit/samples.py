@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole recipe, and what runs its shell scripts without a container."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from builders.plan import WORK
+from builders.recipe import Recipe, load
+
+SHA256 = "0123456789abcdef" * 4
+COMMIT = "0123456789" * 4
+
+HEAD = """\
+summary = "one"
+
+[suite]
+name = "bookworm"
+
+[builder]
+packages = ["build-essential"]
+"""
+SOURCES = f"""
+[sources.xen]
+kind = "url"
+urls = ["https://example.org/xen.tar.gz"]
+sha256 = "{SHA256}"
+
+[sources.seabios]
+kind = "git"
+urls = ["https://example.org/seabios.git"]
+commit = "{COMMIT}"
+
+[sources.linux]
+kind = "debian-package"
+package = "linux-source-6.1"
+version = "6.1.*"
+
+[sources.tree]
+kind = "debian-source"
+package = "xen"
+version = "4.17.*"
+"""
+BUILDS = """
+[xen]
+source = "xen"
+build = ["make debball"]
+deb = "dist/*.deb"
+
+[xen.place]
+"tools/firmware/seabios-dir/" = "seabios"
+
+[kernel]
+source = "linux"
+build = ["make bindeb-pkg"]
+deb = ["../*.deb"]
+
+[kernel.flavours.minimal]
+base = "allnoconfig"
+fragments = ["minimal.config"]
+localversion = "-dom0"
+
+[finish.xen]
+revision = "+dom0.1"
+
+[finish.kernel]
+revision = "+dom0.1"
+"""
+WHOLE = HEAD + SOURCES + BUILDS
+
+
+def recipe(*overrides: str, more: str = "", text: str = WHOLE) -> Recipe:
+    """The recipe of `text`, with `more` after it, and with overrides."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "good.toml").write_text(text + more)
+        return load("good", overrides, Path(folder))
+
+
+class Box:
+    """Runs a plan's scripts as a container does, with a folder in the place of /build."""
+
+    def __init__(self, folder: Path) -> None:
+        self.work = folder
+        for name in ("in", "tree", "patches", "fragments", "files"):
+            (folder / name).mkdir()
+        self.environment: dict[str, str] = {}
+
+    def put(self, path: str, content: bytes | str) -> Path:
+        """Write a file below the folder."""
+        target = self.work / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        return target
+
+    def run(self, script: str, folder: str = "tree") -> tuple[int, str]:
+        """Run a script; its exit status and all that it printed."""
+        script = script.replace(WORK, str(self.work))
+        done = subprocess.run(
+            ["dash", "-ec", f"umask 022\nexec 2>&1\n{script}"],
+            cwd=self.work / folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"} | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode("utf-8", "replace")

@@ -1,0 +1,485 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plans as data, and their scripts run by a real sh, tar, patch and dpkg-deb."""
+
+from __future__ import annotations
+
+import bz2
+import dataclasses
+import gzip
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import plan
+from builders.errors import BuildError, Exit
+from builders.pipeline import explain_patch
+from builders.plan import Phase, Plan
+from tests.unit.samples import Box
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    (tmp_path / "build").mkdir()
+    return Box(tmp_path / "build")
+
+
+@pytest.fixture
+def patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder patches/demo of a project of the test's own."""
+    monkeypatch.setattr(plan, "ROOT", tmp_path)
+    folder = tmp_path / "patches" / "demo"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def tarball(kind: str, files: dict[str, str], mtime: int = 1000) -> bytes:
+    """A tarball of files; kind: "", "gz", "bz2" or "xz"."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for n, (name, text) in enumerate(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(text), mtime + n
+            tar.addfile(info, io.BytesIO(text.encode()))
+    packers = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    return packers[kind](out.getvalue())
+
+
+def package(folder: Path, name: str, files: dict[str, bytes]) -> Path:
+    """A .deb made by dpkg-deb."""
+    tree = folder / f"{name}.tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@y>\nDescription: x\n"
+    )
+    for path, content in files.items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(0o755)
+    target = folder / f"{name}_1_amd64.deb"
+    subprocess.run(
+        ["dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, target],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    shutil.rmtree(tree)
+    return target
+
+
+# Inputs
+
+
+def demo(series: str = "") -> Plan:
+    return Plan(
+        name="demo",
+        sources=("xen",),
+        phases=(Phase("unpack", "a"), Phase("build", "b")),
+        patches=series,
+        files={"files/0": b"x", "files/1": b"y"},
+    )
+
+
+def changed(one: Plan, two: Plan) -> set[str]:
+    before, after = one.inputs(), two.inputs()
+    return {name for name in before | after if before.get(name) != after.get(name)}
+
+
+def test_the_same_plan_has_the_same_inputs() -> None:
+    assert demo().inputs() == demo().inputs()
+    assert set(demo().inputs()) == {"script unpack", "script build", "file files/0", "file files/1"}
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_changed_script_changes_its_input_alone(n: int) -> None:
+    phases = list(demo().phases)
+    phases[n] = dataclasses.replace(phases[n], script="changed")
+    it = dataclasses.replace(demo(), phases=tuple(phases))
+    assert changed(demo(), it) == {f"script {phases[n].name}"}
+
+
+@given(st.binary(max_size=4), st.binary(max_size=4))
+def test_a_changed_file_changes_its_input_alone(zero: bytes, one: bytes) -> None:
+    it = dataclasses.replace(demo(), files={"files/0": zero, "files/1": one})
+    expected = {"file files/0"} if zero != b"x" else set()
+    assert changed(demo(), it) == expected | ({"file files/1"} if one != b"y" else set())
+
+
+def test_a_changed_patch_changes_its_input_alone(patches: Path) -> None:
+    (patches / "series").write_text("one.patch\ntwo.patch\n")
+    (patches / "one.patch").write_text("1")
+    (patches / "two.patch").write_text("2")
+    before = demo("demo").inputs()
+    assert {"patch series", "patch one.patch", "patch two.patch"} < set(before)
+    (patches / "two.patch").write_text("3")
+    after = demo("demo").inputs()
+    assert {n for n in before if before[n] != after[n]} == {"patch two.patch"}
+    (patches / "series").write_text("two.patch\none.patch\n")
+    again = demo("demo").inputs()
+    assert {n for n in after if after[n] != again[n]} == {"patch series"}
+
+
+# A series
+
+
+def test_a_series_with_comments_blank_lines_and_options(patches: Path) -> None:
+    text = "# first\n\n  \none.patch\n  # why\n\tsub/two.patch -p1  # more\n"
+    (patches / "series").write_text(text)
+    (patches / "sub").mkdir()
+    (patches / "one.patch").write_bytes(b"1\n")
+    (patches / "sub" / "two.patch").write_bytes(b"2\n")
+    assert plan.patch_files("demo") == [
+        ("series", text.encode()),
+        ("one.patch", b"1\n"),
+        ("sub/two.patch", b"2\n"),
+    ]
+
+
+def test_no_series() -> None:
+    assert plan.patch_files("") == []
+    assert plan.patch("") == []
+
+
+@pytest.mark.parametrize("name", ["no.patch", "sub", "x" * 5000, "../../../etc/passwd"])
+def test_a_series_that_names_a_patch_that_is_none(patches: Path, name: str) -> None:
+    (patches / "sub").mkdir()
+    (patches / "series").write_text(f"{name}\n")
+    with pytest.raises(BuildError) as caught:
+        plan.patch_files("demo")
+    assert f"patches/demo/series names {name}" in caught.value.message
+    assert caught.value.hint
+    assert caught.value.exit is Exit.USAGE
+
+
+# Unpacking
+
+
+def test_unpack_takes_the_upstream_tarball_of_a_source_package(box: Box) -> None:
+    box.put("in/xen/xen_4.17.5-1.dsc", "Format: 3.0 (quilt)\n")
+    box.put("in/xen/xen_4.17.5-1.debian.tar.xz", tarball("xz", {"debian/control": "no"}))
+    box.put(
+        "in/xen/xen_4.17.5.orig.tar.xz", tarball("xz", {"xen-4/Makefile": "all:", "xen-4/a": ""})
+    )
+    box.put("in/xen/xen_4.17.5.orig.tar.xz.asc", "-----BEGIN PGP SIGNATURE-----\n")
+    assert box.run(plan.unpack("xen").script, ".") == (0, "")
+    assert sorted(p.name for p in (box.work / "tree").iterdir()) == ["Makefile", "a"]
+    assert (box.work / "epoch").read_text() == "1001\n"
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_unpack_a_plain_tarball(box: Box, kind: str) -> None:
+    files = {"xen-4.2.0/Makefile": "all:", "xen-4.2.0/sub/old": "x"}
+    box.put(f"in/xen/xen-4.2.0.tar.{kind}", tarball(kind, files, 86400))
+    assert box.run(plan.unpack("xen").script, ".") == (0, "")
+    assert (box.work / "tree/Makefile").read_text() == "all:"
+    assert (box.work / "tree/sub/old").read_text() == "x"
+
+
+def test_unpack_a_tree_of_git(box: Box) -> None:
+    box.put("in/seabios/seabios.tar", tarball("", {"seabios/Makefile": "all:"}))
+    assert box.run(plan.unpack("seabios").script, ".") == (0, "")
+    assert (box.work / "tree/Makefile").is_file()
+
+
+def test_unpack_the_tarball_within_a_linux_source_package(box: Box, tmp_path: Path) -> None:
+    inner = tarball("xz", {"linux-source-6.1/Makefile": "VERSION = 6"}, 1_600_000_000)
+    deb = package(
+        tmp_path,
+        "linux-source-6.1",
+        {
+            "usr/src/linux-source-6.1.tar.xz": inner,
+            "usr/src/linux-patch-6.1-rt.patch.xz": b"no",
+            "usr/share/doc/linux-source-6.1/copyright": b"GPL",
+        },
+    )
+    box.put(f"in/linux/{deb.name}", deb.read_bytes())
+    assert box.run(plan.unpack("linux").script, ".") == (0, "")
+    assert (box.work / "tree/Makefile").read_text() == "VERSION = 6"
+    assert (box.work / "epoch").read_text() == "1600000000\n"
+    assert sorted(p.name for p in (box.work / "in").iterdir()) == ["linux"]
+
+
+def test_a_damaged_tarball_fails(box: Box) -> None:
+    whole = tarball("xz", {"xen-4/Makefile": "x" * 10000})
+    box.put("in/xen/xen.tar.xz", whole[: len(whole) // 2])
+    status, said = box.run(plan.unpack("xen").script, ".")
+    assert status
+    assert "xz" in said
+
+
+def test_a_damaged_package_fails(box: Box) -> None:
+    box.put("in/linux/linux-source_1_all.deb", b"!<arch>\nnothing")
+    assert box.run(plan.unpack("linux").script, ".")[0]
+
+
+def test_the_epoch_is_that_of_the_newest_file(box: Box) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, mtime in (("a", 999_999_999), ("b", 1_000_000_005.75), ("sub/c", 8)):
+            info = tarfile.TarInfo(f"top/{name}")
+            info.mtime = mtime
+            tar.addfile(info)
+        link = tarfile.TarInfo("top/link")
+        link.type, link.linkname, link.mtime = tarfile.SYMTYPE, "a", 1_500_000_000
+        tar.addfile(link)
+    box.put("in/xen/xen.tar", out.getvalue())
+    assert box.run(plan.unpack("xen").script, ".") == (0, "")
+    assert (box.work / "epoch").read_text() == "1000000005\n"
+
+
+# Shell lines
+
+
+def test_lines_are_shown_dated_and_stop_at_the_first_failure(box: Box) -> None:
+    box.put("epoch", "86400\n")
+    script = plan.lines(("echo at $SOURCE_DATE_EPOCH", "false", "echo never"), "export A=b\n")
+    status, said = box.run(script)
+    assert status == 1
+    assert "+ echo at 86400\nat 86400\n+ false\n" in said
+    assert "never" not in said
+
+
+# Patching
+
+OLD = "".join(f"line {n}\n" for n in range(1, 41))
+
+
+def diff(name: str, old: str, new: str) -> str:
+    """A unified diff of one replaced line, as diff -u writes it."""
+    import difflib
+
+    before = OLD.splitlines(keepends=True)
+    after = [new + "\n" if line == old + "\n" else line for line in before]
+    assert before != after
+    return "".join(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}"))
+
+
+class Series:
+    """A tree with files of forty lines, and a series to apply to it."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.plan = Plan("xen", ("xen",), (), patches="demo")
+        for name in ("one.c", "two.c", "sub/three.c"):
+            box.put(f"tree/{name}", OLD)
+
+    def add(self, name: str, text: str) -> None:
+        self.box.put(f"patches/{name}", text)
+        with (self.box.work / "patches/series").open("a") as series:
+            series.write(name + "\n")
+
+    def apply(self) -> tuple[int, str]:
+        return self.box.run(plan.patch("demo")[0].script)
+
+    def explained(self) -> str:
+        """What the user is told after the series failed."""
+        status, said = self.apply()
+        assert status
+        log = self.box.put("log", f"### unpack\n### patch\n{said}### patch: status {status}\n")
+        error = BuildError("x", hint="y", log=log, excerpt=said, exit=Exit.STEP)
+        told = explain_patch(error, self.plan)
+        assert (told.log, told.excerpt, told.exit) == (log, said, Exit.STEP)
+        assert told.hint
+        return told.message
+
+
+@pytest.fixture
+def series(box: Box) -> Series:
+    return Series(box)
+
+
+def test_a_series_is_applied_in_order(series: Series) -> None:
+    series.add("one.patch", diff("one.c", "line 5", "line five"))
+    series.box.put("patches/two.patch", diff("sub/three.c", "line 9", "line nine"))
+    with (series.box.work / "patches/series").open("a") as out:
+        out.write("\n# comment\n  # comment\ntwo.patch -p1")  # and no line end
+    status, said = series.apply()
+    assert status == 0, said
+    assert "line five" in (series.box.work / "tree/one.c").read_text()
+    assert "line nine" in (series.box.work / "tree/sub/three.c").read_text()
+    assert not list((series.box.work / "tree").rglob("*.orig"))
+    assert said.index("applying one.patch") < said.index("applying two.patch")
+
+
+def test_nothing_after_a_patch_that_fails_is_applied(series: Series) -> None:
+    series.add("one.patch", diff("one.c", "line 5", "five").replace("line 6", "line six"))
+    series.add("two.patch", diff("two.c", "line 5", "five"))
+    assert series.apply()[0]
+    assert (series.box.work / "tree/two.c").read_text() == OLD
+
+
+def test_a_patch_does_not_apply_by_guessing(series: Series) -> None:
+    # With fuzz, patch(1) would ignore the two context lines that differ.
+    series.add("one.patch", diff("one.c", "line 5", "five").replace(" line 2\n", " other\n"))
+    assert series.apply()[0]
+
+
+def test_the_hunk_that_fails_is_named(series: Series) -> None:
+    text = diff("one.c", "line 5", "five")
+    second = diff("one.c", "line 30", "thirty").split("\n", 2)[2].replace(" line 31", " other")
+    series.add("fine.patch", diff("two.c", "line 5", "five"))
+    series.add("wrong.patch", text + second)
+    message = series.explained()
+    assert message == ("patches/demo/wrong.patch does not apply to one.c (hunk #2 at line 27)")
+
+
+def test_the_file_that_fails_is_named_where_a_later_one_does_not(series: Series) -> None:
+    wrong = diff("one.c", "line 5", "five").replace(" line 6", " other")
+    series.add("wrong.patch", wrong + diff("sub/three.c", "line 5", "five"))
+    message = series.explained()
+    assert message == "patches/demo/wrong.patch does not apply to one.c (hunk #1 at line 2)"
+
+
+def test_every_file_that_fails_is_named(series: Series) -> None:
+    wrong = diff("one.c", "line 5", "five").replace(" line 6", " other")
+    series.add(
+        "wrong.patch",
+        wrong + diff("two.c", "line 5", "five") + wrong.replace("one.c", "sub/three.c"),
+    )
+    message = series.explained()
+    assert "one.c (hunk #1 at line 2)" in message
+    assert "sub/three.c (hunk #1 at line 2)" in message
+    assert "two.c" not in message
+
+
+def test_a_missing_file_is_named(series: Series) -> None:
+    series.add("wrong.patch", diff("sub/gone.c", "line 5", "five"))
+    message = series.explained()
+    assert message == (
+        "patches/demo/wrong.patch does not apply to sub/gone.c (it is not in the tree)"
+    )
+
+
+def test_a_file_that_is_there_already_is_named(series: Series) -> None:
+    series.add("new.patch", "--- /dev/null\n+++ b/one.c\n@@ -0,0 +1,1 @@\n+new\n")
+    message = series.explained()
+    assert message == "patches/demo/new.patch does not apply to one.c (it is there already)"
+
+
+def test_a_file_to_delete_that_is_gone_is_named(series: Series) -> None:
+    series.add("old.patch", "--- a/sub/old.c\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-old\n")
+    message = series.explained()
+    assert message == "patches/demo/old.patch does not apply to sub/old.c (it is not in the tree)"
+
+
+def test_a_malformed_patch_is_named(series: Series) -> None:
+    text = diff("one.c", "line 5", "five").replace("\n line 6", "\nline 6")
+    series.add("wrong.patch", text)
+    message = series.explained()
+    assert message.startswith("patches/demo/wrong.patch does not apply")
+    assert "line 9 of the patch is malformed" in message
+
+
+def test_a_patch_that_ends_too_early_is_named(series: Series) -> None:
+    text = diff("one.c", "line 5", "five")
+    series.add("wrong.patch", "\n".join(text.splitlines()[:-3]) + "\n")
+    message = series.explained()
+    assert message == "patches/demo/wrong.patch does not apply to one.c (hunk #1 at line 2)"
+
+
+def test_a_patch_that_is_applied_already_is_named(series: Series) -> None:
+    text = diff("one.c", "line 5", "five")
+    series.add("once.patch", text)
+    series.add("twice.patch", text)
+    message = series.explained()
+    assert message == (
+        "patches/demo/twice.patch does not apply to one.c (it seems to be applied already)"
+    )
+
+
+def test_a_file_that_is_no_patch_is_named(series: Series) -> None:
+    series.add("wrong.patch", "404 not found\n")
+    assert series.explained().startswith("patches/demo/wrong.patch does not apply")
+
+
+def test_an_engine_that_goes_away_is_no_wrong_patch(series: Series) -> None:
+    log = series.box.put("log", "applying one.patch\n")
+    for exit in (Exit.ENGINE, Exit.INTERRUPTED):
+        error = BuildError("the engine went away", log=log, exit=exit)
+        assert explain_patch(error, series.plan) is error
+
+
+# Collecting
+
+
+def elf() -> bytes:
+    """A small program of this machine that needs libc."""
+    return Path("/bin/true").resolve().read_bytes()
+
+
+tools = pytest.mark.skipif(
+    not (shutil.which("dpkg-shlibdeps") and shutil.which("perl")), reason="needs dpkg-dev"
+)
+
+
+@tools
+def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path) -> None:
+    box.put("epoch", "86400\n")
+    one = package(tmp_path, "one", {"usr/bin/a b": elf(), "etc/x": b"text", "lib/y.o": elf()})
+    two = package(tmp_path, "two", {"usr/share/z": b"\x7fELG", "lib/modules/1/m.ko": elf()})
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    box.put(f"out-of-tree/{two.name}", two.read_bytes())
+    script = plan.collect(("dist/*.deb", "../out-of-tree/*.deb", "none/*.deb")).script
+    status, said = box.run(script)
+    assert status == 0, said
+    out = box.work / "out"
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        ["epoch", one.name, f"{one.name}.depends", two.name, f"{two.name}.depends"]
+    )
+    assert (out / one.name).read_bytes() == one.read_bytes()
+    assert "libc6" in (out / f"{one.name}.depends").read_text()
+    assert (out / f"{two.name}.depends").read_text() == ""
+    assert (out / "epoch").read_text() == "86400\n"
+
+
+@tools
+def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
+    box.put("epoch", "1\n")
+    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    assert status == 1
+    assert said == "error: no package: dist/*.deb\n"
+
+
+@tools
+def test_collect_of_a_damaged_package_fails(box: Box) -> None:
+    box.put("epoch", "1\n")
+    box.put("tree/dist/x_1_amd64.deb", b"!<arch>\n")
+    assert box.run(plan.collect(("dist/*.deb",)).script)[0]
+
+
+@tools
+def test_collect_fails_where_a_needed_library_is_missing(box: Box, tmp_path: Path) -> None:
+    box.put("epoch", "1\n")
+    needs = elf().replace(b"libc.so.6\0", b"libx.so.9\0")
+    assert needs != elf()
+    one = package(tmp_path, "one", {"usr/bin/x": needs})
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    assert status
+    assert "libx.so.9" in said
+
+
+def test_collect_joins_what_several_calls_say(box: Box, tmp_path: Path) -> None:
+    # So many names that xargs(1) needs more than one call; a stand-in says what each was given.
+    box.put("epoch", "1\n")
+    names = [f"usr/bin/{'x' * 200}{n}" for n in range(1000)]
+    one = package(tmp_path, "one", dict.fromkeys(names, b"\x7fELF"))
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    (tmp_path / "bin").mkdir()
+    stand_in = tmp_path / "bin" / "dpkg-shlibdeps"
+    stand_in.write_text("#!/bin/sh\necho shlibs:Depends=libc6, need$#\n")
+    stand_in.chmod(0o755)
+    box.environment["PATH"] = f"{tmp_path}/bin:{os.environ['PATH']}"
+    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    assert status == 0, said
+    stated = (box.work / "out" / f"{one.name}.depends").read_text()
+    needs = [need.strip() for need in stated.split(",") if need.strip()]
+    assert needs.count("libc6") > 1
+    assert all(need == "libc6" or need.startswith("need") for need in needs)
