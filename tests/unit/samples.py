@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -79,11 +80,34 @@ def recipe(*overrides: str, more: str = "", text: str = WHOLE) -> Recipe:
         return load("good", overrides, Path(folder))
 
 
+def package(folder: Path, name: str, files: dict[str, bytes]) -> Path:
+    """A .deb made by dpkg-deb."""
+    tree = folder / f"{name}.tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@y>\nDescription: x\n"
+    )
+    for path, content in files.items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(0o755)
+    target = folder / f"{name}_1_amd64.deb"
+    subprocess.run(
+        ["dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, target],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    shutil.rmtree(tree)
+    return target
+
+
 class Box:
     """Runs a plan's scripts as a container does, with a folder in the place of /build."""
 
     def __init__(self, folder: Path) -> None:
         self.work = folder
+        folder.mkdir()
         for name in ("in", "tree", "patches", "fragments", "files"):
             (folder / name).mkdir()
         self.environment: dict[str, str] = {}
@@ -94,6 +118,11 @@ class Box:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
         return target
+
+    def command(self, name: str, script: str) -> None:
+        """Put a stand-in for a command before all others on PATH."""
+        self.put(f"bin/{name}", script).chmod(0o755)
+        self.environment["PATH"] = f"{self.work}/bin:{os.environ['PATH']}"
 
     def run(self, script: str, folder: str = "tree") -> tuple[int, str]:
         """Run a script; its exit status and all that it printed."""

@@ -8,9 +8,7 @@ import dataclasses
 import gzip
 import io
 import lzma
-import os
 import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 
@@ -22,12 +20,11 @@ from builders import plan
 from builders.errors import BuildError, Exit
 from builders.pipeline import explain_patch
 from builders.plan import Phase, Plan
-from tests.unit.samples import Box
+from tests.unit.samples import Box, package
 
 
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
-    (tmp_path / "build").mkdir()
     return Box(tmp_path / "build")
 
 
@@ -48,30 +45,15 @@ def tarball(kind: str, files: dict[str, str], mtime: int = 1000) -> bytes:
             info = tarfile.TarInfo(name)
             info.size, info.mtime = len(text), mtime + n
             tar.addfile(info, io.BytesIO(text.encode()))
-    packers = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
-    return packers[kind](out.getvalue())
-
-
-def package(folder: Path, name: str, files: dict[str, bytes]) -> Path:
-    """A .deb made by dpkg-deb."""
-    tree = folder / f"{name}.tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@y>\nDescription: x\n"
-    )
-    for path, content in files.items():
-        target = tree / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        target.chmod(0o755)
-    target = folder / f"{name}_1_amd64.deb"
-    subprocess.run(
-        ["dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, target],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    shutil.rmtree(tree)
-    return target
+    whole = out.getvalue()
+    match kind:
+        case "gz":
+            return gzip.compress(whole)
+        case "bz2":
+            return bz2.compress(whole)
+        case "xz":
+            return lzma.compress(whole)
+    return whole
 
 
 # Inputs
@@ -472,11 +454,7 @@ def test_collect_joins_what_several_calls_say(box: Box, tmp_path: Path) -> None:
     names = [f"usr/bin/{'x' * 200}{n}" for n in range(1000)]
     one = package(tmp_path, "one", dict.fromkeys(names, b"\x7fELF"))
     box.put(f"tree/dist/{one.name}", one.read_bytes())
-    (tmp_path / "bin").mkdir()
-    stand_in = tmp_path / "bin" / "dpkg-shlibdeps"
-    stand_in.write_text("#!/bin/sh\necho shlibs:Depends=libc6, need$#\n")
-    stand_in.chmod(0o755)
-    box.environment["PATH"] = f"{tmp_path}/bin:{os.environ['PATH']}"
+    box.command("dpkg-shlibdeps", "#!/bin/sh\necho shlibs:Depends=libc6, need$#\n")
     status, said = box.run(plan.collect(("dist/*.deb",)).script)
     assert status == 0, said
     stated = (box.work / "out" / f"{one.name}.depends").read_text()
