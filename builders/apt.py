@@ -16,12 +16,6 @@ from builders.run import Run
 from builders.sources import DebianResult
 from builders.step import Step
 
-_SETUP = """
-apt-get update
-apt-get install --yes --no-install-recommends dpkg-dev
-"""
-
-
 class SuiteFetcher:
     """Fetches in a container made from the suite's clean root."""
 
@@ -38,11 +32,8 @@ class SuiteFetcher:
         with Step(self._run, "apt", root, network=True, root=True) as step:
             listing = mirror.sources_list(suite, mirror.of(suite)).encode()
             step.container.put("/etc/apt", [("sources.list", listing)])
-            tools = "" if all(isinstance(s, DebianPackage) for s in sources) else _SETUP
             step.phase(
-                "update",
-                tools or "apt-get update",
-                hint="can the engine's containers reach the mirror?",
+                "update", "apt-get update", hint="can the engine's containers reach the mirror?"
             )
             for source in sources:
                 there = _admitted(source, step.output(_madison(source)), suite.name)
@@ -84,8 +75,9 @@ def _madison(source: DebianSource | DebianPackage) -> str:
 def _download(source: DebianSource | DebianPackage, version: str) -> str:
     # Downloads as root: the sandbox user can't write to a folder of root's.
     if isinstance(source, DebianSource):
+        # The upstream tarball is all that is used, and the signed index has its digest.
         return (
-            "apt-get -o APT::Sandbox::User=root source --download-only --only-source "
+            "apt-get -o APT::Sandbox::User=root source --download-only --only-source --tar-only "
             f"'{source.package}={version}'"
         )
     return f"apt-get -o APT::Sandbox::User=root download '{source.package}={version}'"

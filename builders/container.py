@@ -196,9 +196,8 @@ class Container:
                 # An unlimited nofile makes fakeroot close a thousand million files.
                 ulimits=[Ulimit(name="nofile", soft=limits.nofile, hard=limits.nofile)],
                 volumes={name: {"bind": at, "mode": "rw"} for name, at in (volumes or {}).items()},
-                stdin_open=True,
+                stdin_open=True,  # and closed for good once this process lets go of it
                 tty=False,
-                detach=True,
                 auto_remove=True,  # whatever becomes of this process
                 **rights,
             )

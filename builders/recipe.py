@@ -50,7 +50,7 @@ class GitSource:
 
 @dataclass(frozen=True)
 class DebianSource:
-    """A source package of the suite; `version` is exact, or a glob such as 4.17.*."""
+    """The upstream tarball of a source package; `version` is exact, or a glob such as 4.17.*."""
 
     name: str
     package: str
