@@ -501,6 +501,7 @@ def _may_bring(soname: str, relations: Iterable[str]) -> bool:
 # not named: dash, bash, perl-base, sed, grep, and awk, which base-files depends on.
 _INTERPRETERS = {
     "python": ("python",),
+    "python3": ("python3",),
     "pypy": ("pypy",),
     "ruby": ("ruby",),
     "tclsh": ("tcl", "tk"),
@@ -541,8 +542,9 @@ def _missing_interpreter(facts: Facts, expectations: Expectations) -> Iterator[F
         if not _PROGRAMS.match(path):
             continue
         interpreter = _interpreter(line)
-        stem = re.sub(r"[0-9.]+$", "", interpreter)
-        brought_by = _INTERPRETERS.get(interpreter) or _INTERPRETERS.get(stem)
+        # python3.11 is looked up as python3 too, tclsh8.6 as tclsh.
+        stems = (interpreter, interpreter.partition(".")[0], interpreter.rstrip("0123456789."))
+        brought_by = next((_INTERPRETERS[s] for s in stems if s in _INTERPRETERS), ())
         if not brought_by or interpreter in own:
             continue
         libraries = tuple(f"lib{prefix}" for prefix in brought_by)
@@ -812,7 +814,7 @@ def table(reports: Sequence[Report], width: int, colour: bool) -> str:
 
 def _report_lines(report: Report, width: int, colour: bool) -> list[str]:
     title = " ".join(filter(None, (report.package, report.version, report.architecture)))
-    title = title or printable(report.path.name)
+    title = title or printable(str(report.path))
     counts = _counts([report]) or "nothing found"
     lines = _wrapped(f"{title}: {counts}", "", "  ", width)
     if colour:

@@ -237,6 +237,7 @@ def test_an_elf_file_without_end(tmp_path: Path) -> None:
         ("#! /usr/bin/python3.11 -E", "libc6", "warning"),
         ("#!/usr/bin/python3", "python3-minimal", ""),
         ("#!/usr/bin/python3", "libpython3.11-minimal", ""),
+        ("#!/usr/bin/python3", "python2.7", "warning"),
         ("#!/usr/bin/tclsh8.6", "tcl8.6", ""),
         ("#!/bin/bash", "", ""),
         ("#!/usr/bin/perl -w", "", ""),
@@ -492,7 +493,7 @@ def test_table_wide() -> None:
         "  warning  md5sums           the package has none: dpkg --verify cannot check it\n"
         "  info     installed-size    Installed-Size is missing\n"
         "\n"
-        "bad.deb: 1 error\n"
+        "pool/bad.deb: 1 error\n"
         "  error    unreadable  cut short\n"
         "                       -> fetch or build it again\n"
         "\n"
