@@ -18,14 +18,16 @@ import re
 import shutil
 import tarfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,6 +52,7 @@ ENVIRONMENT = {
 _WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
 _CHUNK = 1 << 20
 _TAIL = 15  # lines of a log that an error shows
+_COLLECTED = re.compile(r"\w[\w.+~:%-]*")  # names that a container may give a file of the box
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,7 @@ class Container:
                 name = member.name.rpartition("/")[2]
                 depth = member.name.strip("/").count("/")
                 stream = tar.extractfile(member) if member.isreg() else None
-                if stream is None or depth != 1 or not re.fullmatch(r"[\w.+~:%-]+", name):
+                if stream is None or depth != 1 or not _COLLECTED.fullmatch(name):
                     continue
                 path = into / name
                 with path.open("wb") as out:
@@ -308,8 +311,7 @@ class Container:
                 pending = pending[-4096:]
             try:
                 status = self._client.api.exec_inspect(created)["ExitCode"]
-                self._it.reload()
-                running = bool(self._it.attrs["State"]["Running"])
+                running = self._running(patient=status in (None, 137))
             except docker.errors.NotFound:
                 running = False
         if self._live.stopping.is_set():
@@ -321,6 +323,16 @@ class Container:
                 exit=Exit.ENGINE,
             )
         return int(status)
+
+    def _running(self, *, patient: bool) -> bool:
+        """Whether it runs; `patient` waits for the engine to notice that it was killed."""
+        for _ in range(20 if patient else 1):
+            self._it.reload()
+            if not self._it.attrs["State"]["Running"]:
+                return False
+            if patient:
+                time.sleep(0.1)
+        return True
 
     def starved(self) -> int:
         """The limit in GiB where a process was ended because it wanted more memory, else 0."""
@@ -434,8 +446,9 @@ def _tar(files: Iterable[tuple[str, bytes | Path]], mode: int, owner: int) -> It
 
 _ERROR = re.compile(
     r"(?:^|[\s:])(?:fatal )?error:|No space left on device|undefined reference|Hunk #\d+ FAILED"
-    r"|^E: |cannot find|command not found|Killed",
+    r"|^E: |cannot find|command not found|: not found$|Killed",
 )
+_WIDTH = 400  # characters of a line that are looked at
 
 
 def excerpt(log: Path) -> str:
@@ -445,8 +458,7 @@ def excerpt(log: Path) -> str:
     tail: deque[tuple[int, str]] = deque(maxlen=_TAIL)
     at = count = 0
     with log.open("r", encoding="utf-8", errors="replace") as lines:
-        for count, raw in enumerate(lines, 1):
-            line = raw.rstrip("\n")[:400]
+        for count, line in enumerate(_cut(lines), 1):
             if not first and _ERROR.search(line):
                 first, at = [*before, line], count
             before.append(line)
@@ -454,7 +466,16 @@ def excerpt(log: Path) -> str:
     shown = [line for _, line in tail]
     if first and at < count - len(shown) + 1:
         shown = [*first, "  [...]", *shown]
-    return "\n".join(shown)
+    return "\n".join(map(printable, shown))
+
+
+def _cut(lines: TextIO) -> Iterator[str]:
+    """The beginnings of all lines; one that never ends is not held in memory."""
+    begins = True
+    while part := lines.readline(_WIDTH):
+        if begins:
+            yield part.rstrip("\n")
+        begins = part.endswith("\n")
 
 
 def sweep(client: DockerClient, owner: str, recipe: str = "") -> int:
