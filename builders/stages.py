@@ -77,7 +77,8 @@ class Store:
         folder = self._folder / stage / name
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-            if record["format"] != _FORMAT:
+            tables = [record[name] for name in ("inputs", "files", "notes", "sizes")]
+            if record["format"] != _FORMAT or not all(isinstance(t, dict) for t in tables):
                 return None
             sizes: dict[str, int] = record["sizes"]
             if any((folder / f).stat().st_size != size for f, size in sizes.items()):
@@ -107,11 +108,11 @@ class Store:
 
     def why(self, stage: str, inputs: Mapping[str, str]) -> str:
         """Why the stage has to be made: never made, or which inputs changed since."""
+        if (self._folder / stage / key(inputs)).exists():
+            return "its files are damaged"
         last = self.latest(stage)
         if last is None:
             return "never made"
-        if last.key == key(inputs):
-            return "its files are damaged"
         changed = [
             name + ("" if name in last.inputs and name in inputs else _new(name, inputs))
             for name in dict.fromkeys((*inputs, *last.inputs))
@@ -196,7 +197,7 @@ def _new(name: str, inputs: Mapping[str, str]) -> str:
 
 def _disk(error: OSError, folder: Path) -> BuildError:
     return BuildError(
-        f"{folder}: {error.strerror}",
+        f"{folder}: {error.strerror or error}",
         hint="make room or make it writable, then run it again: finished stages are kept",
         exit=Exit.ENGINE,
     )
