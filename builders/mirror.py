@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,9 @@ def of_box(apt: Path = Path("/etc/apt")) -> Mirror | None:
         return None
     entries = [e for e in _entries(apt) if "main" in e.components]
     main = [e.uri for e in entries if e.suite in names]
-    # Others publish for Debian's suites too: Debian's own tree ends in /debian.
-    main.sort(key=lambda uri: not urlsplit(uri).path.rstrip("/").endswith("/debian"))
+    # Others publish for Debian's suites too: Debian's own archive has -updates and ends in /debian.
+    updates = {e.uri for e in entries if e.suite in {f"{n}-updates" for n in names}}
+    main.sort(key=lambda uri: (uri not in updates, not urlsplit(uri).path.endswith("/debian")))
     security = [e.uri for e in entries if e.suite in {f"{n}-security" for n in names}]
     return Mirror(main[0], security[0] if security else "") if main else None
 
@@ -90,13 +92,33 @@ def _entries(apt: Path) -> Iterator[_Entry]:
             yield from _deb822(text)
 
 
+_ENTRY = re.compile(r"\s*deb\s+(?:\[[^\]]*\]\s*)?(\S+)\s+(\S+)\s+(\S.*)")
+
+
 def _one_line(text: str) -> Iterator[_Entry]:
     """Entries of the one-line style: deb [option=value] uri suite component..."""
     for line in text.splitlines():
-        before, _, after = line.partition("#")[0].partition("[")
-        words = (before + after.partition("]")[2]).split() if after else before.split()
-        if len(words) >= 4 and words[0] == "deb":
-            yield _Entry(words[1].rstrip("/"), words[2], tuple(words[3:]))
+        if match := _ENTRY.match(line.partition("#")[0]):
+            for uri in _served(match[1]):
+                yield _Entry(uri, match[2], tuple(match[3].split()))
+
+
+def _served(uri: str) -> list[str]:
+    """What a container can reach of an address in sources.list(5): http and https.
+
+    mirror+file names a file of the box that lists addresses (apt-transport-mirror(1)).
+    """
+    scheme, _, path = uri.partition(":")
+    if scheme in {"http", "https"}:
+        return [uri.rstrip("/")]
+    if scheme != "mirror+file":
+        return []
+    try:
+        listed = Path("/" + path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return []
+    first = (line.split()[0] for line in listed.splitlines() if line.split())
+    return [it.rstrip("/") for it in first if it.startswith(("http://", "https://"))]
 
 
 def _deb822(text: str) -> Iterator[_Entry]:
@@ -108,9 +130,9 @@ def _deb822(text: str) -> Iterator[_Entry]:
         if paragraph.get("Enabled", "yes").lower() in {"no", "false", "0"}:
             continue
         components = tuple(paragraph.get("Components", "").split())
-        for uri in paragraph.get("URIs", "").split():
+        for uri in (u for text in paragraph.get("URIs", "").split() for u in _served(text)):
             for suite in paragraph.get("Suites", "").split():
-                yield _Entry(uri.rstrip("/"), suite, components)
+                yield _Entry(uri, suite, components)
 
 
 def sources_list(suite: Suite, mirror: Mirror) -> str:
