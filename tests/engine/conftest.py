@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tarfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -152,10 +153,24 @@ def containers(box: Box) -> Callable[[], list[str]]:
     return listed
 
 
+@pytest.fixture(scope="session")
+def bridge() -> Iterator[str]:
+    """A network bridge for engines of the tests' own.
+
+    With --bridge=none a dockerd takes the bridge of the box's own engine away.
+    """
+    name = f"dom0t{os.getpid()}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    subprocess.run(["ip", "addr", "add", "192.168.231.1/24", "dev", name], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+
+
 class Daemon:
     """A dockerd of the tests' own, on a loopback TCP socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bridge: str) -> None:
+        self._bridge = bridge
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -169,7 +184,8 @@ class Daemon:
         log = (folder / "log").open("ab")
         self._process = subprocess.Popen(
             [
-                *("dockerd", "-H", self.host, "--tls=false", "--bridge=none", "--iptables=false"),
+                *("dockerd", "-H", self.host, "--tls=false", "--iptables=false"),
+                f"--bridge={self._bridge}",
                 *(f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
                 f"--pidfile={folder}/pid",
             ],
@@ -179,10 +195,11 @@ class Daemon:
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_ping", timeout=5):
                     return
-            time.sleep(0.1)
+            except OSError:
+                time.sleep(0.1)
         pytest.fail(f"the second dockerd did not start: {(folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
@@ -193,26 +210,28 @@ class Daemon:
 
     def stop(self) -> None:
         """End it in good order."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(60)
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(60)
 
 
 @pytest.fixture(scope="session")
-def second(builder: str) -> Iterator[Daemon]:
+def second(builder: str, bridge: str) -> Iterator[Daemon]:
     """A second engine that has the builder image."""
     # Not pytest's folder: its name is too long for the sockets of containerd.
     folder = Path("/tmp") / f"dom0-debs-second-{os.getpid()}"  # noqa: S108
     folder.mkdir(mode=0o700)
-    daemon = Daemon(folder)
+    daemon = Daemon(folder, bridge)
     try:
         daemon.start()
         here, there = engine.connect(Silent()), _client(daemon.host)
         there.images.load(here.images.get(builder).save(named=builder))  # type: ignore[attr-defined]
         yield daemon
-        daemon.stop()
     finally:
-        subprocess.run(["sh", "-c", f"umount {folder}/data/* 2>/dev/null"], check=False)
+        daemon.stop()
+        left = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in [m for m in reversed(left) if m.startswith(str(folder))]:
+            subprocess.run(["umount", mount], check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -30,7 +30,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+def local(bridge: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOM0_DEBS_SETUP"):
         monkeypatch.delenv(name, raising=False)
     # Not under pytest's folder: the path of a socket is short, and a leftover
@@ -48,7 +48,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
         arguments=(
             *("--host", f"unix://{folder}/d.sock", "--pidfile", f"{folder}/d.pid"),
             *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
-            *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
+            *("--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
             *("--storage-driver", "vfs"),
         ),
     )
