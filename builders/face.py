@@ -84,7 +84,10 @@ def verb(body: Callable[P, int]) -> Callable[P, None]:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP stops cleanly, a second one kills."""
+    """The first SIGINT, SIGTERM or SIGHUP stops cleanly, a second one kills.
+
+    One that is ignored stays so: nohup(1) and job control mean it.
+    """
     caught = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -97,6 +100,7 @@ def signals() -> Iterator[None]:
     before = {
         number: signal.signal(number, stop)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield
