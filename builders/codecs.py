@@ -309,7 +309,7 @@ def _take_vli(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("an integer is too long")
 
 
-def _crc(data: bytes) -> bytes:
+def _crc(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
@@ -555,12 +555,17 @@ class _Xz(_Blocks):
         if block:
             self._queued(self._pool.submit(_xz_block, block, self._level, self._check))
 
-    def block(self, raw: bytes, unpadded: int, size: int) -> None:
-        """Append a block that is compressed already, with the same check."""
+    def take(self, packed: Packed, table: XzTable, block: XzBlock) -> None:
+        """Append a block that another stream has."""
         self._submit(self._rest(), False)
-        ready: Future[tuple[bytes, int, int]] = Future()
-        ready.set_result((raw, unpadded, size))
-        self._queued(ready)
+        self._queued(self._pool.submit(_xz_whole, packed, table, block))
+
+    def ready(self, block: tuple[bytes, int, int]) -> None:
+        """Append a block that is made already."""
+        self._submit(self._rest(), False)
+        future: Future[tuple[bytes, int, int]] = Future()
+        future.set_result(block)
+        self._queued(future)
 
     def _emit(self, result: tuple[bytes, int, int]) -> None:
         raw, unpadded, size = result
@@ -586,14 +591,67 @@ def _xz_block(data: bytes, level: int, check: int) -> tuple[bytes, int, int]:
     unpadded, _ = _take_vli(stream, at)
     head = (stream[12] + 1) * 4
     body = memoryview(stream)[12 + head : 12 + (unpadded + 3 & ~3)]  # data, padding, check
-    # Both sizes go into the header: without them no decoder works on several blocks at once.
-    # They follow the flags; behind them stands what the encoder wrote, LZMA2 and its dictionary.
-    compressed = unpadded - head - _CHECK_SIZE[check]
-    fields = bytes((0xC0,)) + _vli(compressed) + _vli(len(data)) + stream[14:17]
+    # Behind the flags stands what the encoder wrote: LZMA2 and its dictionary.
+    header = _xz_block_head(unpadded - head - _CHECK_SIZE[check], len(data), stream[14:17])
+    return header + body, unpadded + len(header) - head, len(data)
+
+
+def _xz_block_head(compressed: int, size: int, filters: bytes) -> bytes:
+    """A block header with both sizes: without them no decoder works on several blocks at once."""
+    fields = bytes((0xC0,)) + _vli(compressed) + _vli(size) + filters
     fields += bytes(-(len(fields) + 1) % 4)
     header = bytes(((len(fields) + 1) // 4,)) + fields
-    header += _crc(header)
-    return header + body, unpadded + len(header) - head, len(data)
+    return header + _crc(header)
+
+
+def _xz_filters(raw: bytes) -> tuple[int, bytes] | None:
+    """The size of a block's header and its filter, where that is LZMA2 alone."""
+    at = 2
+    try:
+        for flag in (0x40, 0x80):
+            if raw[1] & flag:
+                _, at = _take_vli(raw, at)
+        filters = raw[at : at + 3]
+        if raw[1] & 0x3F or filters[:2] != b"\x21\x01":
+            return None
+        return (raw[0] + 1) * 4, filters
+    except (ValueError, IndexError):
+        return None
+
+
+def _xz_front(raw: bytes, data: memoryview, limit: int) -> tuple[bytes, int, int]:
+    """The longest part of a block's front with at most `limit` bytes of data, as a block.
+
+    raw: the block as it stands in a stream, of LZMA2 alone. data: what it decodes to. Nothing
+    is compressed: LZMA2 cuts the data into chunks, and a block may end after any of them. The
+    check is CRC32 whatever it was, as Python has no CRC64 to make one for a part with.
+    """
+    found = _xz_filters(raw)
+    assert found  # noqa: S101  # callers have looked
+    head, filters = found
+    at, size = head, 0
+    while raw[at]:
+        # A chunk: control byte, sizes less one in big endian, where it is compressed perhaps
+        # the byte of properties, and the data.
+        control = raw[at]
+        count = int.from_bytes(raw[at + 1 : at + 3], "big") + 1
+        if control < 3:
+            length = 3 + count
+        else:
+            count += (control & 0x1F) << 16
+            length = 6 + (control >= 0xC0) + int.from_bytes(raw[at + 3 : at + 5], "big")
+        if size + count > limit:
+            break
+        at, size = at + length, size + count
+    body = raw[head:at] + b"\0"
+    header = _xz_block_head(len(body), size, filters)
+    block = header + body + bytes(-len(body) % 4) + _crc(data[:size])
+    return block, len(header) + len(body) + 4, size
+
+
+def _xz_whole(packed: Packed, table: XzTable, block: XzBlock) -> tuple[bytes, int, int]:
+    raw = packed.read(block.offset, block.padded)
+    return _xz_front(raw, memoryview(_xz_decode(packed, table, block)), block.size)
 
 
 def check_level(codec: Codec, level: int | None) -> int:
@@ -721,7 +779,8 @@ def splice(
 
     The ranges refer to what `source` decompresses to, and none begins before the end of the one
     before it. Where nothing is compressed, ranges are copied inside the kernel. From xz to xz at
-    no stated level, a block of the source that is wholly within a range is taken over as it is.
+    no stated level, a block of the source that is wholly within a range is taken over as it is,
+    and of one whose front is, that front: most of a package need not be compressed again.
     """
     if codec is NONE and source.codec is NONE:
         _splice_plain(source, pieces, out)
@@ -733,7 +792,7 @@ def splice(
         level,
         size=size,
         threads=threads,
-        check=table.check if table else lzma.CHECK_CRC64,
+        check=lzma.CHECK_CRC32 if table else lzma.CHECK_CRC64,
     )
     try:
         if table and isinstance(sink, _Xz):
@@ -778,9 +837,12 @@ def _splice_stream(source: Reader, pieces: Iterable[Piece], sink: Writer) -> Non
         source.close()
 
 
+_FRONT = 4 << 20  # bytes of data that are worth a block; one chunk has 2 MiB at most
+
+
 def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink: _Xz) -> None:
     blocks = deque(table.blocks)
-    held: tuple[XzBlock, bytes] | None = None
+    held: tuple[XzBlock, memoryview] | None = None
     for piece in pieces:
         if not isinstance(piece, Range):
             _put(piece, sink)
@@ -793,12 +855,20 @@ def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink
                 raise CodecError("the data is cut short")
             block = blocks[0]
             stop = min(block.end, piece.end)
-            if block.start == at and block.end == stop:
-                sink.block(source.read(block.offset, block.padded), block.unpadded, block.size)
-            else:
-                if held is None or held[0] is not block:
-                    held = (block, _xz_decode(source, table, block))
-                sink.write(memoryview(held[1])[at - block.start : stop - block.start])
+            raw = source.read(block.offset, block.padded)
+            usable = at == block.start and _xz_filters(raw) is not None
+            if usable and stop == block.end:
+                sink.take(source, table, block)
+                at = stop
+                continue
+            if held is None or held[0] is not block:
+                held = (block, memoryview(_xz_decode(source, table, block)))
+            data = held[1]
+            if usable and stop - at >= _FRONT:
+                front = _xz_front(raw, data, stop - at)
+                sink.ready(front)
+                at += front[2]
+            sink.write(data[at - block.start : stop - block.start])
             at = stop
 
 
