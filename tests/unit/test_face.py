@@ -199,8 +199,8 @@ WAIT = """
     time.sleep(20)
 """
 STUBBORN = """
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(20)
     except KeyboardInterrupt:
         print("stopping", flush=True)
