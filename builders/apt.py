@@ -16,6 +16,7 @@ from builders.run import Run
 from builders.sources import DebianResult
 from builders.step import Step
 
+
 class SuiteFetcher:
     """Fetches in a container made from the suite's clean root."""
 
@@ -32,9 +33,7 @@ class SuiteFetcher:
         with Step(self._run, "apt", root, network=True, root=True) as step:
             listing = mirror.sources_list(suite, mirror.of(suite)).encode()
             step.container.put("/etc/apt", [("sources.list", listing)])
-            step.phase(
-                "update", "apt-get update", hint="can the engine's containers reach the mirror?"
-            )
+            image.update(self._run, step)
             for source in sources:
                 there = _admitted(source, step.output(_madison(source)), suite.name)
                 results[source.name] = self._download(step, source, there, into / source.name)

@@ -15,11 +15,12 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import engine, mirror, step
+from builders import archive, engine, mirror, step
 from builders.container import BUILDER, LABEL, engine_errors, read
 from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import Recipe, Suite
@@ -37,7 +38,10 @@ KEYRINGS = (
 _APT_SETUP = """
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
-apt-get update
+"""
+_UPDATE = "apt-get update\n"
+_BUILD_DEP = """
+apt-get build-dep --yes -o APT::Install-Recommends=false {sources}
 """
 _BUILDER_SETUP = """
 apt-get install --yes --no-install-recommends {packages}
@@ -72,6 +76,12 @@ class Image:
 def inputs(recipe: Recipe) -> dict[str, str]:
     """All that the builder image is made from, save the state of the mirror."""
     suite, builder = recipe.suite, recipe.builder
+    more = {
+        "build dependencies": _build_dep(recipe),
+        "keys": " ".join(suite.signed_by),
+        "pinned": _pins(suite),
+        "security suite": suite.security_suite,
+    }
     return {
         "suite": suite.name,
         "components": " ".join(suite.components),
@@ -80,13 +90,19 @@ def inputs(recipe: Recipe) -> dict[str, str]:
         "registry image": suite.image,
         "mirror": mirror.named(suite),
         "packages": " ".join(sorted(builder.packages)),
-        "script": _digest(_APT_SETUP + _BUILDER_SETUP),
-    }
+        "script": _digest(_APT_SETUP + _UPDATE + _BUILDER_SETUP),
+    } | {name: value for name, value in more.items() if value}
+
+
+def _pins(suite: Suite) -> str:
+    return " ".join(f"{name}={digest}" for name, digest in sorted(suite.release_sha256.items()))
 
 
 def root_key(suite: Suite) -> str:
     """The key of a suite's clean root."""
     parts = [suite.name, *suite.components, *suite.pockets, suite.keyring, suite.image]
+    if suite.signed_by:
+        parts += [*suite.signed_by, _pins(suite), suite.security_suite]
     return _digest(json.dumps([*parts, mirror.named(suite)]))[:16]
 
 
@@ -168,10 +184,19 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
     lines = [
         line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
     ]
+    with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as options:
+        command = ["mmdebstrap", "--variant=minbase", "--format=tar", *options]
+        _import(run, [*command, suite.name, "-", *lines], tag)
+
+
+def _keyring(suite: Suite) -> list[str]:
     keyring = suite.keyring or next((k for k in KEYRINGS if Path(k).exists()), "")
-    command = ["mmdebstrap", "--variant=minbase", "--format=tar"]
-    command += [f"--keyring={keyring}"] if keyring else []
-    command += [suite.name, "-", *lines]
+    return [f"--keyring={keyring}"] if keyring else []
+
+
+def _import(run: Run, command: list[str], tag: str) -> None:
+    """Run mmdebstrap(1) and import the root that it writes to its standard output."""
+    suite = run.recipe.suite
     log = run.logs / "root.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     repository, _, version = tag.rpartition(":")
@@ -236,18 +261,34 @@ def _until_done(
         )
 
 
+def update(run: Run, it: step.Step) -> None:
+    """Give the apt of a step its package lists; apt-get update verifies them, or the box."""
+    if run.recipe.suite.signed_by:
+        it.say("update")
+        archive.provide(run, it.container)
+    else:
+        it.phase("update", _UPDATE, hint="can the engine's containers reach the mirror?")
+
+
+def _build_dep(recipe: Recipe) -> str:
+    wanted = recipe.builder.build_dep
+    return _BUILD_DEP.format(sources=" ".join(sorted(wanted))) if wanted else ""
+
+
 def build(run: Run) -> Image:
     """Make the builder image from the clean root."""
     recipe = run.recipe
     repository, _, tag = name(recipe).rpartition(":")
     base = clean_root(run)
     served = mirror.of(recipe.suite)
-    script = _BUILDER_SETUP.format(packages=" ".join(sorted(recipe.builder.packages)), uid=BUILDER)
+    script = _build_dep(recipe)
+    script += _BUILDER_SETUP.format(packages=" ".join(sorted(recipe.builder.packages)), uid=BUILDER)
     with step.Step(run, "image", base, network=True, root=True) as it:
         it.container.put(
             "/etc/apt", [("sources.list", mirror.sources_list(recipe.suite, served).encode())]
         )
-        it.phase("update", _APT_SETUP, hint="can the engine's containers reach the mirror?")
+        it.phase("setup", _APT_SETUP)
+        update(run, it)
         it.phase("packages", script, hint="is every package of builder.packages in this suite?")
         it.container.commit(repository, tag, {"role": "builder"})
     found = find(run)

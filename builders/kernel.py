@@ -38,7 +38,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
     fragments = read_fragments(flavour)
     phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches)]
-    configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", "make olddefconfig")
+    configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
     phases.append(plan.collect(kernel.deb))
@@ -60,6 +60,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
             f"fragments/{n:02}-{name}": text.encode()
             for n, (name, text) in enumerate(fragments.items())
         },
+        makeflags=kernel.makeflags,
         after={"configure": check},
     )
 

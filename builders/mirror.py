@@ -60,7 +60,8 @@ def named(suite: Suite) -> str:
 
 def scope(suite: Suite) -> str:
     """What an answer of the suite's apt holds for: the suite and, where named, its mirror."""
-    return " ".join((suite.name, *suite.components, *suite.pockets, named(suite))).strip()
+    words = (suite.name, *suite.components, *suite.pockets, named(suite), suite.security_suite)
+    return " ".join(words).strip()
 
 
 def of_box(apt: Path = Path("/etc/apt")) -> Mirror | None:
@@ -135,16 +136,24 @@ def _deb822(text: str) -> Iterator[_Entry]:
                 yield _Entry(uri, suite, components)
 
 
-def sources_list(suite: Suite, mirror: Mirror) -> str:
-    """sources.list(5) of the suite, in the one-line style that every apt reads."""
-    components = " ".join(suite.components)
+def places(suite: Suite, mirror: Mirror) -> list[tuple[str, str]]:
+    """Address and suite, as sources.list(5) names them, of the suite and its pockets."""
     places = [(mirror.main, suite.name)]
     for pocket in suite.pockets:
         if pocket == "security":
             if mirror.security:
-                places.append((mirror.security, f"{suite.name}-security"))
+                security = suite.security_suite or f"{suite.name}-security"
+                places.append((mirror.security, security))
         else:
             places.append((mirror.main, f"{suite.name}-{pocket}"))
+    return places
+
+
+def sources_list(suite: Suite, mirror: Mirror) -> str:
+    """sources.list(5) of the suite, in the one-line style that every apt reads."""
+    components = " ".join(suite.components)
     return "".join(
-        f"{kind} {uri} {name} {components}\n" for uri, name in places for kind in ("deb", "deb-src")
+        f"{kind} {uri} {name} {components}\n"
+        for uri, name in places(suite, mirror)
+        for kind in ("deb", "deb-src")
     )

@@ -82,7 +82,12 @@ class Suite:
 
     mirror, security: where it is served; empty means what the box's own apt uses.
     pockets: further suites beside the main one ("updates", "security").
+    security_suite: what the security pocket is called, where that is not NAME-security.
     keyring: file of the keys that may sign it; empty means the box's Debian keyring.
+    signed_by: fingerprints of the keys in it that sign this suite. With these the box verifies
+    the archive itself, which allows for keys that have expired since they signed.
+    release_sha256: suite as sources.list(5) names it -> digest of its Release file, for a
+    suite that does not change any more.
     image: a registry image by digest (name@sha256:...), used where it can be had.
     vsyscall: its glibc needs the kernel's vsyscall page (glibc before 2.14).
     """
@@ -92,7 +97,10 @@ class Suite:
     security: str = ""
     components: tuple[str, ...] = ("main",)
     pockets: tuple[str, ...] = ("updates", "security")
+    security_suite: str = ""
     keyring: str = ""
+    signed_by: tuple[str, ...] = ()
+    release_sha256: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     vsyscall: bool = False
 
@@ -101,11 +109,13 @@ class Suite:
 class Builder:
     """The builder image: packages on top of the clean root, and limits for a step.
 
+    build_dep: source packages of the suite whose build dependencies are installed too.
     memory: GiB for one step; pids: processes and threads; nofile: open files;
     disk: GiB that the engine's storage needs for the whole recipe.
     """
 
     packages: tuple[str, ...]
+    build_dep: tuple[str, ...] = ()
     memory: int = 8
     pids: int = 4096
     nofile: int = 16384
@@ -119,6 +129,8 @@ class Xen:
     source: the source that is the tree; place: path in the tree -> another source.
     patches: a quilt series below patches/; files: path in the tree -> its content.
     configure, build: shell lines run in the tree; deb: glob of what comes out.
+    makeflags: whether its make takes the shared job slots from MAKEFLAGS (GNU make 4.2 and
+    newer do). Where not, the lines themselves say $JOBS.
     """
 
     source: str
@@ -130,6 +142,7 @@ class Xen:
     place: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     elf: str = "dist/install"  # the installed tree that dpkg-shlibdeps reads
+    makeflags: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +151,7 @@ class Flavour:
 
     base: "packaged" (the suite's own config), or a make target such as allnoconfig.
     fragments: files below configs/kernel/ put on top, later ones win.
-    localversion: what sets its packages and modules apart, such as -dom0.
+    localversion: what sets its packages and modules apart, such as -dom0; may be empty.
     """
 
     base: str
@@ -152,7 +165,9 @@ class Kernel:
 
     source: the source with the tree (a linux-source package or a tarball);
     config: the source or the file in it that holds the suite's own config.
+    defaults: the shell line that gives each option which is still open its default.
     build: shell lines run in the configured tree; deb: globs of what comes out.
+    makeflags: as for Xen; make-kpkg(1) takes CONCURRENCY_LEVEL instead.
     """
 
     source: str
@@ -161,7 +176,9 @@ class Kernel:
     flavours: Mapping[str, Flavour]
     config: str = ""
     config_path: str = ""
+    defaults: str = "make olddefconfig"
     patches: str = ""
+    makeflags: bool = True
 
 
 @dataclass(frozen=True)
@@ -530,11 +547,13 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
                 )
     if not _NAME.fullmatch(recipe.suite.name):
         raise reader.error("suite.name", "is no suite", "use its code name, such as bookworm")
-    for n, package in enumerate(recipe.builder.packages):
-        if not _INSTALLABLE.fullmatch(package):
-            raise reader.error(
-                f"builder.packages[{n}]", f"{package!r} is no package", "one name in each string"
-            )
+    _check_suite(recipe.suite, reader)
+    for key in ("packages", "build_dep"):
+        for n, package in enumerate(getattr(recipe.builder, key)):
+            if not _INSTALLABLE.fullmatch(package):
+                raise reader.error(
+                    f"builder.{key}[{n}]", f"{package!r} is no package", "one name in each string"
+                )
     for limit in ("memory", "pids", "nofile", "disk"):
         if getattr(recipe.builder, limit) < 1:  # an engine takes 0 for no limit
             raise reader.error(f"builder.{limit}", "does not limit", "1 or more")
@@ -552,7 +571,7 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
             raise reader.error(
                 "kernel.config_path", "is missing", "say where it lies in the package"
             )
-        if not re.fullmatch(r"(-[a-z0-9.+]+)+", flavour.localversion):
+        if not re.fullmatch(r"(-[a-z0-9.+]+)*", flavour.localversion):
             raise reader.error(
                 f"{key}.localversion",
                 f"{flavour.localversion!r} can't be part of a package name",
@@ -574,6 +593,31 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
     for kind in ("xen", "kernel"):
         if kind not in recipe.finish:
             raise reader.error(f"finish.{kind}", "is missing", f"add a table [finish.{kind}]")
+
+
+def _check_suite(suite: Suite, reader: _Reader) -> None:
+    if suite.security_suite and not re.fullmatch(r"[a-z0-9][a-z0-9./-]*", suite.security_suite):
+        raise reader.error("suite.security_suite", "is no suite", "such as wheezy/updates")
+    for n, fingerprint in enumerate(suite.signed_by):
+        if not re.fullmatch(r"[0-9A-Fa-f]{40}", fingerprint):
+            raise reader.error(
+                f"suite.signed_by[{n}]",
+                "is not a fingerprint",
+                "it has 40 hexadecimal digits: gpg --show-keys FILE prints it",
+            )
+    if suite.signed_by and not suite.keyring:
+        raise reader.error("suite.keyring", "is missing", "name the file with the keys")
+    for name, digest in suite.release_sha256.items():
+        if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise reader.error(
+                f"suite.release_sha256.{name}",
+                "is not a sha256",
+                "it has 64 lower-case hexadecimal digits",
+            )
+    if suite.release_sha256 and not suite.signed_by:
+        raise reader.error(
+            "suite.release_sha256", "is for suite.signed_by", "list the keys that sign the suite"
+        )
 
 
 def flavour(recipe: Recipe, name: str) -> Flavour:

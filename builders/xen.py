@@ -34,6 +34,7 @@ def describe(recipe: Recipe) -> Plan:
         phases=tuple(phases),
         patches=xen.patches,
         files={f"files/{n}": text.encode() for n, text in enumerate(xen.files.values())},
+        makeflags=xen.makeflags,
     )
 
 

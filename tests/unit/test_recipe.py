@@ -297,7 +297,7 @@ def test_a_source_has_the_name_of_its_table(folder: Path) -> None:
         ("[kernel]", '[kernel]\npatches = "no"', "kernel.patches: no file patches/no/series"),
         ("[xen]", '[xen]\npatches = "no"', "xen.patches: no file patches/no/series"),
         ('"-dom0"', '"-Dom 0"', "localversion: '-Dom 0' can't be part of a package name"),
-        ('"-dom0"', '""', "localversion: '' can't be"),
+        ('"-dom0"', '"dom0"', "localversion: 'dom0' can't be"),
         ("[finish.xen]", "[finish.xan]", "finish.xen: is missing"),
     ],
 )
