@@ -234,9 +234,16 @@ class Container:
         self._remove()
 
     def _remove(self) -> None:
+        import docker.errors
+
         # Best effort: what stays is removed by its labels at the next run.
         with suppress(Exception):
             self._it.remove(force=True, v=True)
+        # It may be on its way out by itself, and is gone only when the engine says so.
+        with suppress(docker.errors.DockerException, OSError):
+            for _ in range(100):
+                self._it.reload()
+                time.sleep(0.1)
 
     def kill(self) -> None:
         """End every process in it, at once."""

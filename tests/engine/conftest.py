@@ -146,7 +146,9 @@ def containers(box: Box) -> Callable[[], list[str]]:
 
     def listed() -> list[str]:
         found = client.containers.list(
-            all=True, filters={"label": f"org.dom0-debs.owner={box.run().owner}"}
+            all=True,
+            filters={"label": f"org.dom0-debs.owner={box.run().owner}"},
+            ignore_removed=True,
         )
         return [f"{c.name} {c.status}" for c in found]
 
@@ -207,6 +209,10 @@ class Daemon:
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # Where nobody reaps orphans, a dead containerd looks alive to the next dockerd.
+        for left in (self._folder / "exec" / "containerd").glob("containerd.*"):
+            if left.suffix in {".pid", ".sock"}:
+                left.unlink()
 
     def stop(self) -> None:
         """End it in good order."""
