@@ -100,8 +100,15 @@ class Run:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the recipe's artifacts: two runs of one recipe never write them at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as lock:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            opened = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise BuildError(
+                f"{self.folder}: {error.strerror}",
+                hint="make it yours, or name another folder in DOM0_DEBS_ARTIFACTS",
+            ) from None
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
