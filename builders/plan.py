@@ -67,10 +67,18 @@ for deb in {debs}; do
             perl -0ne '
                 chomp; open F, "<", $_ or next; read F, $b, 4;
                 print "$_\\0" if $b eq "\\x7fELF"' >files
-        libraries=$(find tree -name '*.so*' -printf '-l%h\\n' | sort -u)
+        libraries=$(find tree -name '*.so*' -printf '%h\\n' | sort -u)
+        # dpkg before 1.17 has no -l, and looks where the run-time linker would
+        if dpkg-shlibdeps --help | grep -q '^ *-l'; then
+            look=$(test -z "$libraries" || printf -- '-l%s ' $libraries)
+        else
+            look=
+            LD_LIBRARY_PATH=$(printf '%s:' $libraries)
+            export LD_LIBRARY_PATH="${{LD_LIBRARY_PATH%:}}"
+        fi
         touch depends
         if test -s files; then
-            xargs -0 dpkg-shlibdeps --ignore-missing-info --warnings=0 -O $libraries <files >depends
+            xargs -0 dpkg-shlibdeps --ignore-missing-info --warnings=0 -O $look <files >depends
         fi
         # xargs may have run it more than once: a line each
         sed -n 's/^shlibs:Depends=//p' depends | tr '\\n' ',' >{out}/"$name".depends
