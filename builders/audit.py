@@ -725,12 +725,17 @@ def _elf_unread(facts: Facts, expectations: Expectations) -> Iterator[Found]:  #
 def expand(paths: Sequence[Path]) -> list[Path]:
     """The .debs that `paths` name: files as they are, folders for all .debs below them, once each.
 
+    What a build keeps of its stages is passed over, unless that very folder is named.
     Raises BuildError for a path that is not there and for a folder without any.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*.deb") if p.is_file())
+            inside = sorted(
+                p
+                for p in path.rglob("*.deb")
+                if p.is_file() and (p.parent == path or not (p.parent / "stage.json").exists())
+            )
             if not inside:
                 raise BuildError(f"{path}: no .deb in it", hint="name a folder with packages")
             found.update(dict.fromkeys(inside))

@@ -137,9 +137,7 @@ def inspect(
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
     reports = [audit.audit(path, expectations) for path in audit.expand(wanted)]
     text = (
-        json.dumps(audit.to_json(reports), indent=2)
-        if form == "json"
-        else audit.table(reports, width(), face.coloured())
+        audit.to_json(reports) if form == "json" else audit.table(reports, width(), face.coloured())
     )
     return text, audit.exit_code(reports)
 
