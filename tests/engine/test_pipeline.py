@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from builders import verbs
 from builders.errors import BuildError, Exit
+from builders.recipe import ROOT
 from builders.run import Run
 
 from .conftest import Box, Daemon
@@ -275,3 +277,72 @@ def test_a_full_disk_below_the_artifacts(box: Box, containers: Listed) -> None:
         assert containers() == []
     finally:
         subprocess.run(["umount", str(box.artifacts)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="taking the network away takes root")
+def test_with_everything_cached_no_network_is_needed(box: Box) -> None:
+    assert box.tool("build-all", "--flavour", "minimal").communicate()[0]
+    shutil.rmtree(box.artifacts / "tiny")
+
+    done = subprocess.run(
+        [
+            "unshare",
+            "--net",
+            str(ROOT / "inv"),
+            "build-all",
+            "--flavour",
+            "minimal",
+            "--recipe",
+            str(box.recipe),
+        ],
+        env=box.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "xen-build: done in" in done.stdout
+    assert len(debs(box)) == 2
+
+
+def test_a_step_that_wants_too_much_memory(box: Box) -> None:
+    box.xen_build = "head -c 3000000000 /dev/zero | tail"
+    box.extra = "[builder]\nmemory = 1\n"
+    box.write()
+
+    with pytest.raises(BuildError) as caught:
+        verbs.build(box.run(), "minimal", ["xen"])
+
+    assert "more than the 1 GiB of memory" in caught.value.message
+    assert "builder.memory=2" in caught.value.hint
+
+
+def test_both_builds_together_take_no_more_than_their_job_slots(box: Box) -> None:
+    # Each rule notes when it began and ended, in the volume that both builds have.
+    rules = "".join(
+        f"job{n}:\n\t@echo $$(date +%s.%N) begin; sleep 0.5; echo $$(date +%s.%N) end\n"
+        for n in range(8)
+    )
+    jobs = " ".join(f"job{n}" for n in range(8))
+    box.xen["Makefile"] += f"jobs: {jobs}\n{rules}"
+    box.kernel["Makefile"] += f"jobs: {jobs}\n{rules}"
+    box.xen_build, box.kernel_build = "make jobs debball", "make jobs; make bindeb-pkg"
+    box.write()
+    run = box.run()
+    run.jobs = 3
+
+    verbs.build(run, "minimal")
+
+    events = []
+    for name in ("xen", "kernel-minimal"):
+        log = (box.artifacts / "tiny" / "logs" / f"{name}-build.log").read_text()
+        events += re.findall(r"^(\d+\.\d+) (begin|end)$", log, re.MULTILINE)
+    assert len(events) == 32
+    most = now = 0
+    for _, what in sorted((float(at), what) for at, what in events):
+        now += 1 if what == "begin" else -1
+        most = max(most, now)
+    assert most == 3

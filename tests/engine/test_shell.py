@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Interactive shells, as a person has them: on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import time
+
+from builders.recipe import ROOT
+
+from .conftest import Box
+
+
+class Person:
+    """Somebody at a terminal who runs the tool, reads and types."""
+
+    def __init__(self, box: Box, *arguments: str) -> None:
+        self.seen = ""
+        self.status = -1
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            command = [str(ROOT / "inv"), *arguments, "--recipe", str(box.recipe)]
+            os.execve(command[0], command, box.environment(TERM="xterm"))  # noqa: S606
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} was not seen in: {self.seen}"
+            if select.select([self._terminal], [], [], 0.5)[0]:
+                self.seen += self._read()
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._terminal, 65536).decode("utf-8", "replace")
+        except OSError:  # Linux: the other end was closed
+            return ""
+
+    def types(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def leaves(self) -> int:
+        while chunk := self._read():
+            self.seen += chunk
+        _, status = os.waitpid(self._pid, 0)
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_a_shell_in_the_builder_with_a_tree(box: Box) -> None:
+    person = Person(box, "shell", "--tree", "xen")
+    person.wait_for("$ ")
+    person.types("echo in-$(pwd)-as-$(id -u); ls; stty size; exit 3\n")
+    person.wait_for("in-/build/tree-as-1000")
+    assert person.leaves() == 3
+    assert "Makefile" in person.seen
+
+
+def test_a_shell_where_a_step_failed(box: Box) -> None:
+    box.xen_build = "echo half >made; false"
+    box.write()
+    person = Person(box, "build-xen", "--shell")
+    person.wait_for("a shell in its container")
+    person.wait_for("$ ")
+    person.types("echo it-is-$(cat made)\n")
+    person.wait_for("it-is-half")
+    person.types("exit\n")
+    assert person.leaves() == 5
+    assert "xen-build: build failed with status 1" in person.seen
