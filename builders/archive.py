@@ -31,14 +31,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from builders import mirror
 from builders.box import ensure_tools
 from builders.container import Container
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import printable
-from builders.recipe import Suite, UrlSource
+from builders.recipe import UrlSource
 from builders.run import Run
 
 LISTS = "/var/lib/apt/lists"
@@ -92,12 +92,6 @@ def verify(
     signature counts where it was made before its key expired.
     Raises BuildError (SOURCE) with the reason of each signature where none does.
     """
-    if not keyring.is_file():
-        raise BuildError(
-            f"{keyring}: the keyring of the recipe is not there",
-            hint="apt-get install debian-archive-keyring, or --set suite.keyring=...",
-            exit=Exit.ENGINE,
-        )
     with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
         folder = Path(home)
         (folder / "Release").write_bytes(release)
@@ -249,7 +243,8 @@ def listed(release: bytes, suite: str, what: str) -> dict[str, Listed]:
 def file_name(url: str) -> str:
     """The name below /var/lib/apt/lists for what `url` serves (apt's URItoFileName)."""
     parts = urlsplit(url)
-    bare = parts.netloc.rpartition("@")[2] + parts.path
+    # What sources.list(5) writes with %, apt reads without, and quotes again in its own way.
+    bare = parts.netloc.rpartition("@")[2] + unquote(parts.path)
     return re.sub(
         r"[\\|{}\[\]<>\"^~_=!@#$%&*\x00-\x20\x7f-\U0010ffff]",
         lambda match: "".join(f"%{byte:02x}" for byte in match[0].encode()),
@@ -265,12 +260,12 @@ def lists(run: Run, folder: Path, *, sources: bool = True) -> list[Path]:
     trusted.
     """
     suite = run.recipe.suite
-    ensure_tools(["gpgv", "gpg"], run.reporter)
+    keyring = _keyring(run)
     wanted: list[_List] = []
     written: list[Path] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         base = f"{address.rstrip('/')}/dists/{name}"
-        release, signature = _release(run, suite, base, name)
+        release, signature = _release(run, keyring, base, name)
         for url, content in ((f"{base}/Release", release), (f"{base}/Release.gpg", signature)):
             written.append(folder / file_name(url))
             written[-1].write_bytes(content)
@@ -303,8 +298,27 @@ def _choose(files: Mapping[str, Listed], base: str, path: str) -> _List:
     )
 
 
-def _release(run: Run, suite: Suite, base: str, name: str) -> tuple[bytes, bytes]:
+def _keyring(run: Run) -> Path:
+    """The recipe's keyring, on the box together with what reads it."""
+    keyring = Path(run.recipe.suite.keyring)
+    if keyring.suffix == ".gpg" and not keyring.exists():  # newer Debians may have .pgp alone
+        renamed = keyring.with_suffix(".pgp")
+        keyring = renamed if renamed.exists() else keyring
+    of_debian = keyring.parent == Path("/usr/share/keyrings") and not keyring.exists()
+    tools = ["gpgv", "gpg", *(["debian-archive-keyring"] if of_debian else [])]
+    ensure_tools(tools, run.reporter)
+    if not keyring.is_file():
+        raise BuildError(
+            f"{keyring}: the keyring of the recipe is not there",
+            hint="correct suite.keyring; the package debian-archive-keyring has Debian's",
+            exit=Exit.ENGINE,
+        )
+    return keyring
+
+
+def _release(run: Run, keyring: Path, base: str, name: str) -> tuple[bytes, bytes]:
     """A suite's verified Release file and its signatures."""
+    suite = run.recipe.suite
     release = _get(run, f"{base}/Release")
     digest = hashlib.sha256(release).hexdigest()
     pinned = suite.release_sha256.get(name, "")
@@ -317,7 +331,7 @@ def _release(run: Run, suite: Suite, base: str, name: str) -> tuple[bytes, bytes
             exit=Exit.SOURCE,
         )
     signature = _get(run, f"{base}/Release.gpg")
-    accepted = verify(release, signature, Path(suite.keyring), suite.signed_by, f"{base}/Release")
+    accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
     since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
     run.reporter.line(
         f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"

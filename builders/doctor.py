@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+MAPS = Path("/proc/self/maps")
 _GIB = 1 << 30
 _ARTIFACTS = 2 * _GIB  # what a recipe's stages and packages take, the debian flavour included
 
@@ -145,7 +146,7 @@ def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]
 
 def _vsyscall() -> Check:
     """glibc before 2.14 calls the vsyscall page, and dies where the kernel has none."""
-    if "[vsyscall]" in Path("/proc/self/maps").read_text(encoding="utf-8"):
+    if "[vsyscall]" in MAPS.read_text(encoding="utf-8"):
         return Check("vsyscall", OK, "the kernel has the page that old suites call")
     return Check(
         "vsyscall",
