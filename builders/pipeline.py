@@ -389,7 +389,7 @@ class Pipeline:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             before = {n: set(slot["packages"]) for n, slot in manifest["targets"].items()}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             manifest, before = {"targets": {}}, {}
         published: list[Package] = []
         for target, output in outputs.items():
@@ -418,7 +418,8 @@ class Pipeline:
         _write(path, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         now = {file for slot in manifest["targets"].values() for file in slot["packages"]}
         for gone in set().union(*before.values()) - now:
-            (folder / gone).unlink(missing_ok=True)
+            if Path(gone).name == gone:  # never outside of the folder
+                (folder / gone).unlink(missing_ok=True)
         return published
 
 
