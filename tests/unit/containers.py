@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import docker.errors
 import requests
@@ -65,22 +66,39 @@ class Client:
     execs: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     put: dict[str, bytes] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=lambda: {"Running": True, "OOMKilled": False})
+    state: dict[str, Any] = field(default_factory=lambda: {"Running": True})
     gone: bool = False
     start_fails: Exception | None = None
 
     def __post_init__(self) -> None:
         self.api = Api(self)
-        self.containers = SimpleNamespace(create=self._create)
+        self.containers = SimpleNamespace(create=self._create, list=lambda **_: [])
+        self.volumes = SimpleNamespace(
+            create=lambda name, **_: self.events.append(f"volume {name}"),
+            get=lambda name: SimpleNamespace(
+                remove=lambda **_: self.events.append(f"no volume {name}")
+            ),
+            list=lambda **_: [],
+        )
 
     def _create(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
         self.created.append((args, kwargs))
+        removed = threading.Event()
+
+        def remove(**_: Any) -> None:
+            self.events.append("remove")
+            removed.set()
+
+        def reload() -> None:
+            if self.gone or removed.is_set():
+                raise docker.errors.NotFound("No such container")
+
         return SimpleNamespace(
-            id="abc",
+            id=kwargs["labels"]["org.dom0-debs.role"],
             start=self._start,
             kill=lambda: self.events.append("kill"),
-            remove=lambda **_: self.events.append("remove"),
-            reload=self._reload,
+            remove=remove,
+            reload=reload,
             attrs={"State": self.state, "HostConfig": {"Memory": 8 << 30}},
         )
 
@@ -89,18 +107,21 @@ class Client:
         if self.start_fails:
             raise self.start_fails
 
-    def _reload(self) -> None:
-        if self.gone:
-            raise docker.errors.NotFound("No such container")
-
 
 class Archives:
     """A server on 127.0.0.1 that answers every request with one tar stream.
 
+    content: the stream, or what gives it for the path that was asked for.
     cut: bytes of it that are sent before the connection breaks; chunked: without a length.
     """
 
-    def __init__(self, body: bytes, *, cut: int | None = None, chunked: bool = False) -> None:
+    def __init__(
+        self,
+        content: bytes | Callable[[str], bytes],
+        *,
+        cut: int | None = None,
+        chunked: bool = False,
+    ) -> None:
         self.asked: list[str] = []
         self.status = 200
 
@@ -109,6 +130,7 @@ class Archives:
 
             def do_GET(handler) -> None:  # noqa: N805 - self is the server's
                 self.asked.append(handler.path)
+                body = content if isinstance(content, bytes) else content(unquote(handler.path))
                 handler.send_response(self.status)
                 if chunked:
                     handler.send_header("Transfer-Encoding", "chunked")

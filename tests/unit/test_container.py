@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import docker.errors
@@ -33,6 +34,12 @@ def container_of(client: Client, live: Live | None = None, **options: Any) -> Co
         live=live or Live(),
         **options,
     )
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in never needs time to notice what happened."""
+    monkeypatch.setattr(container, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 # What it may do
@@ -172,13 +179,24 @@ def test_a_container_that_was_stopped_from_outside(client: Client) -> None:
     assert caught.value.hint
 
 
-def test_starved_tells_the_limit_only_where_it_was_met() -> None:
-    client = Client()
-    with container_of(client) as it:
-        assert it.starved() == 0
-        client.state["OOMKilled"] = True
-        assert it.starved() == 8
-        client.gone = True
+@pytest.mark.parametrize(
+    ("events", "gib"),
+    [
+        (b"low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n", 8),
+        (b"low 0\nhigh 0\nmax 7\noom 0\noom_kill 0\noom_group_kill 0\n", 0),
+        (b"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", 8),
+        (b"oom_kill_disable 1\nunder_oom 0\noom_kill 0\n", 0),
+        (b"oom_kill_disable 1\nunder_oom 0\n", 0),
+        (b"", 0),
+    ],
+)
+def test_starved_tells_the_limit_only_where_it_was_met(events: bytes, gib: int) -> None:
+    with container_of(Client(lambda _: Played([events]))) as it:
+        assert it.starved() == gib
+
+
+def test_starved_does_not_know_where_the_engine_is_gone() -> None:
+    with container_of(Client(lambda _: Played([b"oom_kill 1\n"]), gone=True)) as it:
         assert it.starved() == 0
 
 
@@ -274,7 +292,7 @@ def fetched(body: bytes, into: Path, **how: Any) -> list[Path]:
     with Archives(body, **how) as server, container_of(client) as it:
         client.api.base_url = server.url
         taken = it.fetch("/build/out", into)
-    assert server.asked == ["/v1.41/containers/abc/archive?path=%2Fbuild%2Fout"]
+    assert server.asked == ["/v1.41/containers/xen-build/archive?path=%2Fbuild%2Fout"]
     return taken
 
 

@@ -1,0 +1,501 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The graph of stages on a stand-in for the engine: what is made, kept, skipped and published."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from docker import DockerClient
+
+from builders import container, image, mirror, verbs
+from builders.cache import Cache, Fetched
+from builders.errors import BuildError, Exit, Interrupted
+from builders.image import Image
+from builders.pipeline import Package, Pipeline, State
+from builders.recipe import Recipe
+from builders.run import Run
+from tests.unit.containers import Archives, Client, Played, tar
+from tests.unit.engines import Heard
+from tests.unit.samples import WHOLE, package, recipe
+
+PACKAGES = "gcc 12 amd64\nmake 4 amd64\n"
+CONFIG = b"CONFIG_XEN=y\n"
+TEXT = WHOLE.replace('"minimal.config"', '"dom0.config"')
+
+
+class World:
+    """One checkout: a cache that has the sources, an engine's stand-in, and a recipe."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "artifacts" / "good"
+        self.cache = Cache(folder / "cache")
+        self.scripts: dict[str, Played] = {}
+        self.client = Client(self.play)
+        self.heard = Heard()
+        self.config = b"CONFIG_XEN_PCIDEV_BACKEND=y\n"
+        self.versions = {"xen": "4.17.5", "kernel-minimal": "6.1.1"}
+        self._folder = folder
+        self.packages = PACKAGES
+        self.images_asked = 0
+
+    def play(self, script: str) -> Played:
+        for part, played in self.scripts.items():
+            if part in script:
+                return played
+        return Played([b"working\n"])
+
+    def archive(self, path: str) -> bytes:
+        if path.endswith("/.config"):
+            return tar([(".config", self.config)])
+        name = path.split("/containers/")[1].split("-build/")[0]
+        deb = self._folder / f"{name}.deb"
+        if not deb.exists():
+            made = package(self._folder, name, {f"usr/bin/{name}": b"#!/bin/sh\n"})
+            made.rename(deb)
+        return tar(
+            [
+                (f"out/{name}_1_amd64.deb", deb.read_bytes()),
+                (f"out/{name}_1_amd64.deb.depends", b"libc6 (>= 2.34), zlib1g,"),
+                ("out/epoch", b"86400\n"),
+            ]
+        )
+
+    def fill(self, it: Recipe) -> None:
+        """Put every source of a recipe into the cache."""
+        for name, source in it.sources.items():
+            path = self._folder / f"{name}.tar.gz"
+            path.write_text(f"{name} as it came")
+            file = self.cache.adopt(path, keep=True)
+            scope = mirror.scope(it.suite)
+            self.cache.record(source, Fetched(name, f"{name}-1", (file,)), scope=scope)
+
+    def pipeline(
+        self, *overrides: str, targets: tuple[str, ...] = ("xen",), **how: Any
+    ) -> Pipeline:
+        return Pipeline(self.run(*overrides, **how.pop("run", {})), "minimal", targets, **how)
+
+    def run(self, *overrides: str, **how: Any) -> Run:
+        it = recipe(*overrides, text=TEXT)
+        client = cast("DockerClient", self.client)
+        return Run(it, self.heard, self.folder, self.cache, jobs=2, _client=client, **how)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    it = World(tmp_path)
+    it.folder.mkdir(parents=True)
+    it.fill(recipe(text=TEXT))
+
+    def find(_: Run) -> Image | None:
+        it.images_asked += 1
+        return Image("dom0-debs/builder-bookworm:x", it.packages) if it.packages else None
+
+    monkeypatch.setattr(image, "find", find)
+    monkeypatch.setattr(container, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.delenv(mirror.MAIN, raising=False)
+    monkeypatch.delenv(mirror.SECURITY, raising=False)
+    with Archives(it.archive) as server:
+        it.client.api.base_url = server.url
+        yield it
+
+
+def stages(world: World) -> set[str]:
+    """The stages that are kept, by name."""
+    return {p.parent.name for p in world.folder.glob("stages/*/*")}
+
+
+def states(found: list[State]) -> dict[str, str]:
+    return {s.stage: f"{s.state}: {s.why}" if s.state != "hit" else "hit" for s in found}
+
+
+def scripts(world: World) -> list[str]:
+    return [command[-1] for command, _ in world.client.execs]
+
+
+# A build
+
+
+def test_a_build_is_published_with_a_manifest(world: World) -> None:
+    (made,) = world.pipeline("summary=x").build()
+    assert made.path.parent == world.folder
+    assert (made.package, made.version) == ("xen", "1+dom0.1")
+    control = subprocess.run(
+        ["dpkg-deb", "-f", made.path, "Depends"], check=True, capture_output=True, text=True
+    )
+    assert control.stdout == "libc6 (>= 2.34), zlib1g\n"
+    manifest = json.loads((world.folder / "manifest.json").read_text())
+    assert manifest["recipe"] == "good"
+    assert manifest["targets"]["xen"]["overrides"] == ["summary=x"]
+    assert manifest["targets"]["xen"]["packages"][made.path.name]["sha256"] == made.sha256
+    assert stages(world) == {"image", "xen-build", "xen-finish"}
+    log = (world.folder / "logs/xen-build.log").read_text()
+    assert "### unpack\nworking\n### unpack: status 0, 0:00\n" in log
+
+
+def test_the_sources_and_files_go_into_the_container(world: World) -> None:
+    world.pipeline("xen.files={a='b'}").build()
+    put = world.client.put
+    assert {"/build/in/xen", "/build/in/seabios", "/build/patches", "/build"} == set(put)
+    assert b"xen as it came" in put["/build/in/xen"]
+    assert b"files/0" in put["/build"]
+
+
+def test_only_what_compiles_takes_jobs(world: World) -> None:
+    world.pipeline().build()
+    by_phase = {
+        phase: options["environment"]
+        for command, options in world.client.execs
+        for phase in ("unpack()", "make debball")
+        if phase in command[-1]
+    }
+    assert by_phase["unpack()"] == {}
+    assert by_phase["make debball"] == {"JOBS": "2", "MAKEFLAGS": "-j2"}
+
+
+def test_both_share_the_slots_and_the_keeper_ends(world: World) -> None:
+    made = world.pipeline(targets=("xen", "kernel")).build()
+    assert sorted(p.package for p in made) == ["kernel-minimal", "xen"]
+    builds = [o for c, o in world.client.execs if "make debball" in c[-1] or "bindeb" in c[-1]]
+    assert len(builds) == 2
+    assert all("jobserver" in options["environment"]["MAKEFLAGS"] for options in builds)
+    events = world.client.events
+    assert sum(e.startswith("volume dom0-debs-slots-") for e in events) == 1
+    assert sum(e.startswith("no volume dom0-debs-slots-") for e in events) == 1
+    assert events.count("remove") == len(world.client.created) == 3
+
+
+# What is there already
+
+
+def test_what_is_finished_needs_no_engine(world: World) -> None:
+    first = world.pipeline().build()
+    assert world.pipeline().ready()
+    world.client.created.clear()
+    world.images_asked = 0
+    assert world.pipeline().build() == first
+    assert world.client.created == []
+    assert world.images_asked == 0
+
+
+def test_a_published_package_that_is_gone_is_published_again(world: World) -> None:
+    (made,) = world.pipeline().build()
+    made.path.unlink()
+    (again,) = world.pipeline().build()
+    assert again.path.exists()
+
+
+def test_a_build_of_one_serves_a_build_of_both(world: World) -> None:
+    world.pipeline().build()
+    assert not world.pipeline(targets=("xen", "kernel")).ready()
+    world.client.created.clear()
+    world.pipeline(targets=("xen", "kernel")).build()
+    roles = [o["labels"]["org.dom0-debs.role"] for _, o in world.client.created]
+    assert roles == ["kernel-minimal-build"]
+    assert "xen-build: done before" in world.heard.lines
+    manifest = json.loads((world.folder / "manifest.json").read_text())
+    assert set(manifest["targets"]) == {"xen", "kernel-minimal"}
+
+
+@pytest.mark.parametrize(
+    ("override", "built"),
+    [
+        ("xen.build=make world", True),
+        ("xen.place={}", True),
+        ("finish.xen.revision=+dom0.2", False),
+        ("kernel.build=make", False),
+        ("builder.memory=4", False),
+    ],
+)
+def test_a_change_makes_anew_what_it_concerns(world: World, override: str, built: bool) -> None:
+    world.pipeline().build()
+    world.client.created.clear()
+    world.pipeline(override).build()
+    assert bool(world.client.created) is built
+
+
+def test_another_image_builds_anew(world: World) -> None:
+    world.pipeline().build()
+    world.packages += "new 1 amd64\n"
+    assert world.pipeline().ready()  # the recorded image still is what the key names
+    world.pipeline().image()
+    assert not world.pipeline().ready()
+    assert states(world.pipeline().explain())["xen-build"] == "miss: changed: image"
+
+
+def test_a_source_that_came_anew_builds_anew(world: World, tmp_path: Path) -> None:
+    world.pipeline().build()
+    it = recipe(text=TEXT)
+    path = tmp_path / "other"
+    path.write_text("other bytes")
+    file = world.cache.adopt(path)
+    scope = mirror.scope(it.suite)
+    world.cache.record(it.sources["xen"], Fetched("xen", "2", (file,)), scope=scope)
+    found = states(world.pipeline().explain())
+    assert found["xen-build"] == "miss: changed: source xen"
+    assert found["xen-finish"] == "unknown: xen-build comes first"
+
+
+# Explain
+
+
+def test_explain_before_and_after(world: World) -> None:
+    before = world.pipeline(targets=("xen", "kernel")).explain()
+    assert states(before) == {
+        "image": "miss: never made",
+        "source xen": "hit",
+        "source seabios": "hit",
+        "source linux": "hit",
+        "xen-build": "unknown: the image comes first",
+        "xen-finish": "unknown: the image comes first",
+        "kernel-minimal-build": "unknown: the image comes first",
+        "kernel-minimal-finish": "unknown: the image comes first",
+    }
+    world.pipeline(targets=("xen", "kernel")).build()
+    assert set(states(world.pipeline(targets=("xen", "kernel")).explain()).values()) == {"hit"}
+
+
+@pytest.mark.parametrize(
+    ("override", "stage", "why"),
+    [
+        ("xen.build=x", "xen-build", "miss: changed: script build"),
+        ("xen.files={a='b'}", "xen-build", "miss: changed: script place, file files/0 (new)"),
+        ("finish.xen.revision=+x", "xen-finish", "miss: changed: corrections"),
+        ("builder.packages=gcc", "image", "miss: changed: packages"),
+        ("sources.xen.sha256=" + "0" * 64, "source xen", "miss: not in the cache"),
+    ],
+)
+def test_explain_names_what_changed(world: World, override: str, stage: str, why: str) -> None:
+    world.pipeline().build()
+    assert states(world.pipeline(override).explain())[stage] == why
+
+
+def test_explain_of_a_damaged_stage(world: World) -> None:
+    world.pipeline().build()
+    (record,) = world.folder.glob("stages/xen-build/*/stage.json")
+    record.write_text("{")
+    assert states(world.pipeline().explain())["xen-build"] == "miss: its files are damaged"
+
+
+def test_explain_makes_nothing(world: World) -> None:
+    before = sorted(world.folder.rglob("*"))
+    world.pipeline().explain()
+    assert sorted(world.folder.rglob("*")) == before
+    assert world.client.created == []
+
+
+# Failures
+
+
+def failing(world: World, part: str, *lines: bytes, status: int = 2) -> None:
+    world.scripts[part] = Played(lines, status)
+
+
+def test_a_phase_that_fails_shows_its_log_and_keeps_nothing(world: World) -> None:
+    failing(world, "make debball", b"xl.c:1: error: no\n")
+    with pytest.raises(BuildError) as caught:
+        world.pipeline().build()
+    error = caught.value
+    assert error.message == "xen-build: build failed with status 2"
+    assert "xl.c:1: error: no" in error.excerpt
+    assert error.exit is Exit.STEP
+    assert error.log == world.folder / "logs/xen-build.log"
+    assert "xl.c:1: error: no" in error.log.read_text()
+    assert stages(world) == {"image"}
+    assert world.client.events[-1] == "remove"
+
+
+def test_a_full_disk_of_the_engine_is_named(world: World) -> None:
+    failing(world, "make debball", b"cc: error: x.o: No space left on device\n")
+    with pytest.raises(BuildError, match="no space left on the engine's disk") as caught:
+        world.pipeline().build()
+    assert caught.value.exit is Exit.ENGINE
+
+
+def test_a_build_that_wanted_more_memory_is_told_so(world: World) -> None:
+    world.scripts["/sys/fs/cgroup"] = Played([b"oom 1\noom_kill 1\n"])
+    failing(world, "make debball", b"Killed\n", status=137)
+    with pytest.raises(BuildError, match="more than the 8 GiB of memory") as caught:
+        world.pipeline().build()
+    assert "builder.memory=16" in caught.value.hint
+
+
+def test_an_option_that_kconfig_dropped_stops_before_the_build(world: World) -> None:
+    world.config = b"# CONFIG_XEN_PCIDEV_BACKEND is not set\n"
+    with pytest.raises(BuildError, match=r"CONFIG_XEN_PCIDEV_BACKEND: dom0\.config asks"):
+        world.pipeline(targets=("kernel",)).build()
+    assert not any("bindeb-pkg" in script for script in scripts(world))
+
+
+class Meeting:
+    """Output of two scripts: one fails only when the other one runs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.running = threading.Event()
+        self.failed = threading.Event()
+
+    def slow(self) -> Iterator[bytes]:
+        self.running.set()
+        assert self.failed.wait(10)
+        deadline = threading.Event()
+        for _ in range(200):
+            if "kill" in self.world.client.events:
+                break
+            deadline.wait(0.02)
+        yield b"slow has ended\n"
+
+    def quick(self) -> Iterator[bytes]:
+        assert self.running.wait(10)
+        yield b"error: quick\n"
+        self.failed.set()
+
+
+def test_one_that_fails_ends_the_other(world: World) -> None:
+    both = Meeting(world)
+    world.scripts["make debball"] = Played(both.quick(), 2)
+    world.scripts["make bindeb-pkg"] = Played(both.slow(), 0)
+    with pytest.raises(BuildError, match="xen-build: build failed") as caught:
+        world.pipeline(targets=("xen", "kernel")).build()
+    assert caught.value.exit is Exit.STEP
+    assert "kill" in world.client.events
+    assert stages(world) == {"image"}
+
+
+def test_keep_going_lets_the_other_one_end(world: World) -> None:
+    failing(world, "make debball", b"error: no\n")
+    with pytest.raises(BuildError, match="xen-build: build failed"):
+        world.pipeline(targets=("xen", "kernel"), keep_going=True).build()
+    assert stages(world) == {"image", "kernel-minimal-build", "kernel-minimal-finish"}
+    assert "kill" not in world.client.events
+
+
+def test_a_stop_raises_interrupted_and_keeps_what_is_finished(world: World) -> None:
+    pipeline = world.pipeline()
+
+    def stopped() -> Iterator[bytes]:
+        yield b"compiling\n"
+        pipeline._run.live.stop()
+
+    world.scripts["make debball"] = Played(stopped(), 137)
+    with pytest.raises(Interrupted):
+        pipeline.build()
+    assert stages(world) == {"image"}
+    assert "kill" in world.client.events
+
+
+def test_what_a_killed_run_left_is_swept(world: World) -> None:
+    left = world.folder / "stages/xen-build/.making-x"
+    left.mkdir(parents=True)
+    (left / "half.deb").write_text("half")
+    world.pipeline().build()
+    assert not left.exists()
+
+
+def test_a_shell_opens_where_a_step_fails(world: World) -> None:
+    failing(world, "make debball", b"error: no\n")
+    opened: list[str] = []
+    with pytest.raises(BuildError, match="build failed"):
+        world.pipeline(shell=lambda step: opened.append(step.name)).build()  # noqa: S604
+    assert opened == ["xen-build"]
+
+
+def test_offline_without_an_image_says_so(world: World) -> None:
+    world.packages = ""
+    with pytest.raises(BuildError, match="no builder image") as caught:
+        world.pipeline(run={"offline": True}).build()
+    assert caught.value.exit is Exit.ENGINE
+    assert "--offline" in caught.value.hint
+
+
+def test_offline_without_a_source_says_which(world: World) -> None:
+    with pytest.raises(BuildError, match="linux") as caught:
+        world.pipeline(
+            "sources.linux.version=9", targets=("kernel",), run={"offline": True}
+        ).build()
+    assert caught.value.exit is Exit.SOURCE
+
+
+# Publishing
+
+
+def test_a_package_that_is_no_longer_made_goes(world: World) -> None:
+    (one,) = world.pipeline().build()
+    (world.folder / "mine.deb").write_text("not this tool's")
+    (two,) = world.pipeline("finish.xen.revision=+dom0.2").build()
+    assert two.path.exists()
+    assert not one.path.exists()
+    assert (world.folder / "mine.deb").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"targets": {"xen": {}}}', '{"targets": 1}'])
+def test_a_damaged_manifest_is_written_anew(world: World, text: str) -> None:
+    (world.folder / "manifest.json").write_text(text)
+    (made,) = world.pipeline().build()
+    manifest = json.loads((world.folder / "manifest.json").read_text())
+    assert list(manifest["targets"]["xen"]["packages"]) == [made.path.name]
+
+
+def test_a_manifest_removes_nothing_elsewhere(world: World) -> None:
+    outside = world.folder.parent / "precious"
+    outside.write_text("x")
+    named: Any = {"targets": {"xen": {"packages": {"../precious": {}, str(outside): {}}}}}
+    (world.folder / "manifest.json").write_text(json.dumps(named))
+    world.pipeline().build()
+    assert outside.exists()
+
+
+# Corrections once more
+
+
+def test_finish_again_corrects_the_newest_build(world: World) -> None:
+    world.pipeline().build()
+    world.client.created.clear()
+    (made,) = world.pipeline("finish.xen.revision=+dom0.9").finish_again()
+    assert made.version == "1+dom0.9"
+    assert world.client.created == []
+
+
+def test_finish_before_any_build_says_what_to_do(world: World) -> None:
+    with pytest.raises(BuildError, match="xen was not built yet") as caught:
+        world.pipeline().finish_again()
+    assert "build-xen" in caught.value.hint
+
+
+def test_an_unknown_flavour(world: World) -> None:
+    with pytest.raises(BuildError, match="no flavour tiny"):
+        Pipeline(world.run(), "tiny")
+
+
+# One run at a time
+
+
+def test_two_runs_of_one_recipe_do_not_meet(world: World) -> None:
+    with (
+        world.run().alone(),
+        pytest.raises(BuildError, match="another run is building good"),
+        world.run().alone(),
+    ):
+        pytest.fail("both ran")
+    with world.run().alone():
+        pass
+
+
+@pytest.mark.parametrize("jobs", [-1, -99])
+def test_jobs_are_not_less_than_none(world: World, jobs: int) -> None:
+    with pytest.raises(BuildError, match=f"--jobs {jobs}"):
+        Run(recipe(), world.heard, world.folder, world.cache, jobs=jobs)
+    assert Run(recipe(), world.heard, world.folder, world.cache).jobs >= 1
+
+
+def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made,) = world.pipeline().build()
+    monkeypatch.chdir(world.folder.parent)
+    shown = verbs.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))])
+    assert shown == f"good/{made.path.name}  0.0 MiB\n  note: a note"
