@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from builders.recipe import DebianPackage, DebianSource
 from builders.run import Run
 from builders.sources import DebianResult
 from builders.step import Step
+
+
+_VERSION = re.compile(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*")  # deb-version(7)
 
 
 class SuiteFetcher:
@@ -56,8 +60,10 @@ class SuiteFetcher:
                 )
                 break
             except BuildError as error:
+                if error.exit is not Exit.STEP:  # the engine, not the mirror
+                    raise
                 error.exit = Exit.SOURCE
-                if last or error.log is None:
+                if last:
                     raise
                 self._run.reporter.line(
                     f"{source.name}: the mirror lists {source.package} {version} and can't serve "
@@ -88,7 +94,9 @@ def _admitted(source: DebianSource | DebianPackage, madison: str, suite: str) ->
     there: set[str] = set()
     for line in madison.splitlines():
         columns = [column.strip() for column in line.split("|")]
-        if len(columns) == 3 and columns[0] == source.package and columns[2].endswith(wanted):
+        if len(columns) != 3 or columns[0] != source.package or not columns[2].endswith(wanted):
+            continue
+        if _VERSION.fullmatch(columns[1]):
             there.add(columns[1])
     if not there:
         raise BuildError(
