@@ -218,6 +218,7 @@ def shell(
     klass=Verb,
     help={
         "recipe": "only of this recipe (default: of all)",
+        "old": "only what newer builds have replaced",
         "images": "also the images and volumes in the engine",
         "cache": "also the cached sources",
         "all_": "all of that",
@@ -227,12 +228,13 @@ def shell(
 def clean(
     _: Context,
     recipe: str = "",
+    old: bool = False,
     images: bool = False,
     cache: bool = False,
     all_: bool = False,
 ) -> int:
     """Remove what was built."""
-    verbs.clean(Terminal(), recipe, images=images or all_, cache=cache or all_)
+    verbs.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
     return Exit.DONE
 
 

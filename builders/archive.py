@@ -45,6 +45,8 @@ LISTS = "/var/lib/apt/lists"
 ARCHITECTURE = "amd64"  # of everything that is built here
 _LIMIT = 64 << 20  # bytes that no Release file reaches
 _CHUNK = 1 << 20
+# mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
+_OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
 _WEAK = {"1": "MD5", "2": "SHA-1", "3": "RIPE-MD/160"}  # RFC 4880, 9.4
@@ -444,4 +446,9 @@ def bootstrap(run: Run) -> Iterator[list[str]]:
         folder = Path(name)
         folder.chmod(0o755)  # mmdebstrap may run as another user
         lists(run, folder, sources=False)
-        yield ["--skip=update,check/signed-by", f"--setup-hook=sync-in {shlex.quote(name)} {LISTS}"]
+        hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
+        yield [
+            "--skip=update,check/signed-by",
+            f"--setup-hook=sync-in {shlex.quote(name)} {LISTS}",
+            *hooks,
+        ]

@@ -185,7 +185,8 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
         line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
     ]
     with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as options:
-        command = ["mmdebstrap", "--variant=minbase", "--format=tar", *options]
+        # apt is of priority "required" in new suites only
+        command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar", *options]
         _import(run, [*command, suite.name, "-", *lines], tag)
 
 

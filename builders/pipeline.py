@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from builders.image import Image
 
 TARGETS = ("xen", "kernel")
+STAGES = "stages"  # the folder of a recipe's finished stages
 _CODE = ("codecs.py", "deb.py", "finish.py")  # what a finished package's bytes also depend on
 
 
@@ -72,7 +73,7 @@ class Pipeline:
     ) -> None:
         self._run = run
         self._recipe: Recipe = run.recipe
-        self._store = Store(run.folder / "stages")
+        self._store = Store(run.folder / STAGES)
         self._shell = shell
         self._keep_going = keep_going
         flavour(self._recipe, flavour_name)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from docker import DockerClient
+
+LOCK = ".lock"  # in a recipe's artifacts; also what tells that a folder is one of ours
 
 
 @dataclass
@@ -97,26 +99,31 @@ class Run:
             volumes=volumes,
         )
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Hold the recipe's artifacts: two runs of one recipe never write them at once."""
+        return hold(self.folder)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the artifacts in `folder`; BuildError where another run does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / LOCK).open("w")
+    except OSError as error:
+        raise BuildError(
+            f"{folder}: {error.strerror}",
+            hint="make it yours, or name another folder in DOM0_DEBS_ARTIFACTS",
+        ) from None
+    with opened as lock:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            opened = (self.folder / ".lock").open("w")
-        except OSError as error:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise BuildError(
-                f"{self.folder}: {error.strerror}",
-                hint="make it yours, or name another folder in DOM0_DEBS_ARTIFACTS",
+                f"another run is at work in {folder}",
+                hint="wait for it, or stop it, then run this again",
             ) from None
-        with opened as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BuildError(
-                    f"another run is building {self.recipe.name} here",
-                    hint="wait for it, or stop it, then run this again",
-                ) from None
-            yield
+        yield
 
 
 def artifacts() -> Path:

@@ -181,13 +181,15 @@ class Store:
         for left in self._folder.glob("*/.making-*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def forget(self, *, keep: set[tuple[str, str]]) -> int:
-        """Remove every output but those in `keep` (stage, key); how many that were."""
+    def forget_old(self) -> int:
+        """Remove every output that a newer one of its stage has replaced; how many that were."""
         gone = 0
-        for folder in self._folder.glob("*/*"):
-            if (folder.parent.name, folder.name) not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
-                gone += 1
+        for stage in self._folder.glob("*/"):
+            newest = self.latest(stage.name)
+            for folder in stage.glob("*/"):
+                if newest is None or folder != newest.folder:
+                    shutil.rmtree(folder)
+                    gone += 1
         return gone
 
 

@@ -8,17 +8,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders import doctor, face, image, recipe, run
 from builders.cache import Cache
 from builders.errors import BuildError
-from builders.pipeline import TARGETS, Package, Pipeline, State, prepare
+from builders.pipeline import STAGES, TARGETS, Package, Pipeline, State, prepare
 from builders.progress import Reporter
-from builders.recipe import Recipe
 from builders.run import Run
+from builders.stages import Store
 from builders.step import Step
 
 if TYPE_CHECKING:
@@ -179,32 +178,33 @@ def list_recipes(form: str) -> str:
     )
 
 
-def clean(reporter: Reporter, name: str, *, images: bool, cache: bool) -> None:
-    """Remove artifacts of a recipe (or all), and with the flags images, volumes and sources."""
-    from builders import container, engine
+def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> None:
+    """Remove what was built of one recipe or all; with the flags, less of it or more.
 
+    old: only outputs of stages that a newer one has replaced. images: also what lies in the
+    engine. cache: also the sources.
+    """
     folders = [run.artifacts() / name] if name else sorted(run.artifacts().glob("*/"))
     for folder in folders:
-        if not (folder / "stages").is_dir() and not (folder / ".lock").exists():
+        if not (folder / run.LOCK).exists():
+            if name:
+                raise BuildError(f"nothing was built in {folder}", hint="see --recipe")
             continue
-        it = _bare(folder, reporter)
-        with it.alone() if it else nullcontext():
-            shutil.rmtree(folder, ignore_errors=True)
-        reporter.line(f"removed {folder.name}")
+        with run.hold(folder):
+            if old:
+                gone = Store(folder / STAGES).forget_old()
+                reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
+            else:
+                shutil.rmtree(folder)
+                reporter.line(f"{folder.name}: removed")
     if images:
-        client = engine.connect(reporter, setup=False)
-        removed = container.remove_images(client)
-        reporter.line(f"removed {removed} image(s) and volume(s) from the engine")
+        from builders import container, engine
+
+        removed = container.remove_images(engine.connect(reporter, setup=False))
+        reporter.line(f"the engine: removed {removed} image(s) and volume(s)")
     if cache:
-        gone = Cache.default().prune()
-        reporter.line(f"removed {gone} file(s) from the source cache")
-
-
-def _bare(folder: Path, reporter: Reporter) -> Run | None:
-    with suppress(BuildError):
-        loaded: Recipe = recipe.load(folder.name)
-        return Run(loaded, reporter, folder, Cache.default())
-    return None
+        freed = Cache.default().prune()
+        reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
 
 
 def packages(paths: Sequence[Package]) -> str:

@@ -269,13 +269,15 @@ def test_the_latest_is_the_newest_whole_one(store: Store) -> None:
     assert store.latest("kernel") is None
 
 
-def test_forget_all_but_what_is_kept(store: Store) -> None:
-    keep = make(store, {"n": "1"})
-    make(store, {"n": "2"})
+def test_forget_what_a_newer_output_has_replaced(store: Store) -> None:
+    old = make(store, {"n": "1"})
+    age(old, 100)
+    new = make(store, {"n": "2"})
     other = make(store, {"n": "1"}, stage="kernel")
-    assert store.forget(keep={("xen", keep.key)}) == 2
-    assert store.find("xen", {"n": "1"}) == keep
-    assert not other.folder.exists()
+    assert store.forget_old() == 1
+    assert not old.folder.exists()
+    assert store.find("xen", {"n": "2"}) == new
+    assert store.find("kernel", {"n": "1"}) == other
 
 
 # Disks
