@@ -588,7 +588,7 @@ def test_a_keyring_that_is_not_there(served: Archive, tmp_path: Path) -> None:
 
 def test_mmdebstrap_is_given_the_lists_and_told_not_to_update(served: Archive) -> None:
     with archive.bootstrap(served.run()) as options:
-        update, hook = options
+        update, hook, *_ = options
         folder = Path(hook.split()[1])
         assert update.startswith("--skip=update")
         assert hook == f"--setup-hook=sync-in {folder} /var/lib/apt/lists"

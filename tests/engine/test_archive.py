@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An archive whose key has expired, bootstrapped for real.
+
+Its packages are those of the box's own mirror, indexed anew and signed by a key that was made
+for the test and has expired.
+"""
+
+from __future__ import annotations
+
+import bz2
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from builders import archive, engine, image
+from builders.cache import Cache
+from builders.errors import BuildError, Exit
+from builders.progress import Silent
+from builders.recipe import ROOT, load
+from builders.run import Run
+from builders.step import Step
+from tests.unit.archives import Keys, release
+from tests.unit.servers import Behaviour, Exchange, Site, folder, serve
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("dpkg-scanpackages") and shutil.which("apt-get"))
+    or platform.freedesktop_os_release().get("ID") != "debian",
+    reason="needs Debian's apt and dpkg-dev",
+)
+DISTS = "/dists/gone"
+LIST = "main/binary-amd64/Packages"
+
+
+class Gone:
+    """A suite called gone: its index, and the key that signed it."""
+
+    def __init__(self, packages: bytes, keys: Keys, site: Site) -> None:
+        self.packages, self.keys, self.site = packages, keys, site
+        self.key = keys.make("gone", "20100101", "2013-01-01")
+        self.keyring = keys.keyring(keys.home / "keyring.gpg", self.key)
+        keys.home.chmod(0o711)  # apt reads it as another user
+        self.publish()
+
+    def publish(self) -> None:
+        """Sign and serve it as it was in its time."""
+        lists = {LIST: self.packages, f"{LIST}.bz2": bz2.compress(self.packages)}
+        lists |= {"main/source/Sources": b""}
+        content = release(lists, "gone")
+        signed = {"Release": content, "Release.gpg": self.keys.sign(self.key, content, "20120601")}
+        for path, data in {**lists, **signed}.items():
+            self.site.pages[f"{DISTS}/{path}"] = serve(data)
+
+    def run(self, folder: Path) -> Run:
+        """A run of a recipe for this suite, with a cache of its own."""
+        text = f"""
+            include = ["{ROOT}/configs/recipes/xen-4.17-bookworm.toml"]
+            [suite]
+            name = "gone"
+            mirror = "{self.site.root}"
+            pockets = []
+            keyring = "{self.keyring}"
+            signed_by = ["{self.key}"]
+            """
+        (folder / "gone.toml").write_text(re.sub(r"(?m)^ +", "", text))
+        recipe = load(str(folder / "gone.toml"))
+        return Run(recipe, Silent(), folder / "artifacts", Cache(folder / "cache"))
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of a minimal root, from the box's mirror, and one more of our own."""
+    here = tmp_path_factory.mktemp("pool")
+    (here / "partial").mkdir()
+    subprocess.run(
+        [
+            *("apt-get", "install", "--yes", "--download-only", "-oDir::State::status=/dev/null"),
+            *("-oDebug::NoLocking=1", "-oAPT::Install-Recommends=false"),
+            *(f"-oDir::Cache::archives={here}", "?essential", "apt", "usrmerge-"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (here / "partial").rmdir()
+    for path in here.glob("usr-is-merged_*"):
+        path.unlink()
+    for name in ("extra", "usr-is-merged"):  # the real one wants what only debootstrap does
+        tree = here / name
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN" / "control").write_text(
+            f"Package: {name}\nVersion: 99\nArchitecture: all\nMaintainer: a <a@b.invalid>\n"
+            "Description: nothing\n"
+        )
+        subprocess.run(["dpkg-deb", "--build", tree, here], check=True, capture_output=True)
+        shutil.rmtree(tree)
+    return here
+
+
+@pytest.fixture(scope="session")
+def packages(pool: Path) -> bytes:
+    """The index of the pool; apt has the priority there that it had in wheezy, not required."""
+    scanned = subprocess.run(
+        ["dpkg-scanpackages", "--multiversion", "."], cwd=pool, capture_output=True, check=True
+    ).stdout
+    assert b"Package: apt\n" in scanned
+    assert b"Priority: required\n" in scanned
+    scanned = re.sub(rb"(Package: apt\n(?:\S.*\n| .*\n)*?Priority: )\w+", rb"\1important", scanned)
+    return scanned.replace(b"Filename: ./", b"Filename: pool/")
+
+
+@pytest.fixture
+def gone(pool: Path, packages: bytes) -> Iterator[Gone]:
+    with Site(_served(pool)) as site, Keys() as keys:
+        yield Gone(packages, keys, site)
+    client = engine.connect(Silent())
+    for found in client.images.list():
+        for tag in found.tags:
+            if tag.startswith("dom0-debs/root-gone:"):
+                client.images.remove(tag)
+
+
+def _served(pool: Path) -> Behaviour:
+    files = folder(pool)
+
+    def behave(exchange: Exchange) -> None:
+        exchange.path = unquote(exchange.path.removeprefix("/pool"))
+        files(exchange)
+
+    return behave
+
+
+def test_a_suite_whose_key_has_expired(gone: Gone, tmp_path: Path) -> None:
+    run = gone.run(tmp_path)
+
+    root = image.clean_root(run)
+
+    with Step(run, "look", root, root=True) as step:
+        assert "trusted" not in step.output("cat /etc/apt/sources.list")
+        # Without the lists apt has nothing; with them it trusts them; and it would not without
+        # the signature that the box has verified.
+        install = "apt-get install --yes --print-uris extra"
+        assert "Unable to locate package extra" in step.output(f"{install} || true")
+        archive.provide(run, step.container)
+        said = step.output(install)
+        assert "extra_99_all.deb" in said
+        assert "cannot be authenticated" not in said
+        step.output("rm /var/lib/apt/lists/*.gpg")
+        assert "--allow-unauthenticated" in step.output("apt-get install --yes extra || true")
+
+
+def test_without_that_verification_mmdebstrap_refuses_it(gone: Gone, tmp_path: Path) -> None:
+    # The control: it is the box's verification that lets the suite in.
+    done = subprocess.run(
+        [
+            *("mmdebstrap", "--variant=minbase", "--format=null", f"--keyring={gone.keyring}"),
+            *("gone", "-", f"deb {gone.site.root} gone main"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode
+    assert b"EXPKEYSIG" in done.stderr, done.stderr
+    assert not _asked(gone, "/pool/")
+
+
+@pytest.mark.parametrize("what", ["Release", "Packages", "Release.gpg"])
+def test_a_changed_archive_is_refused_before_anything_is_installed(
+    gone: Gone, tmp_path: Path, what: str
+) -> None:
+    run = gone.run(tmp_path)
+    changed = gone.packages.replace(b"Package: extra", b"Package: other")
+    assert changed != gone.packages
+    pages = gone.site.pages
+    if what == "Release":
+        pages[f"{DISTS}/Release"] = serve(release({LIST: changed}, "gone"))
+        pages[f"{DISTS}/{LIST}"] = serve(changed)
+    elif what == "Packages":
+        pages[f"{DISTS}/{LIST}"] = serve(changed)
+        pages[f"{DISTS}/{LIST}.bz2"] = serve(bz2.compress(changed))
+    else:
+        pages[f"{DISTS}/Release.gpg"] = serve(b"")
+
+    with pytest.raises(BuildError) as caught:
+        image.clean_root(run)
+
+    assert caught.value.exit == Exit.SOURCE
+    assert not _asked(gone, "/pool/")
+    assert not _rooted(run)
+
+
+def test_a_changed_package_is_not_installed(gone: Gone, tmp_path: Path) -> None:
+    run = gone.run(tmp_path)
+    dash = re.search(rb"Filename: (pool/dash_.*)\nSize: (\d+)", gone.packages)
+    assert dash
+    changed = b"!<arch>\n".ljust(int(dash[2]), b"x")
+    gone.site.pages[f"/{dash[1].decode()}"] = serve(changed)
+
+    with pytest.raises(BuildError) as caught:
+        image.clean_root(run)
+
+    assert caught.value.exit == Exit.ENGINE
+    assert caught.value.log
+    assert "Hash Sum mismatch" in caught.value.log.read_text()
+    assert not _rooted(run)
+
+
+def _asked(gone: Gone, prefix: str) -> list[str]:
+    return [r.path for r in gone.site.requests if r.path.startswith(prefix)]
+
+
+def _rooted(run: Run) -> bool:
+    """Whether the suite's root is in the engine."""
+    tag = f"dom0-debs/root-gone:{image.root_key(run.recipe.suite)}"
+    with suppress(BuildError):
+        return image.exists(run.client, tag)
+    return False
