@@ -17,7 +17,6 @@ from builders.run import Run
 from builders.sources import DebianResult
 from builders.step import Step
 
-
 _VERSION = re.compile(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*")  # deb-version(7)
 
 
