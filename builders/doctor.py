@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from builders import image, mirror
+from builders.container import engine_errors
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
 from builders.run import Run
@@ -88,7 +89,8 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check],
     """The checks of the engine, and whether it has the recipe's builder image."""
     try:
         client = connect()
-        version, info = client.version(), client.info()
+        with engine_errors("looking at the engine"):
+            version, info = client.version(), client.info()
         has_image = image.exists(client, image.name(run.recipe))
     except BuildError as error:
         return [Check("engine", FAIL, error.message, error.hint)], False
