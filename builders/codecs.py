@@ -538,12 +538,12 @@ class _Xz(_Blocks):
 
     def __init__(self, out: Sink, level: int, threads: int, size: int | None, check: int) -> None:
         dictionary = _DICTIONARY[level]
-        # xz(1) --block-size: three dictionaries. A package of a few of them would leave cores
-        # idle, so that there are 16 blocks, as long as each has 4 MiB: the 1 to 2 % that it
-        # costs in size is what it gains in time even on one core.
+        # xz(1) --block-size: three dictionaries, as dpkg-deb has it; evenly long, so that the
+        # last one keeps no core waiting. Shorter blocks would keep more cores busy, but cannot
+        # see what programs have in common: with 4 MiB, git's package grows by 73 %.
         block = max(1 << 20, 3 * dictionary)
-        if size is not None:
-            block = max(min(block, size // 16), min(block, 4 << 20))
+        if size:
+            block = -(-size // -(-size // block))
         # An encoder takes about 11.5 dictionaries (xz(1), the table of presets).
         threads = max(1, min(threads, (1 << 31) // (12 * dictionary)))
         super().__init__(out, block, threads)

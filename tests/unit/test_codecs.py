@@ -127,6 +127,16 @@ def test_xz_is_one_stream_of_many_blocks_with_sizes(tmp_path: Path) -> None:
         assert all("cu" in line for line in blocks)  # both sizes stand in the header
 
 
+def test_xz_blocks_are_long_enough_to_see_what_programs_share(tmp_path: Path) -> None:
+    noise = random.Random(7).randbytes(3 << 20)  # noqa: S311
+    with open_out(tmp_path / "x.xz") as out:
+        writer = codecs.writer(out, codecs.XZ, 3, size=2 * len(noise))  # 4 MiB of dictionary
+        writer.write(noise)
+        writer.write(noise)
+        writer.close()
+    assert (tmp_path / "x.xz").stat().st_size < 1.1 * len(noise)
+
+
 @pytest.mark.parametrize("check", [lzma.CHECK_NONE, lzma.CHECK_CRC32, lzma.CHECK_SHA256])
 def test_xz_with_other_checks(tmp_path: Path, check: int) -> None:
     path = tmp_path / "x.xz"
