@@ -192,7 +192,7 @@ class Container:
                 hostname=HOSTNAME,
                 working_dir="/",
                 environment=ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
-                labels={f"{LABEL}.{key}": value for key, value in labels.items()},
+                labels=dict(labels),
                 network_mode=None if network else "none",
                 mem_limit=f"{limits.memory}g",
                 pids_limit=limits.pids,
@@ -522,5 +522,6 @@ def remove_images(client: DockerClient) -> int:
 
 
 def labels(owner: str, recipe: str, role: str) -> dict[str, str]:
-    """The labels of one container; the same for all that one run of a recipe makes."""
-    return {"owner": owner, "recipe": recipe, "role": role}
+    """The labels of one container or volume: whose it is, and what for."""
+    about = {"owner": owner, "recipe": recipe, "role": role}
+    return {f"{LABEL}.{key}": value for key, value in about.items()}

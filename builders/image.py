@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders import archive, engine, mirror, step
-from builders.container import BUILDER, LABEL, engine_errors, read
+from builders.container import BUILDER, LABEL, engine_errors, labels, read
 from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import Recipe, Suite
 from builders.run import Run
@@ -69,8 +69,8 @@ class Image:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that is installed; the same on every engine."""
-        return hashlib.sha256(self.packages.encode()).hexdigest()
+        """Digest of how it was made and all that is installed; the same on every engine."""
+        return _digest(f"{self.name}\n{self.packages}")
 
 
 def inputs(recipe: Recipe) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _digest(text: str) -> str:
 def find(run: Run) -> Image | None:
     """The builder image, where the engine has it."""
     tag = name(run.recipe)
-    return Image(tag, _packages(run.client, tag)) if exists(run.client, tag) else None
+    return Image(tag, _packages(run, tag)) if exists(run.client, tag) else None
 
 
 def name(recipe: Recipe) -> str:
@@ -138,12 +138,17 @@ def exists(client: DockerClient, tag: str) -> bool:
     return True
 
 
-def _packages(client: DockerClient, tag: str) -> str:
+def _packages(run: Run, tag: str) -> str:
     """The list of packages that lies in the image; its container is never started."""
     with engine_errors("reading the builder image"):
-        held = client.containers.create(tag, ["true"], network_mode="none")
+        held = run.client.containers.create(
+            tag,
+            ["true"],
+            network_mode="none",
+            labels=labels(run.owner, run.recipe.name, "packages"),
+        )
         try:
-            return read(client, str(held.id), PACKAGES, "image").decode("utf-8", "replace")
+            return read(run.client, str(held.id), PACKAGES, "image").decode("utf-8", "replace")
         finally:
             held.remove(v=True)
 

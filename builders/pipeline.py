@@ -194,6 +194,7 @@ class Pipeline:
             with self._store.make("image", inputs) as making:
                 (making.folder / "packages.txt").write_text(found.packages, encoding="utf-8")
                 making.notes = {"fingerprint": found.fingerprint, "name": found.name}
+            self._run.reporter.line(f"image: {len(found.packages.splitlines())} packages")
         return found
 
     def build(self) -> list[Package]:

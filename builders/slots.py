@@ -13,7 +13,7 @@ import io
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from builders.container import LABEL, engine_errors, labels
+from builders.container import engine_errors, labels
 from builders.errors import BuildError, Exit
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ class Slots:
         with engine_errors("sharing the job slots"):
             run.client.volumes.create(
                 self.volume,
-                labels={
-                    f"{LABEL}.{key}": value
-                    for key, value in labels(run.owner, run.recipe.name, "slots").items()
-                },
+                labels=labels(run.owner, run.recipe.name, "slots"),
             )
         self._keeper = run.container(image, "slots", volumes={self.volume: _FOLDER})
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import container
-from builders.container import BUILDER, Container, Limits, Live, engine_errors, excerpt
+from builders.container import BUILDER, Container, Limits, Live, engine_errors, excerpt, labels
 from builders.errors import BuildError, Exit, Interrupted
 from tests.unit.containers import Archives, Client, Played, tar
 
@@ -30,7 +30,7 @@ def container_of(client: Client, live: Live | None = None, **options: Any) -> Co
         cast("DockerClient", client),
         "image",
         "xen-build",
-        labels={"role": "xen-build", "owner": "me"},
+        labels=labels("me", "tiny", "xen-build"),
         live=live or Live(),
         **options,
     )
@@ -63,7 +63,11 @@ def test_a_build_has_no_rights_no_network_and_limits() -> None:
     assert options["tty"] is False
     assert options["hostname"] == "builder"
     assert options["environment"]["TZ"] == "UTC"
-    assert options["labels"] == {"org.dom0-debs.role": "xen-build", "org.dom0-debs.owner": "me"}
+    assert options["labels"] == {
+        "org.dom0-debs.owner": "me",
+        "org.dom0-debs.recipe": "tiny",
+        "org.dom0-debs.role": "xen-build",
+    }
     assert options["volumes"] == {"dom0-debs-ccache": {"bind": "/ccache", "mode": "rw"}}
     assert "privileged" not in options
 
