@@ -181,6 +181,7 @@ def doctor(
     format: str = "table",
 ) -> int:
     """Look at all that a build needs before it starts; changes nothing."""
+    verbs.known_form(format)
     checks = verbs.doctor_checks(verbs.begin(recipe, set_ or [], Terminal()))
     if format == "json":
         face.show(json.dumps([asdict(check) for check in checks], indent=2))

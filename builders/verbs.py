@@ -120,14 +120,19 @@ def finish(it: Run, flavour: str) -> list[Package]:
         return Pipeline(it, flavour).finish_again()
 
 
+def known_form(form: str) -> None:
+    """BuildError where `form` is no form of output."""
+    if form not in ("table", "json"):
+        raise BuildError(f"--format {form}: no such format", hint="table or json")
+
+
 def inspect(
     paths: Sequence[str], form: str, name: str, overrides: Sequence[str]
 ) -> tuple[str, int]:
     """The audit of the .debs at `paths` as text, and the exit status."""
     from builders import audit
 
-    if form not in ("table", "json"):
-        raise BuildError(f"--format {form}: no such format", hint="table or json")
+    known_form(form)
     wanted = [Path(path) for path in paths if path]
     expectations = audit.Expectations()
     if not wanted:
@@ -157,6 +162,7 @@ def doctor_status(checks: Sequence[doctor.Check]) -> int:
 
 def list_recipes(form: str) -> str:
     """The recipes, the default one marked."""
+    known_form(form)
     found = [recipe.load(name) for name in recipe.names()]
     if form == "json":
         about = [
@@ -184,12 +190,14 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
     old: only outputs of stages that a newer one has replaced. images: also what lies in the
     engine. cache: also the sources.
     """
-    folders = [run.artifacts() / name] if name else sorted(run.artifacts().glob("*/"))
+    wanted = Path(name).stem if name.endswith(".toml") else name
+    # Only folders that are there and ours: a name never leads out of the artifacts.
+    ours = sorted(f for f in run.artifacts().glob("*/") if (f / run.LOCK).exists())
+    folders = [folder for folder in ours if not name or folder.name == wanted]
+    if name and not folders:
+        there = ", ".join(folder.name for folder in ours) or "nothing"
+        raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
     for folder in folders:
-        if not (folder / run.LOCK).exists():
-            if name:
-                raise BuildError(f"nothing was built in {folder}", hint="see --recipe")
-            continue
         with run.hold(folder):
             if old:
                 gone = Store(folder / STAGES).forget_old()
