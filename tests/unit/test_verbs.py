@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+
+import tasks
+from builders import doctor, recipe, run, verbs
+from builders.doctor import FAIL, WARN, Check
+from builders.errors import BuildError, Exit
+from builders.pipeline import Pipeline
+from builders.recipe import ROOT
+from builders.run import Run
+from tests.unit.engines import Heard
+from tests.unit.samples import WHOLE
+
+NAMES = sorted(Collection.from_module(tasks).task_names)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Artifacts, a cache and a recipe, good.toml, of the test's own."""
+    monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "good.toml").write_text(WHOLE)
+    return tmp_path
+
+
+def begin(home: Path, *overrides: str) -> Run:
+    return verbs.begin(str(home / "good.toml"), overrides, Heard())
+
+
+# The face of Invoke
+
+
+def test_the_verbs() -> None:
+    assert set(NAMES) >= {
+        "build-all",
+        "build-xen",
+        "build-kernel",
+        "fetch",
+        "image",
+        "finish",
+        "inspect",
+        "doctor",
+        "recipes",
+        "shell",
+        "clean",
+        "test",
+        "bench",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_verb_says_what_it_does_and_what_each_option_means(name: str) -> None:
+    task = Collection.from_module(tasks)[name]
+    assert task.__doc__
+    assert task.__doc__.splitlines()[0].endswith(".")
+    for argument in task.get_arguments():  # fails where help names no parameter
+        assert argument.help, f"{name} --{argument.name} has no help"
+        assert "h" not in argument.names  # -h is help
+
+
+@pytest.mark.parametrize("name", ["build-all", "clean"])
+def test_a_verb_shows_its_help_and_does_nothing(name: str, home: Path) -> None:
+    done = invoke(home, "--help", name)
+    assert done.returncode == 0
+    assert "Docstring:" in done.stdout
+    assert not (home / "artifacts").exists()
+
+
+def test_nothing_slow_is_imported_before_it_is_needed() -> None:
+    slow = ("docker", "requests", "urllib3", "elftools")
+    code = f"import sys, tasks; print([m for m in {slow!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb as people do."""
+    environment = os.environ | {
+        "DOM0_DEBS_ARTIFACTS": str(home / "artifacts"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["build-all", "--recipe", "xen-4.17-bookwrm"], "did you mean xen-4.17-bookworm?"),
+        (["build-xen", "-r", "GOOD", "--set", "suit.name=x"], "did you mean suite?"),
+        (["build-kernel", "-r", "GOOD", "--flavour", "tiny"], "has no flavour tiny"),
+        (["recipes", "--format", "xml"], "--format xml: no such format"),
+        (["doctor", "-r", "GOOD", "--format", "xml"], "--format xml: no such format"),
+        (["clean", "--recipe", "no"], "nothing was built"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_next(
+    home: Path, arguments: list[str], said: str
+) -> None:
+    done = invoke(home, *(str(home / "good.toml") if a == "GOOD" else a for a in arguments))
+    assert done.returncode == Exit.USAGE
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert "\nnext: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_explain_without_an_engine(home: Path) -> None:
+    done = invoke(home, "build-all", "-r", str(home / "good.toml"), "-f", "minimal", "--explain")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0].split() == ["image", "miss", "never", "made"]
+    assert "\x1b" not in done.stdout
+    assert not (home / "artifacts").exists()
+
+
+# The recipes
+
+
+def test_the_recipes_as_a_table_and_as_json() -> None:
+    found = json.loads(verbs.list_recipes("json"))
+    assert [about["name"] for about in found] == recipe.names()
+    for about in found:
+        assert about["default"] == (about["name"] == recipe.DEFAULT)
+        assert "debian" in about["flavours"]  # the default of --flavour
+    lines = verbs.list_recipes("table").splitlines()
+    assert len(lines) == len(found)
+    for line, about in zip(lines, found, strict=True):
+        assert line.startswith(about["name"])
+        assert about["suite"] in line
+        assert about["summary"] in line
+
+
+# A build
+
+
+def test_a_build_stops_with_what_the_doctor_found(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = [Check("engine", FAIL, "no engine", "start one")]
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: bad)
+    with pytest.raises(BuildError, match="no engine") as caught:
+        verbs.build(begin(home), "minimal")
+    assert caught.value.exit is Exit.ENGINE
+    assert caught.value.hint == "start one"
+
+
+def test_a_build_goes_on_after_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [Check("engine memory", WARN, "little", "take less")]
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: few)
+    monkeypatch.setattr(Pipeline, "build", lambda _: [])
+    it = begin(home)
+    assert verbs.build(it, "minimal") == []
+    assert isinstance(it.reporter, Heard)
+    assert it.reporter.lines == ["warning: engine memory: little: take less"]
+
+
+def test_what_is_finished_needs_no_doctor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def examine(*_: object, **__: object) -> None:
+        pytest.fail("the doctor was asked")
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    monkeypatch.setattr(Pipeline, "ready", lambda _: True)
+    monkeypatch.setattr(Pipeline, "build", lambda _: [])
+    assert verbs.build(begin(home), "minimal") == []
+
+
+def test_a_shell_needs_a_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(BuildError, match="needs a terminal"):
+        verbs.build(begin(home), "minimal", shell=True)  # noqa: S604
+    with pytest.raises(BuildError, match="needs a terminal"):
+        verbs.shell(begin(home), "xen", "minimal")
+    with pytest.raises(BuildError, match="--tree no: there is no such build"):
+        verbs.shell(begin(home), "no", "minimal")
+
+
+def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
+    it = begin(home, "summary=x")
+    assert it.folder == home / "artifacts" / "good"
+    assert it.recipe.overrides == ("summary=x",)
+
+
+def test_the_status_of_the_doctor() -> None:
+    assert verbs.doctor_status([Check("x", WARN, "y")]) == 0
+    assert verbs.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
+
+
+# Cleaning
+
+
+def built(home: Path, name: str) -> Path:
+    folder = home / "artifacts" / name
+    with run.hold(folder):
+        (folder / "stages").mkdir()
+        (folder / "x.deb").write_text("x")
+    return folder
+
+
+def clean(name: str = "") -> list[str]:
+    heard = Heard()
+    verbs.clean(heard, name, old=False, images=False, cache=False)
+    return heard.lines
+
+
+def test_clean_removes_one_recipe(home: Path) -> None:
+    one, two = built(home, "one"), built(home, "two")
+    assert clean("one") == ["one: removed"]
+    assert not one.exists()
+    assert two.exists()
+
+
+def test_clean_removes_all_that_is_this_tools(home: Path) -> None:
+    one, two = built(home, "one"), built(home, "two")
+    (home / "artifacts" / "mine").mkdir()
+    clean()
+    assert not one.exists()
+    assert not two.exists()
+    assert (home / "artifacts" / "mine").exists()
+
+
+def test_clean_takes_a_recipe_by_its_path(home: Path) -> None:
+    good = built(home, "good")
+    clean(str(home / "good.toml"))
+    assert not good.exists()
+
+
+@pytest.mark.parametrize("name", ["no", ".", "..", "../other", "OTHER", "one/stages"])
+def test_clean_removes_nothing_elsewhere(home: Path, name: str) -> None:
+    one = built(home, "one")
+    other = home / "other"
+    with run.hold(other), run.hold(home), run.hold(home / "artifacts"), run.hold(one / "stages"):
+        pass
+    with pytest.raises(BuildError, match="nothing was built"):
+        clean(name.replace("OTHER", str(other)))
+    assert one.exists()
+    assert other.exists()
+    assert (one / "stages").exists()
+
+
+def test_clean_waits_for_no_run(home: Path) -> None:
+    one = built(home, "one")
+    with run.hold(one), pytest.raises(BuildError, match="another run"):
+        clean("one")
+    assert (one / "x.deb").exists()
+
+
+def test_artifacts_that_cannot_be_written(home: Path) -> None:
+    (home / "artifacts").write_text("a file is in the way")
+    with pytest.raises(BuildError) as caught, begin(home).alone():
+        pytest.fail("it ran")
+    assert str(home / "artifacts") in caught.value.message
+    assert "DOM0_DEBS_ARTIFACTS" in caught.value.hint
