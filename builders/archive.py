@@ -50,7 +50,6 @@ _OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
 _WEAK = {"1": "MD5", "2": "SHA-1", "3": "RIPE-MD/160"}  # RFC 4880, 9.4
-_DOCUMENT = {"00", "01"}  # RFC 4880, 5.2.1: a signature of a document, not of a key
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _refused(what: str, reasons: Sequence[str]) -> BuildError:
 
 def _gnupg(home: Path, command: Sequence[str]) -> str:
     done = subprocess.run(
-        [command[0], "--homedir", str(home), *command[1:]],
+        command,
         env={**os.environ, "LC_ALL": "C", "GNUPGHOME": str(home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -197,13 +196,11 @@ def _judge(
     if "VALIDSIG" not in words or not {"GOODSIG", "EXPKEYSIG"} & set(words):
         return "a signature is not valid"
     valid = words["VALIDSIG"]
-    signer, made, algorithm, kind, primary = valid[0], _time(valid[2]), *valid[7:9], valid[9]
+    signer, made, algorithm, primary = valid[0], _time(valid[2]), valid[7], valid[9]
     if primary not in signed_by:
         return f"the signature is by key {primary}, which suite.signed_by does not list"
     if algorithm in _WEAK:
         return f"the signature of key {primary} rests on {_WEAK[algorithm]}, which is broken"
-    if kind not in _DOCUMENT:
-        return f"the signature of key {primary} is not one of a document"
     if made > time.time() + _DAY:
         return f"the signature of key {primary} is dated {_day(made)}, which is to come"
     if signer not in expiries or primary not in expiries:
@@ -412,13 +409,10 @@ def _fetch(run: Run, folder: Path, wanted: Sequence[_List]) -> list[Path]:
 
 
 def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
-    digest, size = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     try:
         while chunk := packed.read(_CHUNK):
             digest.update(chunk)
-            size += len(chunk)
-            if it.plain and size > it.plain.size:
-                break
             out.write(chunk)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise _refused(it.url + it.packing, [f"it can't be unpacked: {error}"]) from None
