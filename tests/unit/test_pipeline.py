@@ -479,7 +479,7 @@ def test_an_unknown_flavour(world: World) -> None:
 def test_two_runs_of_one_recipe_do_not_meet(world: World) -> None:
     with (
         world.run().alone(),
-        pytest.raises(BuildError, match="another run is at work in .*good"),
+        pytest.raises(BuildError, match=r"another run is at work in .*good"),
         world.run().alone(),
     ):
         pytest.fail("both ran")

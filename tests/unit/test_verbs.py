@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from invoke.collection import Collection
+from invoke.program import Program
 
 import tasks
 from builders import doctor, recipe, run, verbs
@@ -68,9 +69,8 @@ def test_every_verb_says_what_it_does_and_what_each_option_means(name: str) -> N
         assert "h" not in argument.names  # -h is help
 
 
-@pytest.mark.parametrize("name", ["build-all", "clean"])
-def test_a_verb_shows_its_help_and_does_nothing(name: str, home: Path) -> None:
-    done = invoke(home, "--help", name)
+def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
+    done = invoke(home, "--help", "build-all")
     assert done.returncode == 0
     assert "Docstring:" in done.stdout
     assert not (home / "artifacts").exists()
@@ -113,15 +113,17 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_next(
-    home: Path, arguments: list[str], said: str
+    home: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = invoke(home, *(str(home / "good.toml") if a == "GOOD" else a for a in arguments))
-    assert done.returncode == Exit.USAGE
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert said in done.stderr
-    assert "\nnext: " in done.stderr
-    assert "Traceback" not in done.stderr
+    given = [str(home / "good.toml") if a == "GOOD" else a for a in arguments]
+    with pytest.raises(SystemExit) as caught:
+        Program(namespace=Collection.from_module(tasks)).run(["invoke", *given])
+    assert caught.value.code == Exit.USAGE
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("error: ")
+    assert said in error
+    assert "\nnext: " in error
 
 
 def test_explain_without_an_engine(home: Path) -> None:
@@ -141,7 +143,7 @@ def test_the_recipes_as_a_table_and_as_json() -> None:
     assert [about["name"] for about in found] == recipe.names()
     for about in found:
         assert about["default"] == (about["name"] == recipe.DEFAULT)
-        assert "debian" in about["flavours"]  # the default of --flavour
+        assert about["flavours"]
     lines = verbs.list_recipes("table").splitlines()
     assert len(lines) == len(found)
     for line, about in zip(lines, found, strict=True):
