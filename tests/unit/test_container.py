@@ -528,12 +528,15 @@ def test_one_endless_line_is_not_held_in_memory(log: Log) -> None:
     assert peak < 2 << 20
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
 @settings(max_examples=60)
 @given(st.lists(st.binary(max_size=60) | st.just(b"x: error: y"), max_size=40).map(b"\n".join))
-def test_any_bytes_are_shown_without_harm(
-    tmp_path_factory: pytest.TempPathFactory, raw: bytes
-) -> None:
-    path = tmp_path_factory.mktemp("log") / "log"
+def test_any_bytes_are_shown_without_harm(scratch: Path, raw: bytes) -> None:
+    path = scratch / "log"
     path.write_bytes(raw)
     shown = excerpt(path)
     assert len(shown.splitlines()) <= 15 + 5

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import mirror
@@ -186,13 +186,19 @@ def test_sid_names_itself(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert mirror.of_box(apt) == Mirror(OURS, "")
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("apt")
+    (folder / "sources.list.d").mkdir()
+    return folder
+
+
+@settings(max_examples=60)
 @given(st.text(max_size=80) | st.sampled_from([LINES, DEB822]).map(lambda t: t[7:-9]))
-def test_any_lists_are_read(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    apt = tmp_path_factory.mktemp("apt")
-    (apt / "sources.list.d").mkdir()
-    (apt / "sources.list").write_bytes(text.encode("utf-8", "surrogatepass"))
-    (apt / "sources.list.d/x.sources").write_bytes(text.encode("utf-8", "surrogatepass"))
-    found = mirror.of_box(apt)
+def test_any_lists_are_read(scratch: Path, text: str) -> None:
+    (scratch / "sources.list").write_bytes(text.encode("utf-8", "surrogatepass"))
+    (scratch / "sources.list.d/x.sources").write_bytes(text.encode("utf-8", "surrogatepass"))
+    found = mirror.of_box(scratch)
     assert found is None or found.main.startswith("http")
 
 
