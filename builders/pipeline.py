@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import image, kernel, mirror, xen
+from builders.container import BUILDER, ENVIRONMENT, HOSTNAME
 from builders.errors import BuildError, Exit, Interrupted
 from builders.plan import OUT, WORK, Plan, patch_files
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
 from builders.run import Run
-from builders.slots import MAKEFLAGS, TAKE, Slots
+from builders.slots import MAKEFLAGS, OPEN, Slots
 from builders.stages import Output, Store
 from builders.step import Step
 
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
-_CODE = ("codecs.py", "deb.py", "finish.py")  # what a finished package's bytes also depend on
+_CODE = (
+    "codecs.py",
+    "corrections.py",
+    "deb.py",
+    "finish.py",
+)  # what a finished package's bytes also depend on
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,12 @@ class Pipeline:
     def _build_inputs(
         self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
     ) -> dict[str, str]:
-        inputs = {"image": fingerprint, **plan.inputs()}
+        surroundings = json.dumps([ENVIRONMENT, BUILDER, HOSTNAME, plan.makeflags])
+        inputs = {
+            "image": fingerprint,
+            "environment": hashlib.sha256(surroundings.encode()).hexdigest(),
+            **plan.inputs(),
+        }
         for name in plan.sources:
             digests = sorted(f"{f.name} {f.sha256}" for f in fetched[name].files)
             inputs[f"source {name}"] = hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -254,9 +265,10 @@ class Pipeline:
         ]
         if self._shell:  # it wants the terminal for itself: one after the other
             return {target: self._target(target, builder, fetched, None) for target in self._plans}
-        together = len(missing) > 1
+        # Each build has a slot of its own: with one in all they take turns.
+        together = len(missing) > 1 and self._run.jobs > 1
         with (
-            Slots(self._run, builder.name) if together else nullcontext() as slots,
+            Slots(self._run, builder.name, len(missing)) if together else nullcontext() as slots,
             ThreadPoolExecutor(2 if together else 1, "build") as pool,
         ):
             futures = {
@@ -321,6 +333,9 @@ class Pipeline:
                 if self._shell:
                     self._shell(step)
                 raise
+            finally:
+                if slots:
+                    slots.give()
             step.fetch(OUT, making.folder)
             making.notes = {
                 "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version}
@@ -333,11 +348,14 @@ class Pipeline:
         self, step: Step, plan: Plan, fetched: Mapping[str, Fetched], slots: Slots | None
     ) -> None:
         prepare(step, plan, fetched)
-        environment = {"JOBS": str(self._run.jobs)}
+        # What can't share slots has its part of them for good.
+        environment = {
+            "JOBS": str(max(1, self._run.jobs // slots.steps if slots else self._run.jobs))
+        }
         prelude = ""
         if plan.makeflags:
             environment["MAKEFLAGS"] = MAKEFLAGS if slots else f"-j{self._run.jobs}"
-            prelude = TAKE if slots else ""
+            prelude = OPEN if slots else ""
         for phase in plan.phases:
             script = prelude + phase.script if phase.parallel else phase.script
             try:

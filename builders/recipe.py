@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builders.corrections import Corrections
 from builders.errors import BuildError
-from builders.finish import Corrections
 
 DEFAULT = "xen-4.2-wheezy"
 ROOT = Path(__file__).resolve().parent.parent

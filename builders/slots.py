@@ -3,8 +3,9 @@
 
 The jobserver is a pipe that holds one byte for each job that may still start
 (GNU make manual, "POSIX Jobserver Interaction"). Here it is a FIFO in a volume
-that the containers have in common. A step takes one slot for itself and its
-makes take more as there are; a step that ends gives its slot to the others.
+that the containers have in common. As with make itself each step has one slot
+that nobody can take from it; its makes take more as there are, and a step that
+has ended gives its own to the others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builders.container import engine_errors, labels
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, Exit, Interrupted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
 _FOLDER = "/slots"
 _FIFO = f"{_FOLDER}/fifo"
 
-TAKE = f"exec 9<>{_FIFO}; head -c1 <&9 >/dev/null; trap 'printf + >&9' EXIT\n"
+OPEN = f"exec 9<>{_FIFO}\n"
 MAKEFLAGS = "-j --jobserver-auth=9,9"
 
 
 class Slots:
-    """`run.jobs` slots, kept by a small container for as long as the block runs."""
+    """`run.jobs` slots for `steps` steps, kept by a small container while the block runs."""
 
-    def __init__(self, run: Run, image: str) -> None:
+    def __init__(self, run: Run, image: str, steps: int) -> None:
         self._run = run
+        self.steps = steps
+        self._free = max(0, run.jobs - steps)
         self.volume = f"dom0-debs-slots-{run.owner}-{run.recipe.name}"
         with engine_errors("sharing the job slots"):
             run.client.volumes.create(
@@ -47,7 +50,7 @@ class Slots:
         # A FIFO forgets what it holds when nobody has it open: one process keeps it so.
         status = self._keeper.run(
             f"rm -f {_FIFO}; mkfifo {_FIFO}; exec 9<>{_FIFO}\n"
-            f"printf '{'+' * self._run.jobs}' >&9\n"
+            f"printf '%s' '{'+' * self._free}' >&9\n"
             "sleep 2147483647 </dev/null >/dev/null 2>&1 &",
             log=io.BytesIO(),
         )
@@ -55,6 +58,11 @@ class Slots:
             self._keeper.__exit__(None, None, None)
             raise BuildError("the job slots could not be made", exit=Exit.ENGINE)
         return self
+
+    def give(self) -> None:
+        """Give a slot to the others: the step that had it compiles no more."""
+        with suppress(BuildError, Interrupted):  # they are slower without it, no more
+            self._keeper.run(f"printf + >{_FIFO}", log=io.BytesIO())
 
     def __exit__(
         self,

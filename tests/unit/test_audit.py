@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from builders import audit as rules
 from builders import deb
 from builders.audit import Expectations, Finding, Report, Severity, audit, exit_code, expand
+from builders.corrections import Corrections
 from builders.errors import BuildError, Exit
-from builders.finish import Corrections, finish
+from builders.finish import finish
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 

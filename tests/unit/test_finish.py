@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from debian.debian_support import Version
 
+from builders.corrections import Corrections
 from builders.deb import Deb, installed_size
 from builders.errors import BuildError
-from builders.finish import Corrections, Finished, file_name, finish
+from builders.finish import Finished, file_name, finish
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 
