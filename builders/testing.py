@@ -19,7 +19,7 @@ _PARTS: dict[str, list[list[str]]] = {
         [*_PYTHON, "ruff", "format", "--check", "."],
         [*_PYTHON, "mypy"],
     ],
-    "unit": [[*_PYTHON, "pytest", "-q", "tests/unit"]],
+    "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
     "engine": [[*_PYTHON, "pytest", "-q", "tests/engine"]],
     "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
 }
