@@ -259,7 +259,7 @@ def test_configuring_from_a_target_of_make(box: Box) -> None:
     ("path", "content"),
     [
         ("usr/src/config.xz", lzma.compress(b"CONFIG_A=m\n")),
-        ("usr/src/config.gz", gzip.compress(b"CONFIG_A=m\n")),
+        ("usr/src/config.gz", gzip.compress(b"CONFIG_A=m\n", mtime=0)),
         ("boot/config-3.2.0-4-amd64", b"CONFIG_A=m\n"),
     ],
 )
