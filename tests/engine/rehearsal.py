@@ -9,15 +9,15 @@ of its own. Everything else is fetched by the box, from 127.0.0.1.
 from __future__ import annotations
 
 import bz2
+import gzip
 import hashlib
 import io
 import os
-import re
 import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from builders import engine
+import docker.errors
+
+from builders import engine, image
 from builders.progress import Silent
 from builders.recipe import DEFAULT, ROOT, GitSource, Recipe, UrlSource, load
 from tests.engine.suites import download, index, package
@@ -131,22 +133,21 @@ class Wheezy:
         self.keyring = keys.keyring(keys.home / "keyring.gpg", *every)
         keys.home.chmod(0o711)  # apt reads it as another user
         self._fill(recipe)
-        self.main = packed({"main/binary-amd64/Packages": self._scan("debian")})
+        self.main = packed({"main/binary-amd64/Packages": index(folder / "debian" / "pool")})
         self.main |= packed({"main/source/Sources": SOURCES})
-        self.security = packed({"main/binary-amd64/Packages": self._scan("debian-security")})
+        self.security = packed(
+            {"main/binary-amd64/Packages": index(folder / "debian-security" / "pool")}
+        )
         self.security |= packed({"main/source/Sources": b""})
         self.publish()
 
     def _fill(self, recipe: Recipe) -> None:
         pool, security = (self.folder / f / "pool" for f in ("debian", "debian-security"))
-        ours = {"kernel-package"}  # in no suite any more
-        wanted = [name for name in recipe.builder.packages if name not in ours]
+        # kernel-package is in no suite any more.
+        wanted = [name for name in recipe.builder.packages if name != "kernel-package"]
         state = self.folder.parent / f"{self.folder.name}-apt"
-        # dpkg-dev, which the plan calls, comes with build-essential.
-        download(pool, state, "?essential", "apt", "usrmerge-", *wanted, "libaio-dev", "bc")
-        for path in pool.glob("usr-is-merged_*"):
-            path.unlink()
-        package(pool, "usr-is-merged", "99")  # the real one wants what only debootstrap does
+        # The last two are what the source packages need to be built.
+        download(pool, state, *wanted, "libaio-dev", "bc")
         kpkg = FIXTURES / "kernel-package" / "make-kpkg"
         package(pool, "kernel-package", "12.036", {"/usr/bin/make-kpkg": kpkg})
         security.mkdir(parents=True)
@@ -162,11 +163,6 @@ class Wheezy:
             named = config + f"CONFIG_LOCALVERSION={version}\n".encode()
             files = {"/boot/config-3.2.0-4-amd64": named}
             package(where, "linux-image-3.2.0-4-amd64", version, files, "amd64")
-
-    def _scan(self, name: str) -> bytes:
-        """The index of a pool; apt has the priority there that it had in wheezy, not required."""
-        scanned = index(self.folder / name / "pool")
-        return re.sub(rb"(Package: apt\n(?:\S.*\n| .*\n)*?Priority: )\w+", rb"\1important", scanned)
 
     def publish(
         self, prefix: str = "", *, main: Mapping[str, bytes] | None = None, stranger: bool = False
@@ -212,13 +208,8 @@ def tarball(name: str, files: Mapping[str, tuple[bytes, int]], packing: str = "g
             info = tarfile.TarInfo(f"{name}/{path}")
             info.size, info.mode, info.mtime = len(content), mode, MADE
             tar.addfile(info, io.BytesIO(content))
-    return bz2.compress(out.getvalue()) if packing == "bz2" else _gzip(out.getvalue())
-
-
-def _gzip(data: bytes) -> bytes:
-    import gzip
-
-    return gzip.compress(data, mtime=0)
+    made = out.getvalue()
+    return bz2.compress(made) if packing == "bz2" else gzip.compress(made, mtime=0)
 
 
 def _tree(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -343,20 +334,24 @@ def vsyscall() -> bool:
     return "[vsyscall]" in Path("/proc/self/maps").read_text()
 
 
+def images(recipe: Recipe) -> list[str]:
+    """Those of the images of `recipe` that the engine has."""
+    client = engine.connect(Silent())
+    root = f"dom0-debs/root-{recipe.suite.name}:{image.root_key(recipe.suite)}"
+    return [name for name in (image.name(recipe), root) if image.exists(client, name)]
+
+
 @contextmanager
 def leaving_nothing(recipe: Recipe) -> Iterator[None]:
     """Remove the images and the volume of `recipe` afterwards."""
-    from builders import image
-
     client = engine.connect(Silent())
     volume = f"dom0-debs-ccache-{recipe.suite.name}"
     there = {str(v.name) for v in client.volumes.list()}
     try:
         yield
     finally:
-        root = f"dom0-debs/root-{recipe.suite.name}:{image.root_key(recipe.suite)}"
-        for name in (image.name(recipe), root):
-            if image.exists(client, name):
-                client.images.remove(name)
-        if volume not in there and volume in {str(v.name) for v in client.volumes.list()}:
-            client.volumes.get(volume).remove()
+        for name in images(recipe):
+            client.images.remove(name)
+        if volume not in there:
+            with suppress(docker.errors.APIError):  # it was never made, or somebody uses it now
+                client.volumes.get(volume).remove()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -22,9 +23,10 @@ needs_debian = pytest.mark.skipif(
 
 
 def download(into: Path, state: Path, *packages: str) -> None:
-    """The packages of bookworm, and all that they need, from the box's mirror to `into`.
+    """The packages of a minimal root and `packages`, with all that they need, to `into`.
 
-    state: a folder for what apt keeps; nothing of the box's own is read, save its keys.
+    They are bookworm's, from the box's mirror. state: a new folder for what apt keeps; nothing
+    of the box's own is read, save its keys.
     """
     suite = load("xen-4.17-bookworm").suite
     (state / "lists" / "partial").mkdir(parents=True)
@@ -50,8 +52,12 @@ def download(into: Path, state: Path, *packages: str) -> None:
         "-oAcquire::Languages=none",
     ]
     _quietly("apt-get", *own, "update")
-    _quietly("apt-get", *own, "install", "--yes", "--download-only", *packages)
+    wanted = ["?essential", "apt", "usrmerge-", *packages]
+    _quietly("apt-get", *own, "install", "--yes", "--download-only", *wanted)
     (into / "partial").rmdir()
+    for path in into.glob("usr-is-merged_*"):
+        path.unlink()
+    package(into, "usr-is-merged", "99")  # the real one wants what only debootstrap does
 
 
 def package(
@@ -81,11 +87,15 @@ def package(
 
 
 def index(pool: Path, where: str = "pool") -> bytes:
-    """Packages of the .debs in `pool`, which is served as `where` below the archive's root."""
-    done = subprocess.run(
+    """Packages of the .debs in `pool`, which is served as `where` below the archive's root.
+
+    apt has the priority there that it had in wheezy, not required.
+    """
+    scanned = subprocess.run(
         ["dpkg-scanpackages", "--multiversion", "."], cwd=pool, capture_output=True, check=True
-    )
-    return done.stdout.replace(b"Filename: ./", f"Filename: {where}/".encode())
+    ).stdout
+    scanned = re.sub(rb"(Package: apt\n(?:\S.*\n| .*\n)*?Priority: )\w+", rb"\1important", scanned)
+    return scanned.replace(b"Filename: ./", f"Filename: {where}/".encode())
 
 
 def _quietly(*command: str) -> None:

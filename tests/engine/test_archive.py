@@ -8,9 +8,7 @@ for the test and has expired.
 from __future__ import annotations
 
 import bz2
-import platform
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,14 +24,11 @@ from builders.progress import Silent
 from builders.recipe import ROOT, load
 from builders.run import Run
 from builders.step import Step
+from tests.engine.suites import download, index, needs_debian, package
 from tests.unit.archives import Keys, release
 from tests.unit.servers import Behaviour, Exchange, Site, folder, serve
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("dpkg-scanpackages") and shutil.which("apt-get"))
-    or platform.freedesktop_os_release().get("ID") != "debian",
-    reason="needs Debian's apt and dpkg-dev",
-)
+pytestmark = needs_debian
 DISTS = "/dists/gone"
 LIST = "main/binary-amd64/Packages"
 
@@ -77,41 +72,18 @@ class Gone:
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages of a minimal root, from the box's mirror, and one more of our own."""
     here = tmp_path_factory.mktemp("pool")
-    (here / "partial").mkdir()
-    subprocess.run(
-        [
-            *("apt-get", "install", "--yes", "--download-only", "-oDir::State::status=/dev/null"),
-            *("-oDebug::NoLocking=1", "-oAPT::Install-Recommends=false"),
-            *(f"-oDir::Cache::archives={here}", "?essential", "apt", "usrmerge-"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    (here / "partial").rmdir()
-    for path in here.glob("usr-is-merged_*"):
-        path.unlink()
-    for name in ("extra", "usr-is-merged"):  # the real one wants what only debootstrap does
-        tree = here / name
-        (tree / "DEBIAN").mkdir(parents=True)
-        (tree / "DEBIAN" / "control").write_text(
-            f"Package: {name}\nVersion: 99\nArchitecture: all\nMaintainer: a <a@b.invalid>\n"
-            "Description: nothing\n"
-        )
-        subprocess.run(["dpkg-deb", "--build", tree, here], check=True, capture_output=True)
-        shutil.rmtree(tree)
-    return here
+    download(here / "pool", here / "apt")
+    package(here / "pool", "extra", "99")
+    return here / "pool"
 
 
 @pytest.fixture(scope="session")
 def packages(pool: Path) -> bytes:
-    """The index of the pool; apt has the priority there that it had in wheezy, not required."""
-    scanned = subprocess.run(
-        ["dpkg-scanpackages", "--multiversion", "."], cwd=pool, capture_output=True, check=True
-    ).stdout
+    """The index of the pool."""
+    scanned = index(pool)
     assert b"Package: apt\n" in scanned
     assert b"Priority: required\n" in scanned
-    scanned = re.sub(rb"(Package: apt\n(?:\S.*\n| .*\n)*?Priority: )\w+", rb"\1important", scanned)
-    return scanned.replace(b"Filename: ./", b"Filename: pool/")
+    return scanned
 
 
 @pytest.fixture

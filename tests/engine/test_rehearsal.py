@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 
 from builders import engine
+from builders.cache import Cache
 from builders.container import LABEL
 from builders.progress import Silent
-from builders.recipe import DEFAULT, ROOT, UrlSource, load
+from builders.recipe import DEFAULT, ROOT, GitSource, UrlSource, load
+from builders.run import Run
 from tests.engine import rehearsal
 from tests.engine.rehearsal import Archive, Wheezy, moved, quoted
 from tests.engine.suites import needs_debian
@@ -42,15 +44,16 @@ class World:
     def __init__(self, archive: Archive, wheezy: Wheezy, site: Site, sets: dict[str, str]) -> None:
         self.archive, self.wheezy, self.site, self.sets = archive, wheezy, site, sets
 
+    def words(self, changes: Changes) -> list[str]:
+        """The overrides, as they are typed; with None `changes` leaves the recipe's own value."""
+        sets = {**self.sets, **changes}
+        return [f"{key}={value}" for key, value in sets.items() if value is not None]
+
     def inv(
         self, here: Path, *verb: str, cache: Path | None = None, changes: Changes | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """The tool as a person starts it, artifacts below `here`; both outputs in one.
-
-        changes: other overrides; None in place of a value leaves the recipe's own.
-        """
-        sets = {**self.sets, **(changes or {})}
-        words = [f"{key}={value}" for key, value in sets.items() if value is not None]
+        """The tool as a person starts it, artifacts below `here`; both outputs in one."""
+        words = self.words(changes or {})
         return subprocess.run(
             [str(ROOT / "inv"), *verb, *(w for word in words for w in ("--set", word))],
             env={
@@ -71,16 +74,20 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     here = tmp_path_factory.mktemp("rehearsal")
     (here / "archive").mkdir()
-    with Keys() as keys, Archive(here / "archive") as archive, Site(folder(here / "sites")) as site:
+    try:
+        archive = Archive(here / "archive")
+    except OSError:
+        pytest.skip("the engine's bridge is not on this machine")
+    with Keys() as keys, archive, Site(folder(here / "sites")) as site:
         wheezy = Wheezy(here / "archive", keys, load(DEFAULT))
         sets = rehearsal.overrides(archive, wheezy, site, here / "sites")
         # Today's site first is the recipe's order; the dead one first is how people find out.
         live, dead = xen_urls(site)
         site.pages[dead.removeprefix(site.root)] = page(TITLE)
         sets["sources.xen.urls"] = quoted([dead, live])
-        words = [f"{key}={value}" for key, value in sets.items()]
-        with rehearsal.leaving_nothing(load(DEFAULT, words)):
-            yield World(archive, wheezy, site, sets)
+        made = World(archive, wheezy, site, sets)
+        with rehearsal.leaving_nothing(load(DEFAULT, made.words({}))):
+            yield made
 
 
 def xen_urls(site: Site) -> list[str]:
@@ -311,17 +318,18 @@ def finished(here: Path) -> list[str]:
 
 def refused(world: World, here: Path, changes: Changes, *said: str) -> str:
     """See that build-all ends with 3, says all that and what next, and has built nothing."""
-    client = engine.connect(Silent())
-    before = {tag for it in client.images.list() for tag in it.tags if "wheezy:" in tag}
+    recipe = load(DEFAULT, world.words(changes))
+    before = rehearsal.images(recipe)
     done = world.inv(here, "build-all", changes=changes)
     assert done.returncode == 3, done.stdout
     for words in said:
         assert words in done.stdout
     assert "next: " in done.stdout
     assert not finished(here)
-    assert {tag for it in client.images.list() for tag in it.tags if "wheezy:" in tag} <= before
-    assert not client.containers.list(
-        all=True, filters={"label": f"{LABEL}.recipe={DEFAULT}"}, ignore_removed=True
+    assert rehearsal.images(recipe) == before
+    run = Run(recipe, Silent(), here / "artifacts" / DEFAULT, Cache(here / "xdg"))
+    assert not engine.connect(Silent()).containers.list(
+        all=True, filters={"label": f"{LABEL}.owner={run.owner}"}, ignore_removed=True
     )
     return done.stdout
 
@@ -358,13 +366,14 @@ def test_a_tarball_of_the_right_name_and_another_digest(
 
 def test_seabios_at_another_commit(built: Built, world: World, tmp_path: Path) -> None:
     assert built
+    pinned = load(DEFAULT).sources["seabios"]
+    assert isinstance(pinned, GitSource)
     refused(
         world,
         tmp_path,
         {"sources.seabios.commit": None},
         "source seabios could not be fetched",
-        "commit 2e8bd611ce4e1e36b5a80c9ca6e256e23802f095 is not in that repository; "
-        "its branch master is at",
+        f"commit {pinned.commit} is not in that repository; its branch master is at",
     )
 
 
