@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The reference recipe's world on this machine: an archive called wheezy, and download sites.
 
-The archive is served on the address that the engine's containers know this machine by, which
-only they and this machine can reach: a container on the engine's bridge has a loopback interface
-of its own. Everything else is fetched by the box, from 127.0.0.1.
+The archive is served on this machine's address on the engine's bridge, and on no other: the
+containers that run apt are on that bridge, and have a loopback interface of their own. Everything
+else is fetched by the box, from 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Files:
 
 
 class Archive:
-    """A folder served to the box and to the engine's containers, and to nobody else."""
+    """A folder served on the engine's bridge, to this machine and the containers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -119,7 +119,8 @@ def gateway() -> str:
 class Wheezy:
     """The suite and its security pocket in a folder: pool, lists, Release, signatures.
 
-    keyring: a file with the two keys, which have expired; fingerprints: those of them.
+    fingerprints: of the two keys that sign them, both expired. keyring: a file with these and a
+    third one, somebody else's.
     """
 
     def __init__(self, folder: Path, keys: Keys, recipe: Recipe) -> None:
