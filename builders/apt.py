@@ -62,7 +62,7 @@ class SuiteFetcher:
                 if error.exit is not Exit.STEP:  # the engine, not the mirror
                     raise
                 error.exit = Exit.SOURCE
-                if last:
+                if last or not _missing(step.log, source.package):
                     raise
                 self._run.reporter.line(
                     f"{source.name}: the mirror lists {source.package} {version} and can't serve "
@@ -70,6 +70,16 @@ class SuiteFetcher:
                 )
         target.mkdir(parents=True)
         return DebianResult(version, tuple(step.fetch(folder, target)))
+
+
+def _missing(log: Path, package: str) -> bool:
+    """Whether the download that has just failed did so only as the mirror has no such file.
+
+    A file of another content than its list states is no reason to take an older version.
+    """
+    said = log.read_text(encoding="utf-8", errors="replace")
+    said = said.rpartition(f"### download {package}\n")[2]
+    return "404  Not Found" in said and "Hash Sum mismatch" not in said
 
 
 def _madison(source: DebianSource | DebianPackage) -> str:

@@ -669,8 +669,8 @@ def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _mismatch(error: WrongDigest) -> str:
     return (
-        f"wrong content ({error.size} bytes): its sha256 is {error.actual}, the recipe says "
-        f"{error.expected}; it was thrown away. Correct the recipe only if you know why it changed"
+        f"wrong content ({error.size} bytes): its sha256 is {error.actual}, not "
+        f"{error.expected}; it was thrown away. Change a pin only if you know why the file changed"
     )
 
 

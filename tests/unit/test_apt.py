@@ -170,7 +170,7 @@ def test_the_newest_version_is_downloaded(suite: Suite) -> None:
 
 
 def test_where_the_newest_is_not_served_the_next_is_taken_and_that_is_said(suite: Suite) -> None:
-    suite.broken["6.1.137-1"] = Played([b"E: Failed to fetch 404\n"], 100)
+    suite.broken["6.1.137-1"] = Played([b"E: Failed to fetch x  404  Not Found [IP: ::1]\n"], 100)
     assert suite.fetch(package("6.1.*")) == {"linux": "6.1.135-1"}
     (line,) = suite.heard.lines
     assert "6.1.137-1" in line
@@ -184,6 +184,15 @@ def test_where_none_is_served_it_is_a_source_that_fails(suite: Suite) -> None:
     assert caught.value.exit is Exit.SOURCE
     assert "E: Failed to fetch 404" in caught.value.excerpt
     assert mirror.MAIN in caught.value.hint
+
+
+def test_other_content_than_listed_is_no_reason_to_take_an_older_version(suite: Suite) -> None:
+    said = b"E: Failed to fetch y  404  Not Found\nE: Failed to fetch x  Hash Sum mismatch\n"
+    suite.broken["6.1.137-1"] = Played([said], 100)
+    with pytest.raises(BuildError, match=r"download linux-source-6\.1 failed") as caught:
+        suite.fetch(package("6.1.*"))
+    assert caught.value.exit is Exit.SOURCE
+    assert suite.heard.lines == []
 
 
 def test_a_full_disk_is_no_reason_to_take_an_older_version(suite: Suite) -> None:
