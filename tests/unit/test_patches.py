@@ -18,7 +18,7 @@ PATCHES = ROOT / "patches"
 SERIES = sorted(path.parent.name for path in PATCHES.glob("*/series"))
 FILES = [(name, file) for name in SERIES for file, _ in patch_files(name) if file != "series"]
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
-MOST_LINES = 40  # of the diff itself: what is longer than that should be two patches
+MOST_LINES = 60  # of the diff itself: what is longer than that should be two patches
 
 
 def parts(series: str, name: str) -> tuple[Deb822, list[str]]:
