@@ -368,7 +368,12 @@ class Container:
         return Shell(self._client, created, stream)
 
     def commit(self, repository: str, tag: str, labels: Mapping[str, str]) -> str:
-        """Make an image of it; the image's id."""
+        """Make an image of it; the image's id.
+
+        An image has the labels of its container, and a person's container those of its image:
+        whose it was is taken out, or the next sweep would take that one for a leftover.
+        """
+        labels = {"owner": "", "recipe": "", **labels}
         changes = [f"LABEL {LABEL}.{key}={value}" for key, value in labels.items()]
         with engine_errors(f"{self._what}: keeping the image"):
             image = self._client.api.commit(

@@ -751,7 +751,10 @@ def _ar_header(name: str, mtime: int, size: int) -> bytes:
 
 @contextlib.contextmanager
 def _appearing(destination: Path) -> Iterator[io.FileIO]:
-    """A new file that becomes `destination` when all went well, and is gone otherwise."""
+    """A new file that becomes `destination` when all went well, and is gone otherwise.
+
+    It is not synced to disk, as dpkg-deb does not either: a stage syncs what it keeps.
+    """
     try:
         descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
     except OSError as error:
@@ -761,13 +764,7 @@ def _appearing(destination: Path) -> Iterator[io.FileIO]:
         with io.FileIO(descriptor, "wb") as out:
             yield out
             os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
         temporary.replace(destination)
-        folder = os.open(destination.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):

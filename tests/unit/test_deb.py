@@ -658,7 +658,7 @@ def test_a_full_disk_leaves_nothing(
     destination = tmp_path / "out" / "b.deb"
     destination.parent.mkdir()
     destination.write_bytes(b"the one before")
-    monkeypatch.setattr(os, "fsync", full)  # a disk may say so as late as here
+    monkeypatch.setattr(os, "fchmod", full)  # the last call before the file appears
     with pytest.raises(BuildError, match="No space left") as caught:
         deb.rewrite(source, destination, edit)
     assert caught.value.exit is Exit.ENGINE
