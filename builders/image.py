@@ -38,6 +38,7 @@ KEYRINGS = (
 _APT_SETUP = """
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
 """
 _UPDATE = "apt-get update\n"
 _BUILD_DEP = """

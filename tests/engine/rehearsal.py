@@ -64,6 +64,12 @@ Files:
 # -- the archive ----------------------------------------------------------------------
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that lets a busy apt wait instead of turning it away."""
+
+    request_queue_size = 128
+
+
 class Archive:
     """A folder served on the engine's bridge, to this machine and the containers."""
 
@@ -71,7 +77,7 @@ class Archive:
         self.folder = folder
         self.asked: list[str] = []
         handler = partial(_handler(self.asked), directory=str(folder))
-        self._server = ThreadingHTTPServer((gateway(), 0), handler)
+        self._server = _Server((gateway(), 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
