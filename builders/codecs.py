@@ -547,18 +547,19 @@ class _Xz(_Blocks):
         # An encoder takes about 11.5 dictionaries (xz(1), the table of presets).
         threads = max(1, min(threads, (1 << 31) // (12 * dictionary)))
         super().__init__(out, block, threads)
-        self._level, self._check = level, check
+        self._level, self.check = level, check
         self._records: list[tuple[int, int]] = []
         write_all(out, _xz_head(check))
 
     def _submit(self, block: bytes, last: bool) -> None:  # noqa: ARG002
         if block:
-            self._queued(self._pool.submit(_xz_block, block, self._level, self._check))
+            self._queued(self._pool.submit(_xz_block, block, self._level, self.check))
 
     def take(self, packed: Packed, table: XzTable, block: XzBlock) -> None:
-        """Append a block that another stream has."""
+        """Append a block that another stream has: as it is, where that has the same check."""
         self._submit(self._rest(), False)
-        self._queued(self._pool.submit(_xz_whole, packed, table, block))
+        take = _xz_raw if table.check == self.check else _xz_whole
+        self._queued(self._pool.submit(take, packed, table, block))
 
     def ready(self, block: tuple[bytes, int, int]) -> None:
         """Append a block that is made already."""
@@ -575,7 +576,7 @@ class _Xz(_Blocks):
     def close(self) -> None:
         self._submit(self._rest(), True)
         self._drain()
-        write_all(self._out, _xz_tail(self._check, self._records))
+        write_all(self._out, _xz_tail(self.check, self._records))
 
 
 # Bytes of dictionary at each preset (xz(1)).
@@ -647,6 +648,13 @@ def _xz_front(raw: bytes, data: memoryview, limit: int) -> tuple[bytes, int, int
     header = _xz_block_head(len(body), size, filters)
     block = header + body + bytes(-len(body) % 4) + _crc(data[:size])
     return block, len(header) + len(body) + 4, size
+
+
+def _xz_raw(packed: Packed, table: XzTable, block: XzBlock) -> tuple[bytes, int, int]:  # noqa: ARG001
+    raw = packed.read(block.offset, block.padded)
+    if len(raw) != block.padded:
+        raise CodecError("the xz data is cut short")
+    return raw, block.unpadded, block.size
 
 
 def _xz_whole(packed: Packed, table: XzTable, block: XzBlock) -> tuple[bytes, int, int]:
@@ -792,7 +800,7 @@ def splice(
         level,
         size=size,
         threads=threads,
-        check=lzma.CHECK_CRC32 if table else lzma.CHECK_CRC64,
+        check=_check_for(table),
     )
     try:
         if table and isinstance(sink, _Xz):
@@ -840,6 +848,18 @@ def _splice_stream(source: Reader, pieces: Iterable[Piece], sink: Writer) -> Non
 _FRONT = 4 << 20  # bytes of data that are worth a block; one chunk has 2 MiB at most
 
 
+def _check_for(table: XzTable | None) -> int:
+    """The check of the new stream: that of the old one, unless fronts of its blocks are of use.
+
+    With the old check, whole blocks are copied; a front needs a check that Python can compute.
+    """
+    if table is None:
+        return lzma.CHECK_CRC64
+    if any(block.size >= _FRONT for block in table.blocks):
+        return lzma.CHECK_CRC32
+    return table.check
+
+
 def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink: _Xz) -> None:
     blocks = deque(table.blocks)
     held: tuple[XzBlock, memoryview] | None = None
@@ -864,7 +884,7 @@ def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink
             if held is None or held[0] is not block:
                 held = (block, memoryview(_xz_decode(source, table, block)))
             data = held[1]
-            if usable and stop - at >= _FRONT:
+            if usable and stop - at >= _FRONT and sink.check == lzma.CHECK_CRC32:
                 front = _xz_front(raw, data, stop - at)
                 sink.ready(front)
                 at += front[2]
