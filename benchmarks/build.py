@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """build-xen against the same commands typed into `docker run` on the same image.
 
-Both begin with the image and the sources at hand, compile everything anew
-(ccache is off) and end with the raw package on this machine.
+The peer runs the very scripts of the plan's phases, one after the other in one shell, in a plain
+container. Both begin with the image and the sources at hand, compile everything anew (ccache is
+off) and end with what the last phase leaves, on this machine.
 """
 
 from __future__ import annotations
@@ -13,25 +14,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import Row, table
-from builders import image, verbs
+from builders import image, verbs, xen
 from builders.cache import Cache
+from builders.container import BUILDER, ENVIRONMENT
+from builders.plan import OUT, TREE, WORK, Plan
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.stages import Store
 
+if TYPE_CHECKING:
+    from builders.cache import Fetched
+
 _RECIPE = "xen-4.17-bookworm"
+_OVERRIDES = ["builder.memory=8", 'xen.build=["export CCACHE_DISABLE=1", "make debball"]']
 _RUNS = 2
 _GOAL = 1.02
 
 
 def _ours(folder: Path) -> float:
     """Seconds of the xen-build stage: container, sources in, build, packages out."""
-    overrides = ["builder.memory=8", 'xen.build=["export CCACHE_DISABLE=1", "make debball"]']
-    run = Run(load(_RECIPE, overrides), Silent(), folder, Cache.default())
+    run = Run(load(_RECIPE, _OVERRIDES), Silent(), folder, Cache.default())
     verbs.build(run, "minimal", ["xen"])
     made = Store(folder / "stages").latest("xen-build")
     assert made is not None
@@ -39,41 +47,53 @@ def _ours(folder: Path) -> float:
     return made.seconds
 
 
-def _peer(name: str, tarball: Path, configure: str, folder: Path) -> float:
-    """Seconds of the same by hand."""
-    script = (
-        "mkdir /build/tree && cd /build/tree && tar --strip-components=1 -xf - && "
-        "echo PYTHON_PREFIX_ARG=--install-layout=deb >.config && "
-        f"{configure} >/dev/null && make -j{os.cpu_count()} debball >/dev/null 2>&1 && "
-        "cat dist/*.deb"
-    )
-    command = ["docker", "run", "--rm", "-i", "--network=none", "--user=1000", "--init=false"]
-    command += ["-e", "CCACHE_DISABLE=1", "-e", "HOME=/home/builder", "-e", "LC_ALL=C.UTF-8"]
-    command += ["-e", "PATH=/usr/lib/ccache:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+def _peer(name: str, plan: Plan, sources: Path, folder: Path) -> float:
+    """Seconds of the same by hand: `sources` goes in as a tar archive, the result comes out."""
+    jobs = str(os.cpu_count())
+    phases = [f"(cd {phase.folder}\n{phase.script}) >&2\n" for phase in plan.phases]
+    script = f"set -e\nexport JOBS={jobs} MAKEFLAGS=-j{jobs}\nmkdir -p {TREE}\n"
+    script += f"tar -C {WORK} -xf -\n" + "".join(phases) + f"tar -C {OUT} -c .\n"
+    command = ["docker", "run", "--rm", "-i", "--network=none", f"--user={BUILDER}"]
+    command += [f"--env={key}={value}" for key, value in ENVIRONMENT.items()]
     begun = time.monotonic()
-    unpacked = subprocess.Popen(["xz", "-dc", str(tarball)], stdout=subprocess.PIPE)
-    with (folder / "raw.deb").open("wb") as out:
+    packed = subprocess.Popen(["tar", "-C", str(sources), "-c", "."], stdout=subprocess.PIPE)
+    with (folder / "out.tar").open("wb") as out, (folder / "log").open("wb") as log:
         subprocess.run(
-            [*command, name, "sh", "-c", script], check=True, stdin=unpacked.stdout, stdout=out
+            [*command, name, "sh", "-c", script],
+            check=True,
+            stdin=packed.stdout,
+            stdout=out,
+            stderr=log,
         )
-    unpacked.wait()
+    packed.wait()
+    subprocess.run(["tar", "-C", str(folder), "-xf", str(folder / "out.tar")], check=True)
     return time.monotonic() - begun
+
+
+def _lay_out(plan: Plan, fetched: Mapping[str, Fetched], folder: Path) -> None:
+    """The sources and files as the step finds them below /build."""
+    for source in plan.sources:
+        (folder / "in" / source).mkdir(parents=True)
+        for file in fetched[source].files:
+            shutil.copy(file.path, folder / "in" / source / file.name)
+    for path, content in plan.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def main() -> int:
     """Print the figures; 1 where the goal was missed."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        run = Run(load(_RECIPE), Silent(), folder / "artifacts", Cache.default())
+        run = Run(load(_RECIPE, _OVERRIDES), Silent(), folder / "artifacts", Cache.default())
         name = verbs.make_image(run).name
-        fetched = verbs.fetch(run)["xen"]
-        tarball = next(f.path for f in fetched.files if ".orig.tar." in f.name)
-        configure = run.recipe.xen.configure[0]
         assert image.name(run.recipe) == name
+        plan = xen.describe(run.recipe)
+        _lay_out(plan, verbs.fetch(run), folder / "sources")
         ours, peer = [], []
         for _ in range(_RUNS):
             ours.append(_ours(folder / "ours"))
-            peer.append(_peer(name, tarball, configure, folder))
+            peer.append(_peer(name, plan, folder / "sources", folder))
     row = Row("build-xen (raw package) / docker run", ours, peer, _GOAL)
     print(table([row]))
     return int(row.figure > row.goal)
