@@ -21,11 +21,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders.address import Patience, shown
 from builders.cache import Cache, Fetched
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, Silent, Task
 from builders.recipe import DebianPackage, DebianSource, GitSource, Source, UrlSource
-from builders.sources import DebianResult, Patience, fetch_all, reachable, shown
+from builders.sources import DebianResult, fetch_all, reachable
 from tests.unit import servers
 from tests.unit.servers import Site, serve
 
