@@ -11,6 +11,7 @@ from invoke.tasks import task
 
 from builders import face, testing, verbs
 from builders import recipe as recipes_
+from builders import reproduce as reproduction
 from builders.errors import Exit
 from builders.face import Verb, verb
 from builders.progress import Terminal
@@ -250,6 +251,34 @@ def clean(
 def test(_: Context, only: str = "", build: bool = False) -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
     return testing.run(Terminal(), only, build=build)
+
+
+@task(
+    klass=Verb,
+    iterable=SETS,
+    help={
+        **RECIPE,
+        **FLAVOUR,
+        "only": "one of them: xen or kernel",
+        "seconds": "how far the second build's clock is ahead",
+        "format": "table or json",
+    },
+)
+@verb
+def reproduce(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    only: str = "",
+    seconds: int = 97_200,
+    format: str = "table",
+) -> int:
+    """Build again as if on another box; exit status 1 where a byte of a package differs."""
+    it = verbs.begin(recipe, set_ or [], Terminal())
+    text, code = reproduction.verb(it, flavour, only, seconds, format)
+    face.show(text)
+    return code
 
 
 @task(klass=Verb, help={"only": "one of them: rewrite, build or idle"})

@@ -173,6 +173,7 @@ class Container:
         network: bool = False,
         root: bool = False,
         volumes: Mapping[str, str] | None = None,
+        hostname: str = HOSTNAME,
     ) -> None:
         self._client = client
         self._what = what
@@ -189,7 +190,7 @@ class Container:
                 _WATCHDOG,
                 entrypoint=[],
                 user="root" if root else str(BUILDER),
-                hostname=HOSTNAME,
+                hostname=hostname,
                 working_dir="/",
                 environment=ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
                 labels=dict(labels),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import image, kernel, mirror, xen
-from builders.container import BUILDER, ENVIRONMENT, HOSTNAME
+from builders.container import BUILDER, ENVIRONMENT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.plan import OUT, WORK, Plan, patch_files
 from builders.progress import clock
@@ -33,6 +33,7 @@ from builders.step import Step
 if TYPE_CHECKING:
     from builders.cache import Fetched
     from builders.image import Image
+    from builders.variation import Variation
 
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
@@ -66,7 +67,10 @@ class Package:
 
 
 class Pipeline:
-    """The stages of one run. targets: "xen", "kernel" or both."""
+    """The stages of one run.
+
+    targets: "xen", "kernel" or both. variation: the builds run as if on another box.
+    """
 
     def __init__(
         self,
@@ -76,20 +80,22 @@ class Pipeline:
         *,
         shell: Callable[[Step], None] | None = None,
         keep_going: bool = False,
+        variation: Variation | None = None,
     ) -> None:
         self._run = run
-        self._recipe: Recipe = run.recipe
+        self._recipe: Recipe = variation.recipe(run.recipe) if variation else run.recipe
         self._store = Store(run.folder / STAGES)
         self._shell = shell
         self._keep_going = keep_going
         flavour(self._recipe, flavour_name)
         self._plans: dict[str, Plan] = {}
         for target in targets:
-            self._plans[target] = (
+            plan = (
                 xen.describe(self._recipe)
                 if target == "xen"
                 else kernel.describe(self._recipe, flavour_name)
             )
+            self._plans[target] = variation.plan(plan) if variation else plan
 
     # What there is already
 
@@ -118,7 +124,7 @@ class Pipeline:
     def _build_inputs(
         self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
     ) -> dict[str, str]:
-        surroundings = json.dumps([ENVIRONMENT, BUILDER, HOSTNAME, plan.makeflags])
+        surroundings = json.dumps([ENVIRONMENT, BUILDER, self._run.hostname, plan.makeflags])
         inputs = {
             "image": fingerprint,
             "environment": hashlib.sha256(surroundings.encode()).hexdigest(),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from builders import container, engine
 from builders.cache import Cache
-from builders.container import Container, Limits, Live
+from builders.container import HOSTNAME, Container, Limits, Live
 from builders.errors import BuildError
 from builders.progress import Reporter
 from builders.recipe import ROOT, Recipe
@@ -32,7 +32,8 @@ LOCK = ".lock"  # in a recipe's artifacts; also what tells that a folder is one 
 class Run:
     """One run of one recipe.
 
-    folder: where its artifacts go; jobs: how many compilers at once, for all steps together.
+    folder: where its artifacts go; jobs: how many compilers at once, for all steps together;
+    hostname: of the containers.
     """
 
     recipe: Recipe
@@ -41,6 +42,7 @@ class Run:
     cache: Cache
     jobs: int = 0
     offline: bool = False
+    hostname: str = HOSTNAME
     live: Live = field(default_factory=Live)
     _client: DockerClient | None = None
     _swept: bool = False
@@ -97,6 +99,7 @@ class Run:
             network=network,
             root=root,
             volumes=volumes,
+            hostname=self.hostname,
         )
 
     def alone(self) -> AbstractContextManager[None]:
