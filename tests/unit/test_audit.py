@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from builders import audit as rules
 from builders import deb
 from builders.audit import Expectations, Finding, Report, Severity, audit, exit_code, expand
+from builders.audit import facts as gathering
 from builders.corrections import Corrections
 from builders.errors import BuildError, Exit
 from builders.finish import finish
@@ -182,7 +183,7 @@ def test_large_elf_files(tmp_path: Path) -> None:
 
 
 def test_an_elf_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_ELF_LIMIT", 1000)
+    monkeypatch.setattr(gathering, "_ELF_LIMIT", 1000)
     item = Item("./usr/bin/x", elf(["libc.so.6"], fill=2000), mode=0o755)
     path = good(tmp_path, item)
     assert [f[:2] for f in found(path, "elf-unread")] == [("warning", "/usr/bin/x")]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rules behind `inspect`: what is wrong with a .deb, and what to do about it.
+
+A rule is one function under `@rule`: it is handed the facts of one package, which a single pass
+over its data gathered, and yields what it found. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+from builders.audit.facts import Facts
+from builders.audit.inspection import audit, exit_code, expand
+from builders.audit.model import RULES, Expectations, Finding, Found, Report, Rule, Severity, rule
+from builders.audit.report import SCHEMA, table, to_json
+
+__all__ = [
+    "RULES",
+    "SCHEMA",
+    "Expectations",
+    "Facts",
+    "Finding",
+    "Found",
+    "Report",
+    "Rule",
+    "Severity",
+    "audit",
+    "exit_code",
+    "expand",
+    "rule",
+    "table",
+    "to_json",
+]

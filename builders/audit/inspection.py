@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The audit itself: every rule applied to a package, and what a path names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import builders.audit.rules  # noqa: F401  # registers them
+from builders.audit.facts import Facts, gather
+from builders.audit.model import RULES, Expectations, Finding, Report, Severity
+from builders.audit.rules.package import PROBLEMS
+from builders.deb import Deb, DebError
+from builders.errors import BuildError, Exit
+from builders.progress import printable
+
+
+def audit(path: Path, expectations: Expectations | None = None) -> Report:
+    """Apply every rule to the package `path`. A package that cannot be read is a finding."""
+    findings: list[Finding] = []
+    facts: Facts | None = None
+    whole = False
+    try:
+        package = Deb.open(path)
+        facts = Facts(
+            package.control,
+            package.control_files,
+            frozenset(package.conffiles),
+            package.md5sums,
+            expectations=expectations or Expectations(),
+        )
+        gather(package, facts)
+        whole = True
+    except BuildError as error:
+        name = (
+            PROBLEMS.get(error.kind, "unreadable") if isinstance(error, DebError) else "unreadable"
+        )
+        message = error.message.removeprefix(f"{path}: ")
+        findings.append(Finding(name, RULES[name].severity, printable(message)))
+    if facts is None:
+        return Report(path, "", "", "", tuple(findings))
+    for each in RULES.values():
+        if whole or not each.data:
+            findings += [
+                Finding(
+                    each.name,
+                    found.severity or each.severity,
+                    printable(found.message),
+                    printable(found.subject),
+                )
+                for found in each.check(facts)
+            ]
+    package_name, version, architecture = (
+        printable(facts.control.get(name, "")) for name in ("Package", "Version", "Architecture")
+    )
+    return Report(path, package_name, version, architecture, tuple(findings))
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """The .debs that `paths` name: files as they are, folders for all .debs below them, once each.
+
+    What a build keeps of its stages is passed over, unless that very folder is named.
+    Raises BuildError for a path that is not there and for a folder without any.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                p
+                for p in path.rglob("*.deb")
+                if p.is_file() and (p.parent == path or not (p.parent / "stage.json").exists())
+            )
+            if not inside:
+                raise BuildError(f"{path}: no .deb in it", hint="name a folder with packages")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise BuildError(f"{path}: no such file", hint="name a .deb or a folder with .debs")
+    return list(found)
+
+
+def exit_code(reports: Iterable[Report]) -> Exit:
+    """Exit.AUDIT where a report has an error, Exit.DONE otherwise."""
+    errors = any(report.count(Severity.ERROR) for report in reports)
+    return Exit.AUDIT if errors else Exit.DONE
