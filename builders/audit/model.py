@@ -63,7 +63,7 @@ class Found:
     severity: Severity | None = None
 
 
-Check = Callable[[Facts], Iterable[Found]]
+Check = Callable[["Facts"], Iterable[Found]]
 
 
 @dataclass(frozen=True)
