@@ -28,6 +28,13 @@ BUILD = {
     "offline": "use only what is cached",
     "shell": "open a shell in the container where a step fails",
 }
+TRIAL = {
+    **RECIPE,
+    **FLAVOUR,
+    "path": "a .deb or a folder of them, in place of the recipe's; ./inv needs no --path",
+    "format": "table or json",
+    "offline": "use only what earlier trials downloaded",
+}
 SETS = ["set_"]
 
 
@@ -169,6 +176,24 @@ def inspect(
 ) -> int:
     """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
     text, code = verbs.inspect(path or [], format, recipe, set_ or [])
+    face.show(text)
+    return code
+
+
+@task(klass=Verb, iterable=[*SETS, "path"], help=TRIAL)
+@verb
+def check(
+    _: Context,
+    path: list[str] | None = None,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    format: str = "table",
+    offline: bool = False,
+) -> int:
+    """Have the suite's lintian and piuparts judge the packages; 1 where they find something."""
+    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
+    text, code = verbs.check(it, flavour, path or [], format)
     face.show(text)
     return code
 

@@ -158,7 +158,9 @@ class Container:
     labels: what it is for, so that a later run can find what was left.
     network: only for apt; a build has none.
     root: run as root with the capabilities that apt and dpkg need.
-    volumes: named volume -> where it is mounted. Never a folder of the box.
+    mounts: root may also mount(2), which takes CAP_SYS_ADMIN: for piuparts(1) and nothing else.
+    volumes: named volume -> where it is mounted, ":ro" after it for reading only. Never a folder
+    of the box.
     """
 
     def __init__(
@@ -172,6 +174,7 @@ class Container:
         limits: Limits = Limits(),
         network: bool = False,
         root: bool = False,
+        mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
         hostname: str = HOSTNAME,
     ) -> None:
@@ -184,6 +187,8 @@ class Container:
         rights: dict[str, Any] = (
             {} if root else {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
         )
+        if root and mounts:  # AppArmor's profile for containers forbids mount(2) to all
+            rights = {"cap_add": ["SYS_ADMIN"], "security_opt": ["apparmor=unconfined"]}
         with engine_errors(what):
             self._it = client.containers.create(
                 image,
@@ -199,7 +204,7 @@ class Container:
                 pids_limit=limits.pids,
                 # An unlimited nofile makes fakeroot close a thousand million files.
                 ulimits=[Ulimit(name="nofile", soft=limits.nofile, hard=limits.nofile)],
-                volumes={name: {"bind": at, "mode": "rw"} for name, at in (volumes or {}).items()},
+                volumes={name: _bind(at) for name, at in (volumes or {}).items()},
                 stdin_open=True,  # and closed for good once this process lets go of it
                 tty=False,
                 auto_remove=True,  # whatever becomes of this process
@@ -381,6 +386,12 @@ class Container:
                 self.id, repository, tag, changes="\n".join([*changes, 'CMD ["sh"]'])
             )
         return str(image["Id"])
+
+
+def _bind(at: str) -> dict[str, str]:
+    """Where a volume is mounted, as the engine's client wants it."""
+    folder, _, mode = at.partition(":")
+    return {"bind": folder, "mode": mode or "rw"}
 
 
 class Shell:

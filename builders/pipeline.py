@@ -235,6 +235,17 @@ class Pipeline:
             outputs[target] = self._finish(target, plan, built)
         return self._publish(outputs)
 
+    def raw(self) -> list[Path]:
+        """The packages of the newest build of each target, as they were before correction."""
+        outputs = (self._store.latest(f"{plan.name}-build") for plan in self._plans.values())
+        return [
+            output.folder / name
+            for output in outputs
+            if output
+            for name in sorted(output.files)
+            if name.endswith(".deb")
+        ]
+
     def ready(self) -> bool:
         """Whether every package is finished already, so that no engine is needed."""
         return self._finished() is not None

@@ -15,8 +15,8 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 VERSION = "0.1.0"
-_WITH_PATHS = {"inspect"}
-_WITH_VALUE = {"-f", "--format", "-r", "--recipe", "-s", "--set", "-p", "--path"}
+_WITH_PATHS = {"inspect", "check", "install-test"}
+_WITH_VALUE = {"-f", "--format", "--flavour", "-o", "-r", "--recipe", "-s", "--set", "-p", "--path"}
 
 
 def spread(words: Sequence[str]) -> list[str]:

@@ -85,6 +85,7 @@ class Run:
         *,
         network: bool = False,
         root: bool = False,
+        mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
     ) -> Container:
         """A container of this run for `role`, within the recipe's limits."""
@@ -98,6 +99,7 @@ class Run:
             limits=Limits(builder.memory, builder.pids, builder.nofile),
             network=network,
             root=root,
+            mounts=mounts,
             volumes=volumes,
             hostname=self.hostname,
         )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -38,13 +39,14 @@ class Step:
         *,
         network: bool = False,
         root: bool = False,
+        mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
     ) -> None:
         self._run = run
         self.name = name
         self.log = run.logs / f"{name}.log"
         self.container: Container = run.container(
-            image, name, network=network, root=root, volumes=volumes
+            image, name, network=network, root=root, mounts=mounts, volumes=volumes
         )
         self._stack = ExitStack()
         self._out: BinaryIO
@@ -120,10 +122,19 @@ class Step:
             exit=Exit.STEP,
         )
 
+    def attempt(self, name: str, script: str, *, folder: str = "/") -> tuple[int, str]:
+        """Run a script that may fail: its exit status and what it printed, also in the log."""
+        out = io.BytesIO()
+        self._task.show(name)
+        status = self.container.run(
+            script, log=out, watch=lambda line: self._task.show(name, line), folder=folder
+        )
+        self._out.write(f"### {name}\n".encode() + out.getvalue())
+        self._out.write(f"### {name}: status {status}\n".encode())
+        return status, out.getvalue().decode("utf-8", "replace")
+
     def output(self, script: str, *, folder: str = "/") -> str:
         """What a short script prints; BuildError (STEP) where it fails."""
-        import io
-
         out = io.BytesIO()
         status = self.container.run(script, log=out, folder=folder)
         text = out.getvalue().decode("utf-8", "replace")

@@ -120,6 +120,28 @@ def finish(it: Run, flavour: str) -> list[Package]:
         return Pipeline(it, flavour).finish_again()
 
 
+def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The packages to try and the raw ones before them: what was built, or the .debs at `paths`."""
+    if any(paths):
+        from builders import audit
+
+        return audit.expand([Path(path) for path in paths if path]), []
+    debs = [package.path for package in build(it, flavour)]
+    return debs, Pipeline(it, flavour).raw()
+
+
+def check(it: Run, flavour: str, paths: Sequence[str], form: str) -> tuple[str, int]:
+    """What lintian and piuparts of the suite say of the packages, as text; the exit status."""
+    from builders import judges
+
+    known_form(form)
+    debs, raw = given(it, flavour, paths)
+    with it.alone():
+        verdicts = judges.check(it, debs, raw)
+    text = judges.to_json(verdicts) if form == "json" else "\n".join(judges.rows(verdicts))
+    return text, judges.exit_code(verdicts)
+
+
 def known_form(form: str) -> None:
     """BuildError where `form` is no form of output."""
     if form not in ("table", "json"):

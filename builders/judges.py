@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's own judges on the finished packages: lintian(1) and piuparts(1) of the suite."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import trial
+from builders.deb import Deb
+from builders.errors import BuildError, Exit
+from builders.progress import printable
+
+if TYPE_CHECKING:
+    from builders.run import Run
+    from builders.step import Step
+
+ERROR, WARNING, OVERRIDDEN = "error", "warning", "overridden"
+
+# Every tag of every package is wanted, whatever a person's own configuration says.
+_LINTIAN = """
+cd {folder}
+lintian --no-cfg --color never --show-overrides --tag-display-limit 0 \\
+    --fail-on error,warning {names}
+"""
+_LINTIAN_OLD = """
+cd {folder}
+lintian --no-cfg --color never --show-overrides {names}
+"""
+# One status for all: what the judge says is read from its words, and its crash from this.
+_PIUPARTS = """
+mkdir -p /srv/tmp
+mount -t tmpfs tmpfs /srv/tmp
+piuparts --existing-chroot {root} --keep-sources-list --no-eatmydata --tmpdir /srv/tmp \\
+    --distribution {suite} --bindmount {folder} --bindmount {downloads} \\
+    --warn-on-others {options} {names}
+"""
+# What piuparts does, and the options for it. The last one begins with the raw packages.
+_WAYS = {
+    "purge": "--install-purge-install --no-upgrade-test",
+    "remove": "--install-remove-install --no-upgrade-test",
+    "upgrade": "--no-install-purge-test",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a judge has to say. severity: "error", "warning" or "overridden"."""
+
+    judge: str
+    severity: str
+    package: str
+    tag: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one judge found. seconds: wall time; log: its whole output."""
+
+    judge: str
+    version: str
+    seconds: float
+    findings: tuple[Finding, ...]
+    log: Path
+
+    def count(self, severity: str) -> int:
+        """How many findings have that severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def check(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Verdict]:
+    """Every judge's verdict on `debs`; `raw` are what an upgrade to them begins with.
+
+    BuildError where a judge could not do its work, whatever the packages are like.
+    """
+    return [lintian(run, debs), piuparts(run, debs, raw)]
+
+
+def lintian(run: Run, debs: Sequence[Path]) -> Verdict:
+    """What lintian(1) of the suite says of the packages, as an ordinary user with no rights."""
+    begun = time.monotonic()
+    with trial.judge(run, "lintian", debs) as step:
+        version = _version(step, "lintian")
+        names = " ".join(f"./{deb.name}" for deb in debs)
+        # --fail-on came with 2.77; before, only errors made the status 1.
+        status, said = step.attempt("lintian", _LINTIAN.format(folder=trial.FOLDER, names=names))
+        if "Unknown option" in said:
+            status, said = step.attempt(
+                "lintian", _LINTIAN_OLD.format(folder=trial.FOLDER, names=names)
+            )
+        found = tags(said)
+        wrong = any(f.severity != OVERRIDDEN for f in found)
+        if status not in (0, 1, 2) or (status != 0 and not wrong) or _BROKEN.search(said):
+            raise _crashed(step, "lintian", status)
+        return Verdict("lintian", version, time.monotonic() - begun, tuple(found), step.log)
+
+
+_TAG = re.compile(r"([EWO]): (\S+?)(?: (?:source|changes|buildinfo|udeb))?: (\S+)(?: (.*))?")
+_SEVERITY = {"E": ERROR, "W": WARNING, "O": OVERRIDDEN}
+# What lintian prints where one of its checks died; it goes on, and may exit with 0.
+_BROKEN = re.compile(r"^(?:internal error|warning: cannot run|Can't locate .* in @INC)", re.M)
+
+
+def tags(said: str) -> list[Finding]:
+    """The tags in lintian's output, those that are overridden too."""
+    found = []
+    for line in said.splitlines():
+        if match := _TAG.fullmatch(line.strip("\r")):
+            letter, package, tag, detail = match.groups()
+            found.append(
+                Finding("lintian", _SEVERITY[letter], package, tag, printable(detail or ""))
+            )
+    return found
+
+
+def piuparts(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> Verdict:
+    """What piuparts(1) of the suite says: install, remove, purge, reinstall, upgrade from raw."""
+    begun = time.monotonic()
+    names = [str(Deb.open(deb).control["Package"]) for deb in debs]
+    older = [str(Deb.open(deb).control["Package"]) for deb in raw]
+    groups = [names] + ([[f"{n}={v}" for n, v in _versions(raw)]] if raw else [])
+    supplied = trial.supply(run, [*debs, *raw], groups)
+    found: list[Finding] = []
+    with trial.judge(run, "piuparts", debs, raw, supplied) as step:
+        version = _version(step, "piuparts")
+        for way, options in _WAYS.items():
+            if way == "upgrade" and not raw:
+                continue
+            script = _PIUPARTS.format(
+                folder=trial.FOLDER,
+                downloads=trial.DOWNLOADS,
+                root=trial.ROOT,
+                suite=run.recipe.suite.name,
+                options=options,
+                names=" ".join(f"{trial.FOLDER}/{deb.name}" for deb in debs),
+            )
+            status, said = step.attempt(way, script)
+            records = complaints(said, way, " ".join(older if way == "upgrade" else names))
+            passed = re.search(r"INFO: PASS: (?!All)", said) is not None
+            if status == 0 and not passed:
+                records.append(
+                    Finding("piuparts", ERROR, "", f"{way}: not tried", "piuparts passed it over")
+                )
+            if status != 0 and not any(f.severity == ERROR for f in records):
+                raise _crashed(step, "piuparts", status)
+            found += records
+        return Verdict("piuparts", version, time.monotonic() - begun, tuple(found), step.log)
+
+
+_RECORD = re.compile(r"\d+m[\d.]+s (ERROR|WARN|INFO|DEBUG|DUMP): ?(.*)")
+_SHOWN = 12  # lines of one complaint
+
+
+def complaints(said: str, way: str, packages: str) -> list[Finding]:
+    """The errors and warnings in piuparts' output; what it lists below each is the detail."""
+    records: list[tuple[str, list[str]]] = []
+    for line in said.splitlines():
+        match = _RECORD.match(line)
+        if match:
+            records.append((match[1], [match[2]]))
+        elif records:
+            records[-1][1].append(line)
+    found = []
+    for level, lines in records:
+        if level not in ("ERROR", "WARN"):
+            continue
+        severity = ERROR if level == "ERROR" else WARNING
+        listed = [printable(line).strip() for line in lines[1:] if line.strip()]
+        # Of a command that failed its end tells; of a list its beginning.
+        command = lines[0].startswith("Command failed")
+        shown = listed[-_SHOWN:] if command else listed[:_SHOWN]
+        more = [f"and {len(listed) - len(shown)} more"] if len(shown) < len(listed) else []
+        what = lines[0].removeprefix("FAIL: ").rstrip(":. ")
+        found.append(
+            Finding("piuparts", severity, packages, f"{way}: {what}", "\n".join(shown + more))
+        )
+    return found
+
+
+def _versions(debs: Sequence[Path]) -> list[tuple[str, str]]:
+    controls = [Deb.open(deb).control for deb in debs]
+    return [(str(control["Package"]), str(control["Version"])) for control in controls]
+
+
+def _version(step: Step, tool: str) -> str:
+    return step.output(f"dpkg-query --show --showformat='${{Version}}' {tool}").strip()
+
+
+def _crashed(step: Step, tool: str, status: int) -> BuildError:
+    from builders.step import excerpt
+
+    return BuildError(
+        f"{tool} could not do its work: it ended with status {status}",
+        hint="the log has the whole of what it said",
+        log=step.log,
+        excerpt=excerpt(step.log),
+        exit=Exit.STEP,
+    )
+
+
+# What people see
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """1 where a judge has an error or a warning, else 0."""
+    wrong = any(v.count(ERROR) or v.count(WARNING) for v in verdicts)
+    return int(Exit.AUDIT if wrong else Exit.DONE)
+
+
+def to_json(verdicts: Sequence[Verdict]) -> str:
+    """All verdicts; `schema` changes when a key changes its meaning."""
+    about = [
+        {
+            "judge": v.judge,
+            "version": v.version,
+            "seconds": round(v.seconds, 1),
+            "log": str(v.log),
+            "findings": [asdict(f) for f in v.findings],
+        }
+        for v in verdicts
+    ]
+    return json.dumps({"schema": 1, "verdicts": about}, indent=2)
+
+
+def rows(verdicts: Sequence[Verdict]) -> list[str]:
+    """Lines for people: each kind of finding once, with how often and the first of its details."""
+    lines = []
+    for verdict in verdicts:
+        counts = Counter((f.severity, f.package, f.tag) for f in verdict.findings)
+        order = {ERROR: 0, WARNING: 1, OVERRIDDEN: 2}
+        for (severity, package, tag), count in sorted(
+            counts.items(), key=lambda item: (order[item[0][0]], item[0])
+        ):
+            first = next(
+                f.detail
+                for f in verdict.findings
+                if (f.severity, f.package, f.tag) == (severity, package, tag)
+            )
+            often = f" ({count} times)" if count > 1 else ""
+            head, *rest = first.splitlines() or [""]
+            lines.append(f"{severity}: {package}: {tag}{often}: {head}".rstrip(": "))
+            lines += [f"    {line}" for line in rest]
+    for verdict in verdicts:
+        lines.append(
+            f"{verdict.judge} {verdict.version}: {verdict.count(ERROR)} error(s), "
+            f"{verdict.count(WARNING)} warning(s), {verdict.count(OVERRIDDEN)} overridden, "
+            f"{verdict.seconds:.0f} s; log: {verdict.log}"
+        )
+    return lines

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What lintian and piuparts print, read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from builders.judges import Finding, Verdict, complaints, exit_code, rows, tags, to_json
+
+LINTIAN = """\
+N: An override with its reason
+N:
+O: xen-upstream: no-manual-page [usr/bin/xl]
+E: xen-upstream: no-copyright-file
+W: xen-upstream: non-standard-dir-perm 0700 != 0755 [var/lib/xen/dump/]
+I: xen-upstream: spelling-error-in-binary teh the [usr/bin/xl]
+E: some-source source: bad-thing
+N: 3 tags overridden
+"""
+
+PIUPARTS = """\
+0m0.0s INFO: piuparts version 1.1.7 starting up.
+0m9.1s DEBUG: Starting command: ['chroot', '/t', 'apt-get', 'update']
+0m9.3s DUMP:
+  Hit:1 file:/ trial/ InRelease
+0m20.1s WARN: Broken symlinks:
+  /usr/lib/a -> b (pkg)
+0m25.0s ERROR: FAIL: Package purging left files on system:
+  /etc/left\t not owned
+  /var/lib/left/\t not owned
+
+0m25.1s ERROR: FAIL: Installation and purging test.
+0m26.0s INFO: PASS: All tests.
+"""
+
+
+def test_every_tag_that_counts_is_read() -> None:
+    assert tags(LINTIAN) == [
+        Finding("lintian", "overridden", "xen-upstream", "no-manual-page", "[usr/bin/xl]"),
+        Finding("lintian", "error", "xen-upstream", "no-copyright-file", ""),
+        Finding(
+            "lintian",
+            "warning",
+            "xen-upstream",
+            "non-standard-dir-perm",
+            "0700 != 0755 [var/lib/xen/dump/]",
+        ),
+        Finding("lintian", "error", "some-source", "bad-thing", ""),
+    ]
+
+
+def test_a_complaint_of_piuparts_has_what_it_lists() -> None:
+    assert complaints(PIUPARTS, "purge", "xen-upstream") == [
+        Finding(
+            "piuparts",
+            "warning",
+            "xen-upstream",
+            "purge: Broken symlinks",
+            "/usr/lib/a -> b (pkg)",
+        ),
+        Finding(
+            "piuparts",
+            "error",
+            "xen-upstream",
+            "purge: Package purging left files on system",
+            "/etc/left  not owned\n/var/lib/left/  not owned",
+        ),
+        Finding("piuparts", "error", "xen-upstream", "purge: Installation and purging test", ""),
+    ]
+
+
+def test_of_a_failed_command_the_end_is_shown_and_of_a_list_the_beginning() -> None:
+    said = "".join(f"  line {n}\n" for n in range(50))
+    (failed,) = complaints(
+        f"0m1.0s ERROR: Command failed (status=100): ['chroot', '/t', 'apt-get']\n{said}", "w", "p"
+    )
+    assert failed.detail.splitlines()[-2:] == ["line 49", "and 38 more"]
+    (listed,) = complaints(f"0m1.0s ERROR: FAIL: left files:\n{said}", "w", "p")
+    assert listed.detail.splitlines()[0] == "line 0"
+
+
+def verdict(*severities: str) -> Verdict:
+    found = tuple(Finding("lintian", s, "p", "t", f"d{n}") for n, s in enumerate(severities))
+    return Verdict("lintian", "2", 1.23, found, Path("/l/lintian.log"))
+
+
+def test_only_what_is_not_overridden_makes_it_fail() -> None:
+    assert exit_code([verdict("overridden", "overridden")]) == 0
+    assert exit_code([verdict("overridden"), verdict("warning")]) == 1
+    assert exit_code([verdict("error")]) == 1
+
+
+def test_people_see_each_kind_once_and_every_overridden_one_is_counted() -> None:
+    shown = rows([verdict("error", "error", "overridden")])
+    assert shown[0] == "error: p: t (2 times): d0"
+    assert "2 error(s), 0 warning(s), 1 overridden" in shown[-1]
+    report = json.loads(to_json([verdict("error")]))
+    assert report["schema"] == 1
+    assert report["verdicts"][0]["findings"][0]["tag"] == "t"
