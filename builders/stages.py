@@ -30,7 +30,8 @@ _FORMAT = 1  # of stage.json; another one is not read, and its stage is made aga
 class Output:
     """What a finished stage left.
 
-    files: name -> sha256; notes: what it has to say to later stages and people.
+    files: name -> sha256; notes: what it has to say to later stages and people;
+    seconds: how long it took; ended: when it was finished, in seconds since 1970.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Output:
     files: Mapping[str, str]
     notes: Mapping[str, Any]
     seconds: float
+    ended: float = 0.0
 
     def digest(self) -> str:
         """Digest of all files and notes."""
@@ -91,6 +93,7 @@ class Store:
                 record["files"],
                 record["notes"],
                 record["seconds"],
+                record.get("ended", 0.0),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -154,6 +157,7 @@ class Store:
             "sizes": {p.name: p.stat().st_size for p in paths},
             "notes": making.notes,
             "seconds": round(seconds, 1),
+            "ended": round(time.time(), 1),
         }
         with (making.folder / _RECORD).open("w", encoding="utf-8") as out:
             json.dump(record, out, indent=1, sort_keys=True)
