@@ -226,6 +226,17 @@ def recipes(_: Context, format: str = "table") -> int:
 
 @task(
     klass=Verb,
+    help={"format": "table or json", "sysfs": "a folder laid out like /sys, with proc beside it"},
+)
+@verb
+def devices(_: Context, format: str = "table", sysfs: str = "/sys") -> int:
+    """List this machine's PCI devices: what goes together, what dom0 can do without."""
+    face.show(verbs.devices(format, sysfs))
+    return Exit.DONE
+
+
+@task(
+    klass=Verb,
     iterable=SETS,
     help={**RECIPE, **FLAVOUR, "tree": "unpack and patch this tree: xen, kernel"},
 )

@@ -206,6 +206,17 @@ def list_recipes(form: str) -> str:
     )
 
 
+def devices(form: str, sysfs: str) -> str:
+    """The PCI devices that `sysfs` shows, and what may be hidden from dom0."""
+    from builders import devices as host
+
+    known_form(form)
+    if not (Path(sysfs) / "bus").is_dir():
+        raise BuildError(f"--sysfs {sysfs}: no sysfs there", hint="a folder that holds bus/pci")
+    machine = host.look(Path(sysfs))
+    return host.to_json(machine) if form == "json" else host.table(machine, width())
+
+
 def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> None:
     """Remove what was built of one recipe or all; with the flags, less of it or more.
 

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import devices, pci, verbs
+from builders.devices import Device, Verdict, candidates, judge, look
+from builders.errors import BuildError
+from builders.pci import Bdf
+from tests.unit.machines import Machine, workstation
+
+CARD = [Bdf(0, 1, 0, 0), Bdf(0, 1, 0, 1)]
+
+
+def at(machine: devices.Machine, text: str) -> Device:
+    bdf = Bdf.parse(text)
+    assert bdf
+    return machine.of(bdf)
+
+
+def offered(machine: devices.Machine) -> list[list[str]]:
+    return [[d.bdf.short for d in one] for one in candidates(machine)]
+
+
+def test_a_card_goes_with_its_audio_and_dom0_keeps_what_it_needs(tmp_path: Path) -> None:
+    machine = look(workstation(tmp_path).sysfs, ids=())
+    assert tuple(CARD) in machine.together
+    assert offered(machine) == [["01:00.0", "01:00.1"], ["00:02.0"], ["03:00.0"], ["00:14.0"]]
+    disk = at(machine, "00:17.0")
+    assert (disk.verdict, disk.mounts) == (Verdict.DANGER, ("/", "/boot"))
+    lan = at(machine, "00:19.0")
+    assert lan.verdict == Verdict.DANGER
+    assert "the only network card with a link (eno1)" in lan.why
+    assert at(machine, "03:00.0").verdict == Verdict.FINE
+    assert "the console is on it" in at(machine, "00:02.0").why[0]
+    assert "input" in at(machine, "00:14.0").why[0]
+    assert at(machine, "00:00.0").verdict == Verdict.NEVER
+    assert machine.notes == ("no names: there is no pci.ids here (package pci.ids)",)
+
+
+def test_what_shares_a_group_with_the_chipset_is_not_offered(tmp_path: Path) -> None:
+    machine = look(workstation(tmp_path).sysfs, ids=())
+    assert (Bdf(0, 0, 0x1F, 3), Bdf(0, 0, 0x1F, 4)) in machine.together
+    assert not any("00:1f.3" in one for one in offered(machine))
+
+
+def test_without_groups_the_slot_decides_and_it_is_said(tmp_path: Path) -> None:
+    machine = look(workstation(tmp_path, groups=False).sysfs, ids=())
+    assert tuple(CARD) in machine.together
+    assert any("no IOMMU groups" in note and "VT-d" in note for note in machine.notes)
+    (tmp_path / "sys/hypervisor").mkdir()
+    (tmp_path / "sys/hypervisor/type").write_text("xen\n")
+    assert any("boot this kernel without Xen" in n for n in look(tmp_path / "sys", ids=()).notes)
+
+
+def test_two_slots_in_one_group_are_one_set_through_a_third(tmp_path: Path) -> None:
+    m = Machine(tmp_path)
+    m.pci("0000:04:00.0", "0x0c0330", group=7)
+    m.pci("0000:04:00.1", "0x0c0330", group=9)
+    m.pci("0000:05:00.0", "0x020000", group=9)
+    assert look(m.sysfs, ids=()).together == ((Bdf(0, 4, 0, 0), Bdf(0, 4, 0, 1), Bdf(0, 5, 0, 0)),)
+
+
+def test_virtual_functions_go_one_by_one(tmp_path: Path) -> None:
+    m = Machine(tmp_path)
+    m.pci("0000:05:00.0", "0x020000", group=1)
+    m.pci("0000:05:00.1", "0x020000", group=2, physfn="0000:05:00.0")
+    m.pci("0000:05:00.2", "0x020000", group=3, physfn="0000:05:00.0")
+    assert all(len(one) == 1 for one in look(m.sysfs, ids=()).together)
+
+
+def test_only_card_only_screen(tmp_path: Path) -> None:
+    m = Machine(tmp_path)
+    m.pci("0000:00:02.0", "0x030000", boot_vga=True)
+    m.net("eth0", m.pci("0000:00:03.0", "0x020000"), up=False)
+    machine = look(m.sysfs, ids=())
+    assert "the only graphics card" in at(machine, "00:02.0").why[0]
+    assert at(machine, "00:03.0").why == ("the only network card (eth0)",)
+    assert candidates(machine) == []
+    assert "nothing here that a guest" in devices.table(machine)
+
+
+def test_a_card_that_is_hidden_already_does_not_serve_dom0(tmp_path: Path) -> None:
+    m = Machine(tmp_path)
+    m.pci("0000:00:02.0", "0x030000", boot_vga=True)
+    m.pci("0000:01:00.0", "0x030000", driver="pciback")
+    machine = look(m.sysfs, ids=())
+    assert at(machine, "00:02.0").verdict == Verdict.DANGER
+    assert "hidden" in devices.table(machine)
+    assert offered(machine) == []
+
+
+def test_disks_behind_raid_nvme_paths_and_usb(tmp_path: Path) -> None:
+    m = Machine(tmp_path)
+    sata = m.pci("0000:00:17.0", "0x010601")
+    m.disk("sda", sata / "ata1", partitions=1)
+    other = m.pci("0000:02:00.0", "0x010601")
+    m.disk("sdb", other / "ata2", partitions=1)
+    md = m.disk("md0", m.sysfs / "devices/virtual/block", partitions=1)
+    (md / "slaves").mkdir()
+    for name in ("sda1", "sdb1"):
+        (md / "slaves" / name).symlink_to(m.sysfs / "class/block" / name)
+    m.mount("/dev/md01", "/")
+    # NVMe with multipath: the namespace hangs on a subsystem that links its controllers.
+    nvme = m.pci("0000:03:00.0", "0x010802")
+    (nvme / "nvme/nvme0").mkdir(parents=True)
+    subsystem = m.sysfs / "devices/virtual/nvme-subsystem/nvme-subsys0"
+    m.disk("nvme0n1", subsystem, partitions=1)
+    (subsystem / "nvme0").symlink_to(nvme / "nvme/nvme0")
+    m.mount("/dev/nvme0n11", "/srv/a\\040b")
+    usb = m.pci("0000:00:14.0", "0x0c0330")
+    m.disk("sdc", usb / "usb1/1-2")
+    machine = look(m.sysfs, ids=())
+    assert at(machine, "00:17.0").mounts == ("/",)
+    assert at(machine, "02:00.0").mounts == ("/",)
+    assert at(machine, "03:00.0").mounts == ("/srv/a b",)
+    assert at(machine, "00:14.0").verdict == Verdict.CAUTION
+    assert not any("controller of /" in note for note in machine.notes)
+
+
+@pytest.mark.parametrize("source", ["rpool/ROOT", "server:/export", "/dev/root"])
+def test_an_unknown_root_disk_is_said(tmp_path: Path, source: str) -> None:
+    m = Machine(tmp_path)
+    m.pci("0000:00:17.0", "0x010601")
+    m.mount(source, "/", "zfs")
+    assert any(f"the controller of / ({source})" in note for note in look(m.sysfs, ids=()).notes)
+
+
+def test_names_and_json(tmp_path: Path) -> None:
+    ids = tmp_path / "pci.ids"
+    ids.write_text(
+        "# a comment\n10de  NVIDIA Corporation\n\t1c82  GP107\n\t\t1043 85d6  a board\n"
+        "ffff  Illegal\nC 03  Display controller\n\t00  VGA compatible controller\n\t\t00  VGA\n"
+    )
+    machine = look(workstation(tmp_path).sysfs, ids=(tmp_path / "none", ids))
+    text = devices.table(machine, 120)
+    assert "VGA compatible controller: NVIDIA Corporation GP107" in text
+    assert max(map(len, text.splitlines()[:12])) <= 120
+    told = json.loads(devices.to_json(machine))
+    assert told["format"] == 1
+    card = next(d for d in told["devices"] if d["address"] == "0000:01:00.0")
+    assert card["class_name"] == "VGA compatible controller"
+    assert card["iommu_group"] == 1
+    assert told["suggested"][0] == (
+        "./inv dom0-config --hide 01:00.0 --hide 01:00.1 --dom0-mem 4096M"
+    )
+
+
+@pytest.mark.parametrize(("mib", "share"), [(2048, 1024), (16000, 3840), (131072, 8192)])
+def test_the_suggested_memory_follows_the_machine(tmp_path: Path, mib: int, share: int) -> None:
+    m = workstation(tmp_path)
+    for node in (0, 1):
+        folder = m.sysfs / f"devices/system/node/node{node}"
+        folder.mkdir(parents=True)
+        (folder / "meminfo").write_text(f"Node {node} MemTotal: {mib * 512} kB\n")
+    machine = look(m.sysfs, ids=())
+    assert machine.memory == mib
+    assert f"--dom0-mem {share}M" in devices.command(candidates(machine)[0], machine.memory)
+
+
+def test_a_folder_that_is_no_sysfs(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="no sysfs there"):
+        verbs.devices("table", str(tmp_path))
+    with pytest.raises(BuildError, match="no such format"):
+        verbs.devices("xml", "/sys")
+    (tmp_path / "bus").mkdir()
+    assert "no PCI devices" in verbs.devices("table", str(tmp_path))
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True),
+            st.binary(max_size=12),
+            st.binary(max_size=200),
+        ),
+        max_size=5,
+        unique_by=lambda row: row[0],
+    ),
+    st.binary(max_size=300),
+)
+def test_no_attribute_breaks_it(rows: list[tuple[str, bytes, bytes]], mounts: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sysfs = Path(folder) / "sys"
+        (sysfs / "bus/pci/devices").mkdir(parents=True)
+        (Path(folder) / "proc").mkdir()
+        (Path(folder) / "proc/mounts").write_bytes(mounts)
+        (Path(folder) / "pci.ids").write_bytes(mounts)
+        for name, code, rest in rows:
+            at = sysfs / "bus/pci/devices" / name
+            at.mkdir()
+            (at / "class").write_bytes(code)
+            (at / "vendor").write_bytes(rest)
+            (at / "driver").write_bytes(rest)
+        machine = look(sysfs, ids=(Path(folder) / "pci.ids",))
+        assert len(machine.devices) == len(rows)
+        json.loads(devices.to_json(machine))
+        assert devices.table(machine, 80)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.integers(0, 2), st.integers(0, 3), st.integers(0, 3) | st.none()
+        ),
+        max_size=12,
+        unique_by=lambda row: row[:3],
+    )
+)
+def test_sets_part_the_endpoints(rows: list[tuple[int, int, int, int | None]]) -> None:
+    found = tuple(
+        Device(Bdf(0, bus, slot, function), 0x020000, 1, 1, group=group)
+        for bus, slot, function, group in rows
+    )
+    together = judge(devices.Machine(found)).together
+    members = [bdf for one in together for bdf in one]
+    assert sorted(members) == sorted(device.bdf for device in found)
+    where = {bdf: n for n, one in enumerate(together) for bdf in one}
+    for one in found:
+        for other in found:
+            if one.group is not None and one.group == other.group:
+                assert where[one.bdf] == where[other.bdf]
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [("02:00.1", "0000:02:00.1"), ("0001:af:1F.7", "0001:af:1f.7"), ("10000:e1:00.0",) * 2],
+)
+def test_addresses(text: str, form: str) -> None:
+    assert str(Bdf.parse(text)) == form
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2:00.0",
+        "02:00",
+        "02:20.0",
+        "02:00.8",
+        "02:00.0 ",
+        "02.00.0",
+        "\uff102:00.0",
+        "02:00.0\n",
+    ],
+)
+def test_no_addresses(text: str) -> None:
+    assert Bdf.parse(text) is None
+
+
+@given(st.text(max_size=20))
+def test_what_is_read_is_what_is_written(text: str) -> None:
+    bdf = Bdf.parse(text)
+    assert bdf is None or Bdf.parse(str(bdf)) == bdf == Bdf.parse(bdf.short)
+
+
+@given(st.text())
+def test_pci_ids_of_any_content(text: str) -> None:
+    assert pci._parse(text, {(1, 1)}, Path("pci.ids")).path
