@@ -37,12 +37,8 @@ if TYPE_CHECKING:
 
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
-_CODE = (
-    "codecs.py",
-    "corrections.py",
-    "deb.py",
-    "finish.py",
-)  # what a finished package's bytes also depend on
+# What a finished package's bytes also depend on.
+_CODE = ("codecs.py", "corrections.py", "deb/*.py", "finish.py", "finish/*.py")
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,8 @@ class Pipeline:
 
     def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
         here = Path(__file__).parent
-        inputs = {f"code {name}": _file_digest(here / name) for name in _CODE}
+        code = sorted(path for glob in _CODE for path in here.glob(glob))
+        inputs = {f"code {path.relative_to(here)}": _file_digest(path) for path in code}
         inputs["corrections"] = hashlib.sha256(
             repr(self._recipe.finish[target]).encode()
         ).hexdigest()

@@ -733,3 +733,60 @@ def test_installed_size_as_dpkg_gencontrol_counts(tmp_path: Path) -> None:
 def test_fields_in_the_order_of_dpkg() -> None:
     fields = {"Description": "d", "X-Odd": "o", "depends": "x", "Package": "p", "Homepage": "h"}
     assert list(deb.ordered(fields)) == ["Package", "depends", "Homepage", "X-Odd", "Description"]
+
+
+NEW = {
+    "Package": "made",
+    "Version": "1.0",
+    "Architecture": "all",
+    "Maintainer": "A B <a@example.invalid>",
+    "Section": "debug",
+    "Description": "made here",
+}
+
+
+def test_create_is_a_package_that_dpkg_reads(tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    content.write_bytes(b"from a file\n")
+    members = [
+        deb.Added("/usr/share/made/late", content),
+        deb.Added("/etc/made.conf", b"x=1\n"),
+        deb.Added("/usr/bin/made", b"#!/bin/sh\n", mode=0o755),
+        deb.Added("/usr/share/made/link", link="late"),
+        deb.Added("/var/lib/made"),
+    ]
+    files = {"conffiles": b"/etc/made.conf\n", "postinst": b"#!/bin/sh\nexit 0\n"}
+    made = [
+        deb.create(
+            tmp_path / f"{n}.deb",
+            NEW,
+            control_files=files,
+            members=order,
+            epoch=1_000_000_000,
+            compression="gzip",
+        )
+        for n, order in enumerate((members, members[::-1]))
+    ]
+    assert made[0].read_bytes() == made[1].read_bytes()
+    package = Deb.open(made[0])
+    assert list(package.control)[-1] == "Description"
+    assert package.control["Installed-Size"] == str(deb.installed_size(package.index.entries))
+    assert package.control_modes["postinst"] == 0o755
+    digest = hashlib.md5(b"from a file\n", usedforsecurity=False).hexdigest()
+    assert package.md5sums["/usr/share/made/late"] == digest
+    assert "/etc/made.conf" not in package.md5sums
+    there = {e.path: e.info for e in package.index.entries}
+    assert next(iter(there)) == "/"
+    assert there["/usr/bin/made"].mode == 0o755
+    assert there["/var/lib/made"].isdir()
+    assert there["/usr/share/made/link"].linkname == "late"
+    assert {i.mtime for i in there.values()} == {1_000_000_000}
+    if shutil.which("dpkg-deb"):
+        out = tmp_path / "unpacked"
+        subprocess.run(["dpkg-deb", "-R", made[0], out], check=True)
+        assert (out / "usr/share/made/late").read_bytes() == b"from a file\n"
+    with pytest.raises(BuildError, match="no Version"):
+        deb.create(tmp_path / "bad.deb", {**NEW, "Version": ""}, epoch=0)
+    with pytest.raises(BuildError, match="twice"):
+        deb.create(tmp_path / "bad.deb", NEW, members=[members[0], members[0]], epoch=0)
+    assert not list(tmp_path.glob("*bad.deb*"))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A .deb as data (deb(5), format 2.0): read and rewritten as a stream, never unpacked.
+
+Nothing that a file declares is believed: sizes are compared with what is there, and what has
+to be held in memory has a limit. What dpkg itself would not unpack is refused.
+"""
+
+from builders.deb.control import dump_control, ordered, parse_control
+from builders.deb.edit import Added, Edit
+from builders.deb.error import DebError
+from builders.deb.reading import (
+    CONTROL_LIMIT,
+    CONTROL_TAR_LIMIT,
+    Content,
+    Deb,
+    Entry,
+    Index,
+    Member,
+    installed_size,
+    is_file,
+)
+from builders.deb.writing import create, rewrite
+
+__all__ = [
+    "CONTROL_LIMIT",
+    "CONTROL_TAR_LIMIT",
+    "Added",
+    "Content",
+    "Deb",
+    "DebError",
+    "Edit",
+    "Entry",
+    "Index",
+    "Member",
+    "create",
+    "dump_control",
+    "installed_size",
+    "is_file",
+    "ordered",
+    "parse_control",
+    "rewrite",
+]
