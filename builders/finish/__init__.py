@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The corrections: a raw package becomes one that Debian's tools can rely on.
+
+`package` applies them in order; each other module has the corrections of one kind.
+"""
+
+from builders.finish.package import Finished, file_name, finish
+
+__all__ = ["Finished", "file_name", "finish"]
