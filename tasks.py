@@ -279,7 +279,7 @@ def clean(
 @task(
     klass=Verb,
     help={
-        "only": "one part: lint, unit, engine or build",
+        "only": "one part: lint, unit, engine, page or build",
         "build": "also build both packages of a recipe for real (always in CI)",
     },
 )
