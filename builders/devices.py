@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The PCI devices of this machine, and which of them may go to a guest.
 
-Everything is read from sysfs, /proc/mounts and /proc/meminfo; root is not needed. `look` gathers, `judge`
-weighs: which functions go together, and what dom0 loses with each.
+Everything is read from sysfs, /proc/mounts and /proc/meminfo; root is not needed. `look`
+gathers, `judge` weighs: which functions go together, and what dom0 loses with each.
 """
 
 from __future__ import annotations
