@@ -9,41 +9,53 @@ is handed on as `--path`. Plain `invoke` takes `inspect --path a.deb`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from invoke.collection import Collection
+from invoke.parser.context import to_flag
 from invoke.program import Program
 
 VERSION = "0.1.0"
-_WITH_PATHS = {"inspect", "check", "install-test"}
-_WITH_VALUE = {"-f", "--format", "--flavour", "-o", "-r", "--recipe", "-s", "--set", "-p", "--path"}
 
 
-def spread(words: Sequence[str]) -> list[str]:
-    """The command line with the free words of a verb that takes paths made `--path=WORD`."""
+def spread(words: Sequence[str], verbs: Mapping[str, Container[str]]) -> list[str]:
+    """The command line with the free words of a verb that takes paths made `--path=WORD`.
+
+    verbs: of each verb that takes paths, the options that have a value, as `paths` tells them.
+    """
     spread: list[str] = []
-    taking = value = False
+    verb, value = "", False
     for word in words:
-        if taking and not value and word != "-" and not word.startswith("-"):
+        if verb and not value and not word.startswith("-"):
             spread.append(f"--path={word}")
-        else:
-            spread.append(word)
-            value = taking and word in _WITH_VALUE
-            taking = taking or (word in _WITH_PATHS)
             continue
-        value = False
+        spread.append(word)
+        value = bool(verb) and not value and word in verbs[verb]
+        if not verb and word in verbs:
+            verb = word
     return spread
+
+
+def paths(namespace: Collection) -> dict[str, set[str]]:
+    """The verbs that take paths, each with its options that have a value."""
+    found: dict[str, set[str]] = {}
+    for name in namespace.task_names:
+        arguments = namespace[name].get_arguments()
+        if any("path" in a.names for a in arguments):
+            found[name] = {to_flag(n) for a in arguments if a.takes_value for n in a.names}
+    return found
 
 
 def main() -> None:
     """Run the verb that the command line names."""
     import tasks
 
+    namespace = Collection.from_module(tasks)
     program = Program(
         version=VERSION,
         name="dom0-debs",
         binary="inv",
         binary_names=["inv"],
-        namespace=Collection.from_module(tasks),
+        namespace=namespace,
     )
-    program.run([sys.argv[0], *spread(sys.argv[1:])])
+    program.run([sys.argv[0], *spread(sys.argv[1:], paths(namespace))])
