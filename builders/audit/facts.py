@@ -102,7 +102,7 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
                     facts.scripts[entry.path] = line.decode("utf-8", "replace").strip()
                 if entry.path.startswith("/boot/config-"):
                     text = io.BytesIO()
-                if _is_dynamic(head) and not entry.path.startswith("/usr/lib/debug/"):
+                if is_dynamic(head) and not entry.path.startswith("/usr/lib/debug/"):
                     if entry.info.size > _ELF_LIMIT:
                         facts.unread[entry.path] = f"it is larger than {_ELF_LIMIT >> 30} GiB"
                     else:
@@ -114,14 +114,14 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
         if text is not None:
             facts.texts[entry.path] = text.getvalue().decode("utf-8", "replace")
         if spool is not None:
-            _look_into_elf(entry.path, spool, facts)
+            look_into_elf(entry.path, spool, facts)
     finally:
         if spool is not None:
             spool.close()
     return digest.hexdigest()
 
 
-def _is_dynamic(head: bytes) -> bool:
+def is_dynamic(head: bytes) -> bool:
     """Whether it is an ELF executable or shared object: kernel modules are neither."""
     if len(head) < 20 or head[:4] != b"\x7fELF":
         return False
@@ -151,7 +151,7 @@ class _Patient:
         return self._file.tell()
 
 
-def _look_into_elf(path: str, file: IO[bytes], facts: Facts) -> None:
+def look_into_elf(path: str, file: IO[bytes], facts: Facts) -> None:
     needed: list[str] = []
     soname = ""
     file.seek(0)

@@ -78,7 +78,7 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                         path,
                         None if certain else Severity.WARNING,
                     )
-            elif not _may_bring(soname, soft):
+            elif not may_bring(soname, soft):
                 guess = _ODD_NAMES.get(soname) or _names(soname)[0]
                 message = f"needs {soname}; no relation looks like its package (by name {guess})"
                 if siblings:
@@ -97,7 +97,8 @@ def _names(soname: str) -> list[str]:
     return [f"{joined}{hyphen}{version}", f"{stem}-{version}", f"{stem}{version}", stem]
 
 
-def _may_bring(soname: str, relations: Iterable[str]) -> bool:
+def may_bring(soname: str, relations: Iterable[str]) -> bool:
+    """Whether one of these packages is likely to have the library with that soname."""
     names = {*_names(soname), _ODD_NAMES.get(soname, "")}
     # Transitions add to a name, such as t64 for the 64-bit time_t.
     return any(

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A comparison as people read it, and for programs."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from builders.audit import Severity
+from builders.compare.changes import Comparison
+from builders.compare.snapshot import Snapshot
+from builders.compare.terms import Change
+from builders.errors import Exit
+from builders.progress import printable
+
+SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
+
+_ROWS = 25  # of one kind that the table shows
+_TITLES = {
+    "field": "fields",
+    "size": "sizes",
+    "relation": "relations",
+    "needs": "shared libraries that its ELF files need",
+    "script": "maintainer scripts",
+    "control file": "other files of control.tar",
+    "conffile": "conffiles",
+    "file": "files",
+    "kernel option": "kernel options",
+}
+_COLOURS = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[33m", Severity.INFO: "\033[2m"}
+_MARKS = {
+    "added": ("+", "\033[32m"),
+    "removed": ("-", "\033[31m"),
+    "changed": ("~", "\033[33m"),
+}
+_BOLD, _DIM, _RESET = "\033[1m", "\033[2m", "\033[0m"
+
+
+def exit_code(found: Iterable[Comparison]) -> Exit:
+    """Exit.AUDIT where a change is judged an error, Exit.DONE otherwise."""
+    return Exit.AUDIT if any(c.count(Severity.ERROR) for c in found) else Exit.DONE
+
+
+# For people
+
+
+def table(
+    found: Sequence[Comparison],
+    only_old: Sequence[Path],
+    only_new: Sequence[Path],
+    width: int,
+    colour: bool,
+) -> str:
+    """In lines of at most `width` columns (40 at least): what matters first, then all by kind."""
+    width = max(width, 40)
+    lines: list[str] = []
+    for comparison in found:
+        lines += [*_comparison(comparison, width, colour), ""]
+    for paths, where in ((only_old, "first"), (only_new, "second")):
+        for path in paths:
+            lines += _wrapped(f"only in the {where}: {printable(str(path))}", "", "  ", width)
+    while lines and not lines[-1]:
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def _comparison(comparison: Comparison, width: int, colour: bool) -> list[str]:
+    old, new = comparison.old, comparison.new
+    counts = _counts(comparison)
+    title = f"{_title(old)} -> {_title(new)}"
+    if _title(old) == _title(new):
+        title = f"{printable(str(old.path))} -> {printable(str(new.path))}, {_title(old)}"
+    lines = _wrapped(f"{title}: {counts}", "", "  ", width)
+    lines = [_paint(line, _BOLD, colour) for line in lines]
+    for severity in (Severity.ERROR, Severity.WARNING):
+        judged: dict[tuple[str, str], list[str]] = {}
+        for change in comparison.changes:
+            if change.severity is severity:
+                key = (change.kind, change.judgement)
+                judged.setdefault(key, []).append(change.subject)
+        for (_, judgement), subjects in judged.items():
+            lines += _judged(severity, subjects, judgement, width, colour)
+    for kind, title in _TITLES.items():
+        changes = [c for c in comparison.changes if c.kind == kind]
+        if changes:
+            lines += ["", _paint(f"{title}{_tally(changes)}", _BOLD, colour)]
+            for change in changes[:_ROWS]:
+                lines += _row(change, width, colour)
+            if len(changes) > _ROWS:
+                lines += _wrapped(
+                    f"and {len(changes) - _ROWS} more: --format json has all", "    ", "    ", width
+                )
+    return lines
+
+
+def _title(it: Snapshot) -> str:
+    return printable(it.title) or printable(str(it.path))
+
+
+def _counts(comparison: Comparison) -> str:
+    parts = []
+    for severity, word in ((Severity.ERROR, "error"), (Severity.WARNING, "warning")):
+        count = comparison.count(severity)
+        if count:
+            parts.append(f"{count} {word}{'s' * (count != 1)}")
+    count = len(comparison.changes)
+    parts.append(f"{count} change{'s' * (count != 1)}" if count else "no difference")
+    return ", ".join(parts)
+
+
+def _tally(changes: Sequence[Change]) -> str:
+    if len(changes) <= _ROWS:
+        return ""
+    parts = []
+    for action in _MARKS:
+        count = sum(c.action == action for c in changes)
+        if count:
+            parts.append(f"{count} {action}")
+    return f": {', '.join(parts)}"
+
+
+def _judged(
+    severity: Severity, subjects: Sequence[str], judgement: str, width: int, colour: bool
+) -> list[str]:
+    """What is said of one change, or of several of a kind at once."""
+    label = f"{severity:<7}"
+    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    lines = _wrapped(f"{subjects[0]}{more}: {judgement}", f"  {label}  ", " " * 11, width)
+    return [lines[0].replace(label, _paint(label, _COLOURS[severity], colour), 1), *lines[1:]]
+
+
+def _row(change: Change, width: int, colour: bool) -> list[str]:
+    mark, code = _MARKS[change.action]
+    field = change.subject.partition(": ")[0]
+    text = f"{change.subject}{_values(change)}"
+    if change.kind == "relation":
+        # The relation is written with its name.
+        values = [v for v in (change.old, change.new) if v]
+        text = f"{field}: {' -> '.join(values)}"
+    if change.judgement and change.severity not in (Severity.ERROR, Severity.WARNING):
+        text += f" ({change.judgement})"
+    lines = _wrapped(text, f"  {mark} ", "      ", width)
+    lines[0] = lines[0].replace(mark, _paint(mark, code, colour), 1)
+    for line in change.diff[2:]:  # the names of the two sides say nothing new
+        shown = line if len(line) <= width - 6 else line[: width - 9] + "..."
+        tint = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}.get(line[:1], "")
+        lines.append("      " + _paint(shown, tint, colour and bool(tint)))
+    return lines
+
+
+def _values(change: Change) -> str:
+    if "\n" in change.old + change.new:
+        return ""
+    old, new = (_bytes(v) if change.kind == "size" else v for v in (change.old, change.new))
+    if change.kind == "kernel option":
+        return f": {old or 'not set'} -> {new or 'not set'}"
+    if change.kind in ("conffile", "needs") or (change.diff and not (old and new)):
+        return ""
+    return f": {old} -> {new}" if old and new else f": {old or new}"
+
+
+def _bytes(text: str) -> str:
+    size = int(text)
+    return f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{size / 1024:.1f} KiB"
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"{code}{text}{_RESET}" if colour else text
+
+
+def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    ) or [first.rstrip()]
+
+
+# For programs
+
+
+def to_json(found: Sequence[Comparison], only_old: Sequence[Path], only_new: Sequence[Path]) -> str:
+    """As docs/schemas/diff.schema.json has it."""
+    document = {
+        "schema": SCHEMA,
+        "summary": {
+            "pairs": len(found),
+            "changes": sum(len(c.changes) for c in found),
+            **{str(s): sum(c.count(s) for c in found) for s in Severity},
+        },
+        "comparisons": [
+            {
+                "old": _side(c.old),
+                "new": _side(c.new),
+                "changes": [_change(change) for change in c.changes],
+            }
+            for c in found
+        ],
+        "only_old": [str(path) for path in only_old],
+        "only_new": [str(path) for path in only_new],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _side(it: Snapshot) -> dict[str, Any]:
+    return {
+        "path": str(it.path),
+        "package": printable(it.get("Package")),
+        "version": printable(it.get("Version")),
+        "architecture": printable(it.get("Architecture")),
+        "size": it.size,
+        "installed_kib": it.installed,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "kind": change.kind,
+        "action": change.action,
+        "subject": change.subject,
+        "old": change.old,
+        "new": change.new,
+        "severity": None if change.severity is None else str(change.severity),
+        "judgement": change.judgement,
+        "diff": list(change.diff),
+    }
