@@ -10,6 +10,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from builders import face, testing, verbs
+from builders import inspect as inspecting
 from builders import recipe as recipes_
 from builders import reproduce as reproduction
 from builders.errors import Exit
@@ -159,10 +160,15 @@ def finish(
 
 @task(
     klass=Verb,
-    iterable=[*SETS, "path"],
+    iterable=[*SETS, "path", "only", "skip"],
     help={
         "path": "a .deb, or a folder of them; ./inv needs no --path before it, and takes many",
-        "format": "table or json",
+        "format": "table, json, sarif or github (annotations); of --diff table or json",
+        "diff": "compare two packages, or two folders; exit status 1 where a change is an error",
+        "fail_on": "exit status 1 from this severity on: error, warning, info or never",
+        "only": "RULE: tell only of this rule, with every row; may be given again",
+        "skip": "RULE: leave this rule out; may be given again",
+        "baseline": "FILE: a report written with --format json, whose findings are accepted",
         **RECIPE,
     },
 )
@@ -173,9 +179,18 @@ def inspect(
     format: str = "table",
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
+    diff: bool = False,
+    fail_on: str = "error",
+    only: list[str] | None = None,
+    skip: list[str] | None = None,
+    baseline: str = "",
 ) -> int:
     """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
-    text, code = verbs.inspect(path or [], format, recipe, set_ or [])
+    if diff:
+        text, code = inspecting.diff(path or [], format)
+    else:
+        wanted = inspecting.Wanted(format, fail_on, only or (), skip or (), baseline)
+        text, code = inspecting.inspect(path or [], wanted, recipe, set_ or [])
     face.show(text)
     return code
 
@@ -221,41 +236,6 @@ def doctor(
 def recipes(_: Context, format: str = "table") -> int:
     """List the recipes."""
     face.show(verbs.list_recipes(format))
-    return Exit.DONE
-
-
-@task(
-    klass=Verb,
-    name="dom0-config",
-    iterable=[*SETS, "hide"],
-    help={
-        **RECIPE,
-        "hide": "address of a PCI device that dom0 leaves to guests; may be given again",
-        "dom0_mem": "memory of dom0 with its unit, such as 4096M",
-        "dom0_vcpus": "virtual CPUs of dom0 (default: all)",
-        "vnc_listen": "where xend's guests serve their screens (Xen 4.2; default 127.0.0.1)",
-        "no_save": "shut guests down with the host, and do not save them",
-        "version": "of the package (default: 1+ and a digest of the settings)",
-        "out": "the folder for it (default: artifacts/RECIPE/host)",
-    },
-)
-@verb
-def dom0_config(
-    _: Context,
-    hide: list[str] | None = None,
-    dom0_mem: str = "",
-    dom0_vcpus: str = "",
-    vnc_listen: str = "",
-    no_save: bool = False,
-    version: str = "",
-    out: str = "",
-    recipe: str = recipes_.DEFAULT,
-    set_: list[str] | None = None,
-) -> int:
-    """Make the package of this host's settings: hidden devices, dom0's memory, what boots."""
-    it = verbs.begin(recipe, set_ or [], Terminal())
-    asked = {"memory": dom0_mem, "vcpus": dom0_vcpus, "vnc": vnc_listen, "save": not no_save}
-    face.show(verbs.dom0_config(it, hide or [], asked, version, out))
     return Exit.DONE
 
 
@@ -314,7 +294,7 @@ def clean(
 @task(
     klass=Verb,
     help={
-        "only": "one part: lint, unit, engine, page or build",
+        "only": "one part: lint, unit, engine or build",
         "build": "also build both packages of a recipe for real (always in CI)",
     },
 )

@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from builders import doctor, face, image, recipe, run
 from builders.cache import Cache
@@ -148,26 +148,6 @@ def known_form(form: str) -> None:
         raise BuildError(f"--format {form}: no such format", hint="table or json")
 
 
-def inspect(
-    paths: Sequence[str], form: str, name: str, overrides: Sequence[str]
-) -> tuple[str, int]:
-    """The audit of the .debs at `paths` as text, and the exit status."""
-    from builders import audit
-
-    known_form(form)
-    wanted = [Path(path) for path in paths if path]
-    expectations = audit.Expectations()
-    if not wanted:
-        loaded = recipe.load(name, overrides)
-        wanted = [run.artifacts() / loaded.name]
-        expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
-    reports = [audit.audit(path, expectations) for path in audit.expand(wanted)]
-    text = (
-        audit.to_json(reports) if form == "json" else audit.table(reports, width(), face.coloured())
-    )
-    return text, audit.exit_code(reports)
-
-
 def doctor_checks(it: Run) -> list[doctor.Check]:
     """Every check of the recipe; nothing is installed or started."""
     from builders import engine
@@ -202,30 +182,6 @@ def list_recipes(form: str) -> str:
         [
             (r.name + ("*" if r.name == recipe.DEFAULT else ""), r.suite.name, r.summary)
             for r in found
-        ]
-    )
-
-
-def dom0_config(
-    it: Run, hide: Sequence[str], asked: Mapping[str, Any], version: str, out: str
-) -> str:
-    """Make the package of a host's settings; what was made and how to install it."""
-    from builders import devices, dom0
-
-    like = dom0.style(it.recipe)
-    chosen = dom0.settings(hide, like=like, **asked)
-    for warning in dom0.warnings(chosen, devices.memory()):
-        it.reporter.line(f"warning: {warning}")
-    folder = Path(out) if out else it.folder / "host"
-    made = _near(dom0.package(it.recipe, chosen, folder, version=version))
-    where = made if made.startswith("/") else f"./{made}"
-    return "\n".join(
-        [
-            made,
-            *(f"  {line}" for line in dom0.tells(it.recipe, chosen)),
-            "",
-            "on the host, with the packages of Xen and the kernel:",
-            f"  apt install {where}",
         ]
     )
 

@@ -8,9 +8,10 @@ over its data gathered, and yields what it found. Nothing here prints.
 from __future__ import annotations
 
 from builders.audit.facts import Facts
-from builders.audit.inspection import audit, exit_code, expand
+from builders.audit.inspection import audit, expand
 from builders.audit.model import RULES, Expectations, Finding, Found, Report, Rule, Severity, rule
 from builders.audit.report import SCHEMA, table, to_json
+from builders.audit.selection import exit_code
 
 __all__ = [
     "RULES",

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
 from builders.audit.facts import Facts, gather
-from builders.audit.model import RULES, Expectations, Finding, Report, Severity
+from builders.audit.model import RULES, Expectations, Finding, Report
 from builders.audit.rules.package import PROBLEMS
 from builders.deb import Deb, DebError
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError
 from builders.progress import printable
 
 
@@ -78,9 +78,3 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             raise BuildError(f"{path}: no such file", hint="name a .deb or a folder with .debs")
     return list(found)
-
-
-def exit_code(reports: Iterable[Report]) -> Exit:
-    """Exit.AUDIT where a report has an error, Exit.DONE otherwise."""
-    errors = any(report.count(Severity.ERROR) for report in reports)
-    return Exit.AUDIT if errors else Exit.DONE

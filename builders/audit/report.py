@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from builders.audit.model import RULES, Report, Severity
 from builders.progress import printable
@@ -14,16 +16,10 @@ from builders.progress import printable
 SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
 
 
-def to_json(reports: Sequence[Report]) -> str:
-    """The reports for programs.
+def to_json(reports: Sequence[Report], known: int = 0) -> str:
+    """The reports for programs, as docs/schemas/inspect.schema.json has it.
 
-    {"schema": 1,
-     "summary": {"packages": n, "error": n, "warning": n, "info": n},
-     "packages": [{"path", "package", "version", "architecture",
-                   "findings": [{"rule", "severity", "message", "subject"}]}],
-     "rules": {name: {"explanation", "reference", "remedy"}} of the rules that found something}
-
-    All values but the numbers are strings; subject is a path inside the package or "".
+    known: findings that a baseline accepted.
     """
     used = {finding.rule for report in reports for finding in report.findings}
     document = {
@@ -31,6 +27,7 @@ def to_json(reports: Sequence[Report]) -> str:
         "summary": {
             "packages": len(reports),
             **{str(s): sum(report.count(s) for report in reports) for s in Severity},
+            "known": known,
         },
         "packages": [
             {
@@ -66,43 +63,83 @@ _COLOURS = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[33m", Severity
 _BOLD, _RESET = "\033[1m", "\033[0m"
 
 
-def table(reports: Sequence[Report], width: int, colour: bool) -> str:
+_SHOWN = 3  # rows of one rule in a table, where there are more than one more
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings of one rule that say the same; text names the first subject and their number."""
+
+    severity: Severity
+    rule: str
+    text: str
+    count: int
+
+
+def grouped(report: Report) -> list[Group]:
+    """The findings for people: errors first, then by rule."""
+    groups: dict[tuple[Severity, str, str], list[str]] = collections.defaultdict(list)
+    for finding in report.findings:
+        groups[finding.severity, finding.rule, finding.message].append(finding.subject)
+    order = list(Severity)
+    found = []
+    for severity, name, message in sorted(groups, key=lambda g: (order.index(g[0]), g[1])):
+        every = groups[severity, name, message]
+        subjects = [s for s in every if s]
+        text = message
+        if subjects:
+            more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+            text = f"{subjects[0]}{more}: {message}"
+        found.append(Group(severity, name, text, len(every)))
+    return found
+
+
+def table(
+    reports: Sequence[Report], width: int, colour: bool, *, full: bool = False, known: int = 0
+) -> str:
     """The reports for people, in lines of at most `width` columns (40 at least).
 
     Findings of one rule that say the same are one row; errors come first, each with its remedy.
+    full: also of a rule that has much to say every row is there.
+    known: findings that a baseline accepted, for the last line.
     """
     width = max(width, 40)
     lines: list[str] = []
     for report in reports:
-        lines += _report_lines(report, width, colour)
-    lines += _wrapped(_summary(reports), "", "  ", width)
+        told = _report_lines(report, width, colour, full)
+        # Packages without findings stand together, one line each.
+        if lines and (len(told) > 1 or lines[-1].startswith(" ")):
+            lines.append("")
+        lines += told
+    if len(reports) > 1 or known:
+        if lines:
+            lines.append("")
+        text = f"{summary(reports)}{f'; {known} accepted by the baseline' if known else ''}"
+        lines += _wrapped(text, "", "  ", width)
     return "\n".join(lines) + "\n"
 
 
-def _report_lines(report: Report, width: int, colour: bool) -> list[str]:
+def _report_lines(report: Report, width: int, colour: bool, full: bool) -> list[str]:
     title = " ".join(filter(None, (report.package, report.version, report.architecture)))
     title = title or printable(str(report.path))
     counts = _counts([report]) or "nothing found"
     lines = _wrapped(f"{title}: {counts}", "", "  ", width)
     if colour:
         lines = [f"{_BOLD}{line}{_RESET}" for line in lines]
-    groups: dict[tuple[Severity, str, str], list[str]] = collections.defaultdict(list)
-    for finding in report.findings:
-        groups[finding.severity, finding.rule, finding.message].append(finding.subject)
-    order = list(Severity)
-    names = max((len(name) for _, name, _ in groups), default=0)
-    told: set[str] = set()
-    for severity, name, message in sorted(groups, key=lambda g: (order.index(g[0]), g[1])):
-        subjects = [s for s in groups[severity, name, message] if s]
-        text = message
-        if subjects:
-            more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
-            text = f"{subjects[0]}{more}: {message}"
-        lines += _row(severity, name, text, names, width, colour)
-        if severity is Severity.ERROR and name not in told:
-            told.add(name)
+    groups = grouped(report)
+    names = max((len(group.rule) for group in groups), default=0)
+    for (severity, name), rows in itertools.groupby(groups, key=lambda g: (g.severity, g.rule)):
+        every = list(rows)
+        shown = every if full or len(every) <= _SHOWN + 1 else every[:_SHOWN]
+        for group in shown:
+            lines += _row(severity, name, group.text, names, width, colour)
+        if len(shown) < len(every):
+            count = sum(group.count for group in every[_SHOWN:])
+            text = f"and {count} more: --only {name} shows all"
+            lines += _row(None, "", text, names, width, colour)
+        if severity is Severity.ERROR:
             lines += _row(None, "", f"-> {RULES[name].remedy}", names, width, colour)
-    return [*lines, ""]
+    return lines
 
 
 def _row(
@@ -140,6 +177,7 @@ def _counts(reports: Sequence[Report]) -> str:
     return ", ".join(parts)
 
 
-def _summary(reports: Sequence[Report]) -> str:
+def summary(reports: Sequence[Report]) -> str:
+    """One line: how many packages, and what was found in them."""
     packages = f"{len(reports)} package{'s' * (len(reports) != 1)}"
     return f"{packages}: {_counts(reports) or 'nothing found'}"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from builders import audit as rules
 from builders import deb
-from builders.audit import Expectations, Finding, Report, Severity, audit, exit_code, expand
+from builders.audit import Expectations, Report, Severity, audit, exit_code, expand
 from builders.audit import facts as gathering
 from builders.corrections import Corrections
 from builders.errors import BuildError, Exit
@@ -448,87 +447,6 @@ def test_every_rule_explains_itself() -> None:
         assert rule.reference
         assert rule.remedy
         assert not rule.remedy.endswith(".")
-
-
-REPORTS = [
-    Report(
-        Path("pool/xen.deb"),
-        "xen-upstream-4.17.5",
-        "4.17.5",
-        "amd64",
-        (
-            Finding(
-                "md5sums", Severity.WARNING, "the package has none: dpkg --verify cannot check it"
-            ),
-            *(
-                Finding("etc-not-conffile", Severity.ERROR, "is not listed as a conffile", path)
-                for path in ("/etc/xen/xl.conf", "/etc/xen/cpupool", "/etc/init.d/xencommons")
-            ),
-            Finding("installed-size", Severity.INFO, "Installed-Size is missing"),
-        ),
-    ),
-    Report(Path("pool/bad.deb"), "", "", "", (Finding("unreadable", Severity.ERROR, "cut short"),)),
-    Report(Path("pool/good.deb"), "good", "1.0", "all", ()),
-]
-
-
-def test_json() -> None:
-    document = json.loads(rules.to_json(REPORTS))
-    assert document["schema"] == 1
-    assert document["summary"] == {"packages": 3, "error": 4, "warning": 1, "info": 1}
-    assert document["packages"][0]["findings"][1] == {
-        "rule": "etc-not-conffile",
-        "severity": "error",
-        "message": "is not listed as a conffile",
-        "subject": "/etc/xen/xl.conf",
-    }
-    assert document["packages"][1]["path"] == "pool/bad.deb"
-    assert set(document["rules"]) == {"md5sums", "etc-not-conffile", "installed-size", "unreadable"}
-    assert set(document["rules"]["md5sums"]) == {"explanation", "reference", "remedy"}
-
-
-def test_table_wide() -> None:
-    assert rules.table(REPORTS, 120, colour=False) == (
-        "xen-upstream-4.17.5 4.17.5 amd64: 3 errors, 1 warning, 1 note\n"
-        "  error    etc-not-conffile  /etc/xen/xl.conf and 2 more: is not listed as a conffile\n"
-        "                             -> leave conffiles = true in the recipe's corrections\n"
-        "  warning  md5sums           the package has none: dpkg --verify cannot check it\n"
-        "  info     installed-size    Installed-Size is missing\n"
-        "\n"
-        "pool/bad.deb: 1 error\n"
-        "  error    unreadable  cut short\n"
-        "                       -> fetch or build it again\n"
-        "\n"
-        "good 1.0 all: nothing found\n"
-        "\n"
-        "3 packages: 4 errors, 1 warning, 1 note\n"
-    )
-
-
-@pytest.mark.parametrize("width", [10, 40, 60, 80, 200])
-def test_table_keeps_to_its_width(tmp_path: Path, width: int) -> None:
-    reports = [*REPORTS, audit(debs.mkdeb(tmp_path / "a.deb"))]
-    plain = rules.table(reports, width, colour=False)
-    assert max(map(len, plain.splitlines())) <= max(width, 40)
-    assert "\033" not in plain
-    coloured = rules.table(reports, width, colour=True)
-    stripped = coloured
-    for code in ("\033[1;31m", "\033[33m", "\033[2m", "\033[1m", "\033[0m"):
-        stripped = stripped.replace(code, "")
-    assert stripped == plain
-    assert coloured != plain
-
-
-def test_nothing_in_a_package_can_move_the_cursor(tmp_path: Path) -> None:
-    path = debs.make(
-        tmp_path / "a.deb",
-        [Item("./etc/\033[2Jx"), symlink("./boot/xen.gz", "\033]0;title\007")],
-        control={"Maintainer": "\033[31m"},
-    )
-    report = audit(path)
-    assert len(report.findings) >= 3
-    assert "\033" not in rules.table([report], 80, colour=False)
-    assert "\\u001b" not in rules.to_json([report])
 
 
 MEMORY = """
