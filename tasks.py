@@ -241,6 +241,41 @@ def recipes(_: Context, format: str = "table") -> int:
 
 @task(
     klass=Verb,
+    name="dom0-config",
+    iterable=[*SETS, "hide"],
+    help={
+        **RECIPE,
+        "hide": "address of a PCI device that dom0 leaves to guests; may be given again",
+        "dom0_mem": "memory of dom0 with its unit, such as 4096M",
+        "dom0_vcpus": "virtual CPUs of dom0 (default: all)",
+        "vnc_listen": "where xend's guests serve their screens (Xen 4.2; default 127.0.0.1)",
+        "no_save": "shut guests down with the host, and do not save them",
+        "version": "of the package (default: 1+ and a digest of the settings)",
+        "out": "the folder for it (default: artifacts/RECIPE/host)",
+    },
+)
+@verb
+def dom0_config(
+    _: Context,
+    hide: list[str] | None = None,
+    dom0_mem: str = "",
+    dom0_vcpus: str = "",
+    vnc_listen: str = "",
+    no_save: bool = False,
+    version: str = "",
+    out: str = "",
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+) -> int:
+    """Make the package of this host's settings: hidden devices, dom0's memory, what boots."""
+    it = verbs.begin(recipe, set_ or [], Terminal())
+    asked = {"memory": dom0_mem, "vcpus": dom0_vcpus, "vnc": vnc_listen, "save": not no_save}
+    face.show(verbs.dom0_config(it, hide or [], asked, version, out))
+    return Exit.DONE
+
+
+@task(
+    klass=Verb,
     help={"format": "table or json", "sysfs": "a folder laid out like /sys, with proc beside it"},
 )
 @verb
@@ -294,7 +329,7 @@ def clean(
 @task(
     klass=Verb,
     help={
-        "only": "one part: lint, unit, engine or build",
+        "only": "one part: lint, unit, engine, page or build",
         "build": "also build both packages of a recipe for real (always in CI)",
     },
 )

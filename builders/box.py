@@ -26,6 +26,7 @@ SETUP = "DOM0_DEBS_SETUP"  # "no": nothing is installed or started; set by ./inv
 PACKAGES = {
     "apt-utils": "apt-ftparchive",
     "binutils": "readelf",
+    "chromium": "chromium",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "docker.io": "dockerd",
     "git": "git",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The PCI devices of this machine, and which of them may go to a guest.
 
-Everything is read from sysfs and /proc/mounts; root is not needed. `look` gathers, `judge`
-weighs: which functions go together, and what dom0 loses with each.
+Everything is read from sysfs, /proc/mounts and /proc/meminfo; root is not needed. `look`
+gathers, `judge` weighs: which functions go together, and what dom0 loses with each.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def look(sysfs: Path = SYSFS, ids: Sequence[Path] = pci.IDS) -> Machine:
     known = pci.names(((d.vendor, d.device) for d in devices), ids)
     if devices and known.path is None:
         notes.append("no names: there is no pci.ids here (package pci.ids)")
-    return judge(Machine(devices, notes=tuple(notes), xen=xen, memory=_memory(sysfs), names=known))
+    return judge(Machine(devices, notes=tuple(notes), xen=xen, memory=memory(sysfs), names=known))
 
 
 def judge(machine: Machine) -> Machine:
@@ -354,15 +354,15 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-3][0-7]{2})", lambda m: chr(int(m[1], 8)), text)
 
 
-def _memory(sysfs: Path) -> int:
-    """MiB of the machine by its NUMA nodes; 0 where sysfs does not say."""
-    total = 0
-    for name in _names(sysfs / "devices/system/node"):
-        if re.fullmatch(r"node\d+", name):
-            line = _text(sysfs / "devices/system/node" / name / "meminfo")
-            found = re.search(r"MemTotal:\s+([0-9]{1,15}) kB", line)
-            total += int(found[1]) >> 10 if found else 0
-    return total
+def memory(sysfs: Path = SYSFS) -> int:
+    """MiB of the machine by the proc/meminfo next to `sysfs`; 0 where that is not known.
+
+    Under Xen it is not: dom0 sees what it has itself.
+    """
+    if _text(sysfs / "hypervisor/type") == "xen":
+        return 0
+    found = re.fullmatch(r"MemTotal:\s+([0-9]{1,15}) kB", _text(sysfs.parent / "proc" / "meminfo"))
+    return int(found[1]) >> 10 if found else 0
 
 
 # --- what to do with it

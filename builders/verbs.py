@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builders import doctor, face, image, recipe, run
 from builders.cache import Cache
@@ -182,6 +182,30 @@ def list_recipes(form: str) -> str:
         [
             (r.name + ("*" if r.name == recipe.DEFAULT else ""), r.suite.name, r.summary)
             for r in found
+        ]
+    )
+
+
+def dom0_config(
+    it: Run, hide: Sequence[str], asked: Mapping[str, Any], version: str, out: str
+) -> str:
+    """Make the package of a host's settings; what was made and how to install it."""
+    from builders import devices, dom0
+
+    like = dom0.style(it.recipe)
+    chosen = dom0.settings(hide, like=like, **asked)
+    for warning in dom0.warnings(chosen, devices.memory()):
+        it.reporter.line(f"warning: {warning}")
+    folder = Path(out) if out else it.folder / "host"
+    made = _near(dom0.package(it.recipe, chosen, folder, version=version))
+    where = made if made.startswith("/") else f"./{made}"
+    return "\n".join(
+        [
+            made,
+            *(f"  {line}" for line in dom0.tells(it.recipe, chosen)),
+            "",
+            "on the host, with the packages of Xen and the kernel:",
+            f"  apt install {where}",
         ]
     )
 

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The page of a release: one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TEMPLATE = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One package: its file's name, size in bytes and digest, and what its control file says.
+
+    folders: directory -> bytes of the files below it, the largest first.
+    """
+
+    file: str
+    package: str
+    version: str
+    architecture: str
+    synopsis: str
+    size: int
+    sha256: str
+    depends: tuple[str, ...] = ()
+    folders: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing that the packages were made from: a source, a patch, a file of the recipe."""
+
+    kind: str
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """One stage on the time line: when it ended, and how long it took, in seconds."""
+
+    stage: str
+    ended: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of the audit; severity is error, warning or info."""
+
+    severity: str
+    rule: str
+    package: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One thing that was tried with the packages: whether it held, and what was seen."""
+
+    name: str
+    good: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the page says.
+
+    made: date of the newest input, in seconds since 1970 (SOURCE_DATE_EPOCH).
+    tool: name and version of what built it. install: shell commands, in order.
+    """
+
+    recipe: str
+    summary: str
+    suite: str
+    flavour: str
+    tool: str
+    made: int
+    packages: Sequence[Packed]
+    inputs: Sequence[Input] = ()
+    overrides: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    proofs: Sequence[Proof] = ()
+    spans: Sequence[Span] = ()
+    options: Mapping[str, str] | None = None
+    install: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A stage in the picture, in units of it; `shown` is how long it took, for people."""
+
+    stage: str
+    x: float
+    width: float
+    shown: str
+
+
+_SEVERITIES = ("error", "warning", "info")
+_WIDTH = 640  # of the picture
+_GAP = 600.0  # seconds between two stages that are not the same run
+
+
+def render(facts: Facts) -> str:
+    """The page as HTML. The same facts give the same text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(_TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["bytes"] = bytes_for_people
+    templates.filters["seconds"] = seconds_for_people
+    bars, whole = timeline(facts.spans)
+    made = datetime.datetime.fromtimestamp(facts.made, datetime.UTC).strftime("%Y-%m-%d")
+    counts = {
+        severity: sum(finding.severity == severity for finding in facts.findings)
+        for severity in _SEVERITIES
+    }
+    return templates.get_template("release.html").render(
+        facts=facts,
+        findings=sorted(facts.findings, key=lambda f: _SEVERITIES.index(f.severity)),
+        made=made,
+        counts=counts,
+        bars=bars,
+        whole=whole,
+        width=_WIDTH,
+    )
+
+
+def timeline(spans: Sequence[Span]) -> tuple[list[_Bar], float]:
+    """Where each stage's bar goes, and the seconds from the first begin to the last end.
+
+    Stages that were made on different days stand side by side without the time between, so
+    that one that was kept from last week does not make the others a hair's breadth.
+    """
+    known = sorted((s for s in spans if s.ended), key=lambda s: (s.ended - s.seconds, s.stage))
+    placed: list[tuple[Span, float]] = []
+    now, end = 0.0, None  # on the line; of what came before, by the clock
+    for span in known:
+        begin = span.ended - span.seconds
+        if end is None or begin - end > _GAP:
+            offset = begin - now
+            end = begin
+        placed.append((span, begin - offset))
+        end = max(end, span.ended)
+        now = max(now, end - offset)
+    whole = now
+    if not whole:
+        return [], 0.0
+    bars = [
+        _Bar(
+            span.stage,
+            round(min(begin / whole * _WIDTH, _WIDTH - 2.0), 1),
+            round(max(2.0, span.seconds / whole * _WIDTH), 1),
+            seconds_for_people(span.seconds),
+        )
+        for span, begin in placed
+    ]
+    return bars, whole
+
+
+def bytes_for_people(count: float) -> str:
+    """A size with a unit, such as 9.3 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def seconds_for_people(seconds: float) -> str:
+    """A duration, such as 4 min 07 s."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

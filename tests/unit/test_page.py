@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders.page import Facts, Span, bytes_for_people, render, seconds_for_people, timeline
+
+
+def test_stages_side_by_side_and_one_after_the_other() -> None:
+    bars, whole = timeline([Span("b", 100, 100), Span("a", 50, 50), Span("c", 200, 100)])
+    assert whole == 200
+    assert [(b.stage, b.x, b.width) for b in bars] == [
+        ("a", 0.0, 160.0),
+        ("b", 0.0, 320.0),
+        ("c", 320.0, 320.0),
+    ]
+
+
+def test_the_time_in_which_nothing_ran_is_left_out() -> None:
+    day = 24 * 3600
+    bars, whole = timeline([Span("old", 100, 100), Span("new", day + 100, 100)])
+    assert whole == 200
+    assert [b.x for b in bars] == [0.0, 320.0]
+
+
+def test_a_stage_of_unknown_time_is_not_drawn() -> None:
+    assert timeline([Span("x", 0.0, 5.0)]) == ([], 0.0)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Span,
+            st.text(max_size=3),
+            st.floats(1, 4e9),
+            st.floats(0, 1e6),
+        ),
+        max_size=20,
+    )
+)
+def test_every_bar_lies_in_the_picture(spans: list[Span]) -> None:
+    bars, whole = timeline(spans)
+    assert whole <= sum(span.seconds for span in spans) + 600 * len(spans)
+    for bar in bars:
+        assert bar.x >= 0
+        assert bar.width >= 2
+        assert bar.x + bar.width <= 643
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (9_751_000, "9.3 MiB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    assert bytes_for_people(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.31, "0.3 s"), (59, "59 s"), (247, "4 min 07 s"), (7260, "2 h 01 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert seconds_for_people(seconds) == text
+
+
+def test_what_is_hostile_is_escaped_and_the_same_facts_give_the_same_page() -> None:
+    facts = Facts("<r>", "<script>", "s", "f", "t", 0, [], overrides=['"><img src=x>'])
+    page = render(facts)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page == render(facts)
