@@ -213,6 +213,24 @@ def check(
     return code
 
 
+@task(klass=Verb, name="install-test", iterable=[*SETS, "path"], help=TRIAL)
+@verb
+def install_test(
+    _: Context,
+    path: list[str] | None = None,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    format: str = "table",
+    offline: bool = False,
+) -> int:
+    """Install, use, upgrade, remove and purge the packages on clean machines; 1 on a failure."""
+    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
+    text, code = verbs.install_test(it, flavour, path or [], format)
+    face.show(text)
+    return code
+
+
 @task(klass=Verb, iterable=SETS, help={**RECIPE, "format": "table or json"})
 @verb
 def doctor(

@@ -141,6 +141,15 @@ def states(found: Sequence[State]) -> str:
     )
 
 
+def outcomes(found: Sequence[tuple[str, str]]) -> str:
+    """What `install-test` says: a line for each case, what is wrong below it."""
+    colours = {"ok": "green", "failed": "red", "skipped": "yellow"}
+    return "\n".join(
+        f"{paint(state.ljust(7), colours[state])}  {line}" if state else line
+        for state, line in found
+    )
+
+
 def checks(found: Sequence[Check]) -> str:
     """What `doctor` says: a line for each check, its remedy below where it needs one."""
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}

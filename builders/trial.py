@@ -188,6 +188,10 @@ def _supply(
     with Step(run, "supply", base, network=online, root=True, volumes=volumes) as step:
         _offer(step, debs, Supply())
         for group in groups:
+            # What apt can't install at all is the trial's to tell, in apt's own words.
+            simulate = f"apt-get install --yes --simulate {options} {group}"
+            if step.attempt(f"resolve {group}", simulate)[0]:
+                continue
             try:
                 step.phase(
                     f"download for {group}",

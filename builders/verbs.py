@@ -142,6 +142,22 @@ def check(it: Run, flavour: str, paths: Sequence[str], form: str) -> tuple[str, 
     return text, judges.exit_code(verdicts)
 
 
+def install_test(it: Run, flavour: str, paths: Sequence[str], form: str) -> tuple[str, int]:
+    """What became of the packages on clean machines, as text; the exit status."""
+    from builders import installtest
+
+    known_form(form)
+    debs, raw = given(it, flavour, paths)
+    with it.alone():
+        outcomes = installtest.install_test(it, debs, raw)
+    text = (
+        installtest.to_json(outcomes)
+        if form == "json"
+        else face.outcomes(installtest.rows(outcomes))
+    )
+    return text, installtest.exit_code(outcomes)
+
+
 def known_form(form: str) -> None:
     """BuildError where `form` is no form of output."""
     if form not in ("table", "json"):
