@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from builders.audit.facts import Facts
 from builders.audit.inspection import audit, expand
-from builders.audit.model import RULES, Expectations, Finding, Found, Report, Rule, Severity, rule
+from builders.audit.model import (
+    RULES,
+    Expectations,
+    Finding,
+    Found,
+    Needs,
+    Report,
+    Rule,
+    Severity,
+    rule,
+)
 from builders.audit.report import SCHEMA, table, to_json
 from builders.audit.selection import exit_code
 
@@ -20,6 +30,7 @@ __all__ = [
     "Facts",
     "Finding",
     "Found",
+    "Needs",
     "Report",
     "Rule",
     "Severity",

@@ -8,29 +8,26 @@ from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
 from builders.audit.facts import Facts, gather
-from builders.audit.model import RULES, Expectations, Finding, Report
+from builders.audit.model import RULES, Expectations, Finding, Needs, Report
 from builders.audit.rules.package import PROBLEMS
 from builders.deb import Deb, DebError
 from builders.errors import BuildError
 from builders.progress import printable
 
 
-def audit(path: Path, expectations: Expectations | None = None) -> Report:
-    """Apply every rule to the package `path`. A package that cannot be read is a finding."""
+def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = False) -> Report:
+    """Apply every rule to the package `path`. A package that cannot be read is a finding.
+
+    fast: only the rules that need no contents of files: names, modes and fields.
+    """
     findings: list[Finding] = []
     facts: Facts | None = None
-    whole = False
+    known: tuple[Needs, ...] = (Needs.CONTROL,)
     try:
         package = Deb.open(path)
-        facts = Facts(
-            package.control,
-            package.control_files,
-            frozenset(package.conffiles),
-            package.md5sums,
-            expectations=expectations or Expectations(),
-        )
-        gather(package, facts)
-        whole = True
+        facts = Facts.of(package, expectations or Expectations())
+        gather(package, facts, contents=not fast)
+        known = (Needs.CONTROL, Needs.MEMBERS) if fast else tuple(Needs)
     except BuildError as error:
         name = (
             PROBLEMS.get(error.kind, "unreadable") if isinstance(error, DebError) else "unreadable"
@@ -40,7 +37,7 @@ def audit(path: Path, expectations: Expectations | None = None) -> Report:
     if facts is None:
         return Report(path, "", "", "", tuple(findings))
     for each in RULES.values():
-        if whole or not each.data:
+        if each.needs in known:
             findings += [
                 Finding(
                     each.name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from builders.audit.archive import Archive
     from builders.audit.facts import Facts
 
 
@@ -35,9 +36,11 @@ class Expectations:
 
     kernel_options: option to value ("y", "m", "n" for not set, or another one) in the
         configuration of every kernel.
+    archive: the packages of the suite, None where they are not known.
     """
 
     kernel_options: Mapping[str, str] = field(default_factory=dict)
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class Found:
     severity: Severity | None = None
 
 
+class Needs(StrEnum):
+    """What of a package a rule looks at; each takes more time than the one before."""
+
+    CONTROL = "control"
+    MEMBERS = "members"  # names, modes, owners and sizes in data.tar
+    CONTENTS = "contents"  # of the files
+
+
 Check = Callable[["Facts"], Iterable[Found]]
 
 
@@ -76,7 +87,7 @@ class Rule:
     reference: str
     remedy: str
     check: Check
-    data: bool = True  # whether it needs the whole of data.tar
+    needs: Needs = Needs.CONTENTS
 
 
 RULES: dict[str, Rule] = {}
@@ -89,12 +100,12 @@ def rule(
     explanation: str,
     reference: str,
     remedy: str,
-    data: bool = True,
+    needs: Needs = Needs.CONTENTS,
 ) -> Callable[[Check], Check]:
     """Register the decorated function as the check of a rule."""
 
     def register(check: Check) -> Check:
-        RULES[name] = Rule(name, severity, explanation, reference, remedy, check, data)
+        RULES[name] = Rule(name, severity, explanation, reference, remedy, check, needs)
         return check
 
     return register

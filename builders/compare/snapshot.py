@@ -7,25 +7,24 @@ up to a limit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import stat
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from builders import deb
-from builders.audit.facts import Facts, is_dynamic, look_into_elf
+from builders.audit import elf as elves
+from builders.audit.elf import Elf, ElfError
 from builders.deb import Content, Deb, Entry
 
 _CONFIG = re.compile(r"/boot/config-[^/]+")
 _CONFIG_LIMIT = 4 << 20  # of a kernel's configuration; Debian's have 270 KB
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
-_ELF_MEMORY = 8 << 20  # of one is held in memory, the rest in a file without a name
 _KINDS = {
     tarfile.LNKTYPE: "file",
     tarfile.SYMTYPE: "symlink",
@@ -90,20 +89,20 @@ def take(path: Path) -> Snapshot:
     package = Deb.open(path)
     files: dict[str, File] = {}
     configs: dict[str, Mapping[str, str]] = {}
-    facts = Facts(package.control, {}, frozenset(), {})
+    found: dict[str, Elf] = {}
 
     def look() -> Iterator[Entry]:
         for entry, content in package.entries():
             if entry.info.islnk():
                 files[entry.path] = files[entry.target]
             else:
-                digest = _read(entry, content, configs, facts) if entry.info.isreg() else b""
+                digest = _read(entry, content, configs, found) if entry.info.isreg() else b""
                 files[entry.path] = _file(entry, digest)
             yield entry
 
     installed = deb.installed_size(look())
     needs: dict[str, list[str]] = {}
-    for name, elf in facts.elves.items():
+    for name, elf in found.items():
         for soname in elf.needed:
             needs.setdefault(soname, []).append(name)
     return Snapshot(
@@ -116,7 +115,7 @@ def take(path: Path) -> Snapshot:
         files,
         configs,
         {soname: tuple(paths) for soname, paths in needs.items()},
-        {elf.soname: name for name, elf in facts.elves.items() if elf.soname},
+        {elf.soname: name for name, elf in found.items() if elf.soname},
     )
 
 
@@ -140,29 +139,26 @@ def _read(
     entry: Entry,
     content: Content,
     configs: dict[str, Mapping[str, str]],
-    facts: Facts,
+    found: dict[str, Elf],
 ) -> bytes:
     """Read one file; its digest."""
     digest = hashlib.blake2b(digest_size=16)
     config = bytearray() if _CONFIG.fullmatch(entry.path) else None
-    spool: IO[bytes] | None = None
+    window: elves.Window | None = None
     first = True
-    try:
-        while part := content.chunk():
-            digest.update(part)
-            if config is not None and len(config) < _CONFIG_LIMIT:
-                config += part
-            wanted = not entry.path.startswith("/usr/lib/debug/") and entry.info.size <= _ELF_LIMIT
-            if first and wanted and is_dynamic(bytes(part[:64])):
-                spool = tempfile.SpooledTemporaryFile(_ELF_MEMORY)  # noqa: SIM115
-            first = False
-            if spool is not None:
-                spool.write(part)
-        if spool is not None:
-            look_into_elf(entry.path, spool, facts)
-    finally:
-        if spool is not None:
-            spool.close()
+    while part := content.chunk():
+        digest.update(part)
+        if config is not None and len(config) < _CONFIG_LIMIT:
+            config += part
+        wanted = not entry.path.startswith("/usr/lib/debug/") and entry.info.size <= _ELF_LIMIT
+        if first and wanted and elves.is_object(bytes(part[:64])):
+            window = elves.Window()
+        first = False
+        if window is not None:
+            window.feed(part)
+    if window is not None:
+        with contextlib.suppress(ElfError):
+            found[entry.path] = elves.read(window)
     if config is not None:
         configs[entry.path] = options(bytes(config))
     return digest.digest()

@@ -145,32 +145,51 @@ def elf(
     machine: int = 62,
     fill: int = 0,
     strings_last: bool = False,
+    stack: int | None = 6,
+    tags: Sequence[tuple[int, int]] = (),
+    texts: Sequence[tuple[int, str]] = (),
+    symbols: bool = False,
+    program: bool = False,
 ) -> bytes:
     """A 64-bit dynamic object (elf(5)) for x86-64, with no code and no sections.
 
+    stack: the flags of PT_GNU_STACK, None for no such header.
+    tags: further ones of the dynamic section; texts: such whose value is a string.
+    symbols: it has a section header of a symbol table. program: it has PT_INTERP.
     fill: bytes of filling between its dynamic section and the rest.
     strings_last: the string table lies behind the filling.
     """
     table = b"\0"
     offsets = []
-    for text in (*needed, soname):
+    for text in (*needed, soname, *(text for _, text in texts)):
         offsets.append(len(table))
         table += text.encode() + b"\0"
-    tags = [(1, offset) for offset in offsets[:-1]]
+    count = len(needed)
+    tags = [(1, offset) for offset in offsets[:count]] + list(tags)
     if soname:
-        tags.append((14, offsets[-1]))
+        tags.append((14, offsets[count]))
+    tags += [(tag, at) for (tag, _), at in zip(texts, offsets[count + 1 :], strict=True)]
     size = 16 * (len(tags) + 3)
-    dynamic = 64 + 2 * 56
+    segments = 2 + (stack is not None) + program
+    dynamic = 64 + segments * 56
     strings = dynamic + size + (fill if strings_last else 0)
     tags += [(5, strings), (10, len(table)), (0, 0)]
     body = b"".join(struct.pack("<QQ", *tag) for tag in tags)
     body += bytes(fill) + table if strings_last else table + bytes(fill)
     total = dynamic + len(body)
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header += struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    sections = struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, 0, 0, 0, 0, 0, 0) if symbols else b""
+    header += struct.pack(
+        "<HHIQQQIHHHHHH",
+        *(3, machine, 1, 0, 64, total if symbols else 0, 0, 64, 56, segments, 64, symbols, 1),
+    )
     load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, total, total, 4096)
     segment = struct.pack("<IIQQQQQQ", 2, 6, dynamic, dynamic, dynamic, size, size, 8)
-    return header + load + segment + body
+    if stack is not None:
+        segment += struct.pack("<IIQQQQQQ", 0x6474E551, stack, 0, 0, 0, 0, 0, 16)
+    if program:
+        segment += struct.pack("<IIQQQQQQ", 3, 4, 0, 0, 0, 0, 0, 1)
+    return header + load + segment + body + sections
 
 
 def mkdeb(path: Path) -> Path:

@@ -1,6 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rules, a module for each thing that they are about; the order is that of the modules."""
+"""The rules, a module for each thing that they are about."""
 
-from builders.audit.rules import boot, control, depends, elf, files, package
+from builders.audit.rules import (
+    boot,
+    conffiles,
+    control,
+    depends,
+    documents,
+    elf,
+    files,
+    links,
+    package,
+    paths,
+    python,
+    scripts,
+    sums,
+    traces,
+)
 
-__all__ = ["boot", "control", "depends", "elf", "files", "package"]
+__all__ = [
+    "boot",
+    "conffiles",
+    "control",
+    "depends",
+    "documents",
+    "elf",
+    "files",
+    "links",
+    "package",
+    "paths",
+    "python",
+    "scripts",
+    "sums",
+    "traces",
+]

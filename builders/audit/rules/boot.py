@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from builders import deb
 from builders.audit.facts import Facts
-from builders.audit.model import Found, Severity, rule
+from builders.audit.model import Found, Needs, Severity, rule
 
 
 @rule(
@@ -18,6 +18,7 @@ from builders.audit.model import Found, Severity, rule
     " offers it twice, and may choose the link as the newest.",
     reference="/etc/grub.d/20_linux_xen",
     remedy="name the link under remove in the recipe's corrections",
+    needs=Needs.MEMBERS,
 )
 def _stray_boot_link(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
@@ -32,6 +33,7 @@ def _stray_boot_link(facts: Facts) -> Iterator[Found]:
     " offers it as one.",
     reference="/etc/grub.d/20_linux_xen",
     remedy="name it under remove in the recipe's corrections",
+    needs=Needs.MEMBERS,
 )
 def _xen_syms(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
@@ -48,10 +50,11 @@ def _xen_syms(facts: Facts) -> Iterator[Found]:
     remedy="set the option in a fragment of the flavour, and look for what it depends on",
 )
 def _kernel_option(facts: Facts) -> Iterator[Found]:
+    texts = {p: t for p, t in facts.texts.items() if p.startswith("/boot/config-")}
     kernels = [e.path for e in facts.entries if re.match(r"/boot/vmlinu[xz]-", e.path)]
-    if kernels and not facts.texts and facts.expectations.kernel_options:
+    if kernels and not texts and facts.expectations.kernel_options:
         yield Found("no /boot/config-* says how this kernel was configured", kernels[0])
-    for path, text in facts.texts.items():
+    for path, text in texts.items():
         options = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))
         for name, wanted in facts.expectations.kernel_options.items():
             option = name if name.startswith("CONFIG_") else f"CONFIG_{name}"

@@ -3,23 +3,17 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
-from builders.audit.facts import Facts
-from builders.audit.model import Found, Severity, rule
+from debian.debian_support import Version
 
-_MACHINES = {
-    "amd64": 62,
-    "i386": 3,
-    "arm64": 183,
-    "armhf": 40,
-    "armel": 40,
-    "ppc64el": 21,
-    "s390x": 22,
-    "riscv64": 243,
-    "mips64el": 8,
-}
+from builders.audit.facts import Facts
+from builders.audit.model import Found, Needs, Severity, rule
+from builders.audit.rules.control import RELATION
+from builders.audit.rules.elf import MACHINES
+
 # The parts of the C library.
 _LIBC = re.compile(
     r"(libc|libm|libmvec|libpthread|libdl|librt|libresolv|libutil|libanl|libthread_db"
@@ -34,6 +28,9 @@ _ODD_NAMES = {
     "libcrypto.so.3": "libssl3",
     "libcurl-gnutls.so.4": "libcurl3-gnutls",
     "libe2p.so.2": "libext2fs2",
+    "liblber-2.4.so.2": "libldap-2.4-2",
+    "liblber-2.5.so.0": "libldap-2.5-0",
+    "liblber.so.2": "libldap2",
     "libpam_misc.so.0": "libpam0g",
     "libpanel.so.6": "libncurses6",
     "libpanelw.so.6": "libncursesw6",
@@ -53,7 +50,7 @@ _ODD_NAMES = {
     remedy="finish the package with the relations that dpkg-shlibdeps computes",
 )
 def _missing_dependency(facts: Facts) -> Iterator[Found]:
-    machine = _MACHINES.get(facts.control.get("Architecture", ""))
+    machine = MACHINES.get(facts.control.get("Architecture", ""))
     elves = {
         path: elf
         for path, elf in facts.elves.items()
@@ -89,9 +86,7 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
 
 def _names(soname: str) -> list[str]:
     """What the package of a shared library may be called (Policy 8.1), likeliest first."""
-    match = re.fullmatch(r"(.+?)\.so\.(.+)", soname) or re.fullmatch(r"(.+)-([0-9.]+)\.so", soname)
-    stem, version = (match[1], match[2]) if match else (soname.removesuffix(".so"), "")
-    stem = stem.lower().replace("_", "-")
+    stem, version = _parts(soname)
     joined = re.sub(r"-(?=[0-9])", "", stem)  # libglib-2.0.so.0 is in libglib2.0-0
     hyphen = "-" if joined[-1:].isdigit() and version else ""
     return [f"{joined}{hyphen}{version}", f"{stem}-{version}", f"{stem}{version}", stem]
@@ -100,11 +95,28 @@ def _names(soname: str) -> list[str]:
 def may_bring(soname: str, relations: Iterable[str]) -> bool:
     """Whether one of these packages is likely to have the library with that soname."""
     names = {*_names(soname), _ODD_NAMES.get(soname, "")}
-    # Transitions add to a name, such as t64 for the 64-bit time_t.
-    return any(
-        name in names or re.sub(r"(t64|g|c2a?|v5|ldbl|gf)$", "", name) in names
-        for name in relations
-    )
+    stem, version = _parts(soname)
+    for name in relations:
+        # Transitions add to a name, such as t64 for the 64-bit time_t, or one letter.
+        plain = re.sub(r"(t64|g|c2a?|v5|ldbl|gf|(?<=[0-9])[a-z])$", "", name)
+        if name in names or plain in names:
+            return True
+        # One package may have several libraries of a source: libicu72 has libicuuc.so.72.
+        match = re.match(r"(lib[a-z-]*[a-z])-?([0-9][0-9.]*)?", name)
+        if match is None or len(match[1]) < 6:
+            continue
+        shared = len(posixpath.commonprefix([match[1], stem]))
+        least = 4 if "." in version else 6
+        if stem.startswith(match[1]) or (shared >= least and version and match[2] == version):
+            return True
+    return False
+
+
+def _parts(soname: str) -> tuple[str, str]:
+    """The name of a library without its version, and that."""
+    match = re.fullmatch(r"(.+?)\.so\.(.+)", soname) or re.fullmatch(r"(.+)-([0-9.]+)\.so", soname)
+    stem, version = (match[1], match[2]) if match else (soname.removesuffix(".so"), "")
+    return stem.lower().replace("_", "-"), version
 
 
 # Interpreter to what a relation that brings it begins with. Those of Essential packages are
@@ -149,7 +161,7 @@ def _missing_interpreter(facts: Facts) -> Iterator[Found]:
     names.append(facts.control.get("Package", ""))
     own = {entry.path.rpartition("/")[2] for entry in facts.entries}
     for path, line in facts.scripts.items():
-        if not _PROGRAMS.match(path):
+        if not _PROGRAMS.match(path) or not facts.paths[path].info.mode & 0o111:
             continue
         interpreter = _interpreter(line)
         # python3.11 is looked up as python3 too, tclsh8.6 as tclsh.
@@ -171,3 +183,76 @@ def _interpreter(line: str) -> str:
     if words and words[0].rpartition("/")[2] == "env":
         words = [word for word in words[1:] if not word.startswith("-")]
     return words[0].rpartition("/")[2] if words else ""
+
+
+@rule(
+    "libc-too-old",
+    Severity.ERROR,
+    explanation="A program needs a newer C library than the package asks for: it installs on an"
+    " older system, and does not start there. A bound that is too low is a warning.",
+    reference="Policy 8.6, dpkg-shlibdeps(1), deb-symbols(5)",
+    remedy="finish the package with the relations that dpkg-shlibdeps computes",
+)
+def _libc_too_old(facts: Facts) -> Iterator[Found]:
+    machine = MACHINES.get(facts.control.get("Architecture", ""))
+    relations = facts.relations("Depends", "Pre-Depends")
+    limits = [
+        match[2]
+        for name, stated in relations.items()
+        if re.match(r"libc6|libc0", name)
+        for limit in stated
+        if (match := re.fullmatch(r"(>=|>>|=)\s*(\S+)", limit))
+    ]
+    if machine is None or not any(re.match(r"libc6|libc0", name) for name in relations):
+        return
+    stated = max(limits, key=Version, default="0")
+    worst: tuple[Version, str, str] | None = None
+    for path, elf in facts.elves.items():
+        if elf.machine != machine or _ASIDE.search(path):
+            continue
+        for library, versions in elf.versions:
+            for version in versions if _LIBC.fullmatch(library) else ():
+                match = re.fullmatch(r"GLIBC_([0-9]+\.[0-9]+(?:\.[0-9]+)?)", version)
+                if match and (worst is None or Version(match[1]) > worst[0]):
+                    worst = Version(match[1]), path, match[1]
+    # What is older than any suite here asks for needs no bound.
+    if worst and worst[0] > Version(stated) and worst[0] > Version("2.13"):
+        bound = f"libc6 (>= {stated})" if limits else "libc6 of any version"
+        yield Found(
+            f"needs glibc {worst[2]}, but Depends has {bound}",
+            worst[1],
+            Severity.WARNING if limits else None,
+        )
+
+
+@rule(
+    "unknown-dependency",
+    Severity.ERROR,
+    explanation="No package of the suite is or provides what this one needs, so that apt cannot"
+    " install it there; or only one of another version. What it recommends is a warning. Known"
+    " only where the package lists of the suite are at hand (--suite).",
+    reference="Policy 7.1, 7.2, 7.5",
+    remedy="correct the name for this suite, or the recipe's depends",
+    needs=Needs.CONTROL,
+)
+def _unknown_dependency(facts: Facts) -> Iterator[Found]:
+    archive = facts.expectations.archive
+    if archive is None:
+        return
+    siblings = f"= {facts.control.get('Version', '')}"
+    for field in ("Pre-Depends", "Depends", "Recommends"):
+        for group in str(facts.control.get(field, "")).split(","):
+            parts = [m for part in group.split("|") if (m := RELATION.fullmatch(part.strip()))]
+            if not parts or len(parts) != group.count("|") + 1:
+                continue
+            if any(archive.satisfies(m["name"], m["op"] or "", m["version"] or "") for m in parts):
+                continue
+            # What is built together is published together.
+            if any(f"{m['op']} {m['version']}" == siblings for m in parts):
+                continue
+            known = [m["name"] for m in parts if archive.knows(m["name"])]
+            why = f"has only {archive.version(known[0])}" if known else "has no such package"
+            yield Found(
+                f"{field} has {group.strip()!r}, but {archive.name} {why}",
+                severity=None if field != "Recommends" else Severity.WARNING,
+            )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builders.audit.facts import Facts
-from builders.audit.model import Found, Severity, rule
+from builders.audit.model import Found, Needs, Severity, rule
 
 PROBLEMS = {"traversal": "path-traversal", "duplicate": "duplicate-member"}
 
@@ -22,7 +22,7 @@ rule(
     explanation="The file is no whole .deb, or dpkg would not unpack it.",
     reference="deb(5)",
     remedy="fetch or build it again",
-    data=False,
+    needs=Needs.CONTROL,
 )(_told_by_reading)
 rule(
     "path-traversal",
@@ -30,7 +30,7 @@ rule(
     explanation="A member's name or hard link leads out of the package.",
     reference="deb(5), tar(5)",
     remedy="do not install it; build it from sources that you trust",
-    data=False,
+    needs=Needs.CONTROL,
 )(_told_by_reading)
 rule(
     "duplicate-member",
@@ -38,5 +38,5 @@ rule(
     explanation="Two members have the same name: which one is unpacked is left to chance.",
     reference="deb(5)",
     remedy="build it again with dpkg-deb -b",
-    data=False,
+    needs=Needs.CONTROL,
 )(_told_by_reading)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules on where files lie (Policy 9.1, the FHS)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from builders.audit.facts import Facts
+from builders.audit.model import Found, Needs, Severity, rule
+
+
+@rule(
+    "file-in-usr-local",
+    Severity.ERROR,
+    explanation="/usr/local belongs to the administrator.",
+    reference="Policy 9.1.2",
+    remedy="configure the build with --prefix=/usr",
+    needs=Needs.MEMBERS,
+)
+def _usr_local(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        if entry.path.startswith("/usr/local/") and not entry.info.isdir():
+            yield Found("lies in /usr/local", entry.path)
+
+
+# The folders of the root (FHS 3 and Policy 9.1.1); what is not one of them is somebody's own.
+_TOP = frozenset(
+    [
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "lost+found",
+        "media",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "srv",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    ]
+)
+_USR = frozenset(
+    [
+        "bin",
+        "games",
+        "include",
+        "lib",
+        "lib32",
+        "lib64",
+        "libexec",
+        "libx32",
+        "local",
+        "sbin",
+        "share",
+        "src",
+        "X11R6",
+    ]
+)
+_VOLATILE = re.compile(r"/(run|var/run|var/lock|tmp|var/tmp|dev|proc|sys)/.")
+_PERSONAL = re.compile(r"/(home|root|srv|mnt|media)/.")
+_LOADER = re.compile(r"/lib64/(ld-linux-x86-64|ld64)\.so\.[0-9]|/usr/lib64/ld-linux-x86-64\.so\.2")
+
+
+@rule(
+    "volatile-path",
+    Severity.ERROR,
+    explanation="A file lies where the system makes everything anew at boot, or in a file system"
+    " of the kernel: it is gone after the first reboot, or hidden at once.",
+    reference="Policy 9.1.4, 10.6; FHS 3.15, 5.13; tmpfiles.d(5)",
+    remedy="make it when the service starts (tmpfiles.d, RuntimeDirectory=); ship nothing there",
+    needs=Needs.MEMBERS,
+)
+def _volatile_path(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        if _VOLATILE.match(entry.path):
+            yield Found(f"lies in {_VOLATILE.match(entry.path)[0][:-2]}", entry.path)  # type: ignore[index]
+
+
+@rule(
+    "path-outside-fhs",
+    Severity.ERROR,
+    explanation="A file lies outside of the folders that belong to packages: in a person's or the"
+    " site's own (/home, /root, /srv, /mnt, /media), in a new folder of the root, or in one of"
+    " /usr or /opt that the standard does not know (a warning).",
+    reference="Policy 9.1.1; FHS 3.2, 3.13, 4.2",
+    remedy="configure the build with Debian's folders (--prefix=/usr --sysconfdir=/etc)",
+    needs=Needs.MEMBERS,
+)
+def _path_outside_fhs(facts: Facts) -> Iterator[Found]:
+    told: set[str] = set()
+    for entry in facts.entries:
+        parts = entry.path.split("/")[1:]
+        if parts[0] and parts[0] not in _TOP:
+            if parts[0] not in told:
+                told.add(parts[0])
+                yield Found("is a folder of the root that the FHS does not know", f"/{parts[0]}")
+        elif _PERSONAL.match(entry.path):
+            yield Found(f"lies in /{parts[0]}, which is not for packages", entry.path)
+        elif parts[0] == "opt" and len(parts) > 1 and parts[1] not in told:
+            told.add(parts[1])
+            yield Found(
+                "lies in /opt, which is for software from outside of the distribution",
+                entry.path,
+                Severity.WARNING,
+            )
+        elif parts[0] == "usr" and len(parts) > 1 and parts[1] not in _USR | told:
+            told.add(parts[1])
+            yield Found(
+                "is a folder of /usr that the FHS does not know",
+                f"/usr/{parts[1]}",
+                Severity.WARNING,
+            )
+
+
+@rule(
+    "lib64",
+    Severity.WARNING,
+    explanation="Debian's linker does not look into lib64: only the program loader lies there, for"
+    " programs of other distributions.",
+    reference="Policy 9.1.1 (exception to the FHS), 9.1.4",
+    remedy="configure the build with --libdir=/usr/lib/<triplet>",
+    needs=Needs.MEMBERS,
+)
+def _lib64(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        inside = re.match(r"(/usr)?/lib64/", entry.path) and not _LOADER.match(entry.path)
+        if inside and not entry.info.isdir():
+            yield Found("lies in lib64", entry.path)
+
+
+@rule(
+    "aliased-path",
+    Severity.ERROR,
+    explanation="A file is there twice, in /bin, /sbin or /lib and under the same name below /usr:"
+    " on a system with merged /usr the two are one, and which of them stays is left to chance.",
+    reference="Policy 10.1",
+    remedy="ship it below /usr only",
+    needs=Needs.MEMBERS,
+)
+def _aliased_path(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        aliased = re.match(r"/(bin|sbin|lib|lib32|lib64|libx32)/", entry.path)
+        if aliased and not entry.info.isdir() and f"/usr{entry.path}" in facts.paths:
+            yield Found(f"is also there as /usr{entry.path}", entry.path)
+
+
+@rule(
+    "leftover-file",
+    Severity.WARNING,
+    explanation="A file that tools leave behind: an editor's backup, a rejected patch, the folder"
+    " of a version control system, or of another operating system.",
+    reference="the shape of its name",
+    remedy="name it under remove in the recipe's corrections",
+    needs=Needs.MEMBERS,
+)
+def _leftover_file(facts: Facts) -> Iterator[Found]:
+    told: set[str] = set()
+    pattern = re.compile(
+        r"(.*/(\.git|\.svn|\.hg|\.bzr|CVS|\.DS_Store|__MACOSX|\.deps|\.libs))(/.*)?"
+        r"|.*/[^/]+(~|\.rej|\.swp|\.dpkg-(old|new|dist|tmp))|.*/(\.#[^/]*|Thumbs\.db|perllocal\.pod)"
+    )
+    for entry in facts.entries:
+        match = pattern.fullmatch(entry.path)
+        if match:
+            path = match[1] or entry.path
+            if path not in told:
+                told.add(path)
+                yield Found("was left behind by a tool", path)
+
+
+@rule(
+    "file-name",
+    Severity.WARNING,
+    explanation="The name of a file is not in UTF-8, or has control characters (an error): it"
+    " cannot be shown or typed.",
+    reference="Policy 10.10",
+    remedy="rename the file",
+    needs=Needs.MEMBERS,
+)
+def _file_name(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        if re.search(r"[\x00-\x1f\x7f]", entry.path):
+            yield Found("has control characters in its name", entry.path, Severity.ERROR)
+        elif not entry.path.isascii() and re.search(r"[\udc80-\udcff]", entry.path):
+            yield Found("has a name that is not UTF-8", entry.path)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules on what a package says of its own files: sums and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from builders import deb
+from builders.audit.facts import Facts
+from builders.audit.model import Found, Needs, Severity, rule
+
+
+@rule(
+    "md5sums",
+    Severity.ERROR,
+    explanation="The md5sums file is missing (a warning) or is not that of the files.",
+    reference="deb-md5sums(5)",
+    remedy="finish the package: the sums are made anew",
+)
+def _md5sums(facts: Facts) -> Iterator[Found]:
+    files = {entry.path: entry for entry in facts.entries if deb.is_file(entry)}
+    conffiles = set(facts.conffiles)
+    if "md5sums" not in facts.files:
+        if files.keys() - conffiles:
+            yield Found("the package has none: dpkg --verify cannot check it", "", Severity.WARNING)
+        return
+    for path, digest in facts.md5sums.items():
+        if path not in files:
+            yield Found("is listed, but not in the package", path, Severity.WARNING)
+        elif digest.lower() != files[path].md5:
+            yield Found("is not what its sum says", path)
+    for path in files:
+        if path not in facts.md5sums and path not in conffiles:
+            yield Found("is not listed", path, Severity.WARNING)
+
+
+@rule(
+    "installed-size",
+    Severity.INFO,
+    explanation="Installed-Size is missing or not what the files amount to; a warning where it is"
+    " wrong by more than a tenth and a MiB.",
+    reference="Policy 5.6.20, deb-substvars(5)",
+    remedy="finish the package: it is computed anew",
+    needs=Needs.MEMBERS,
+)
+def _installed_size(facts: Facts) -> Iterator[Found]:
+    stated = facts.control.get("Installed-Size", "").strip()
+    real = deb.installed_size(facts.entries)
+    if not stated:
+        yield Found(f"Installed-Size is missing; the files have {real} KiB")
+        return
+    if not re.fullmatch(r"[0-9]{1,15}", stated):
+        yield Found(f"Installed-Size {stated!r} is no number", severity=Severity.WARNING)
+        return
+    # dpkg-gencontrol counts the files of control.tar too, where it finds them.
+    control = 1 + sum(-(-len(content) // 1024) for content in facts.files.values())
+    difference = abs(int(stated) - real)
+    if difference > control:
+        large = difference > max(1024, real // 10)
+        yield Found(
+            f"Installed-Size is {stated}; the files have {real} KiB",
+            severity=Severity.WARNING if large else None,
+        )
