@@ -169,6 +169,10 @@ def finish(
         "only": "RULE: tell only of this rule, with every row; may be given again",
         "skip": "RULE: leave this rule out; may be given again",
         "baseline": "FILE: a report written with --format json, whose findings are accepted",
+        "fast": "only rules that need no contents of files",
+        "suite": "SUITE: say which dependencies it has not; of the recipe's packages always",
+        "explain": "RULE: tell what it looks for, on what it rests and what to do; audit nothing",
+        "rules": "list all rules; audit nothing",
         **RECIPE,
     },
 )
@@ -184,12 +188,19 @@ def inspect(
     only: list[str] | None = None,
     skip: list[str] | None = None,
     baseline: str = "",
+    fast: bool = False,
+    suite: str = "",
+    explain: str = "",
+    rules: bool = False,
 ) -> int:
     """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
+    if explain or rules:
+        face.show(inspecting.explain(explain))
+        return Exit.DONE
     if diff:
         text, code = inspecting.diff(path or [], format)
     else:
-        wanted = inspecting.Wanted(format, fail_on, only or (), skip or (), baseline)
+        wanted = inspecting.Wanted(format, fail_on, only or (), skip or (), baseline, fast, suite)
         text, code = inspecting.inspect(path or [], wanted, recipe, set_ or [])
     face.show(text)
     return code

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builders import face, recipe, run
 from builders.errors import BuildError
 from builders.verbs import width
+
+if TYPE_CHECKING:
+    from builders.audit import Expectations
 
 FORMS = ("table", "json", "sarif", "github")
 DIFF_FORMS = ("table", "json")
@@ -21,6 +27,8 @@ class Wanted:
 
     fail_on: the least severity that makes the exit status 1, or "never".
     only, skip: names of rules. baseline: a report whose findings are accepted.
+    fast: only rules that need no contents of files. suite: whose packages can be depended on;
+        "" for that of the recipe where its packages are meant, otherwise none.
     """
 
     form: str = "table"
@@ -28,6 +36,15 @@ class Wanted:
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     baseline: str = ""
+    fast: bool = False
+    suite: str = ""
+
+
+def explain(name: str) -> str:
+    """One rule in words, or where none is named, all of them in a line each."""
+    from builders.audit import explain as words
+
+    return words.text(name, width()) if name else words.listing(width())
 
 
 def inspect(
@@ -41,12 +58,16 @@ def inspect(
     selection.known_threshold(wanted.fail_on)
     selected = selection.selection(wanted.only, wanted.skip, wanted.baseline)
     debs = [Path(path) for path in paths if path]
-    expectations = audit.Expectations()
+    expectations, suite = audit.Expectations(), ""
     if not debs:
         loaded = recipe.load(name, overrides)
         debs = [run.artifacts() / loaded.name]
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
-    pairs = [selected.apply(audit.audit(path, expectations)) for path in audit.expand(debs)]
+        suite = loaded.suite.name
+    files = audit.expand(debs)
+    expectations = _with_archive(expectations, wanted.suite, suite, files)
+    found = audit.audit_all(files, expectations, fast=wanted.fast)
+    pairs = [selected.apply(report) for report in found]
     reports, known = [report for report, _ in pairs], sum(known for _, known in pairs)
     if wanted.form == "json":
         text = audit.to_json(reports, known)
@@ -58,6 +79,33 @@ def inspect(
         full = bool(wanted.only)
         text = audit.table(reports, width(), face.coloured(), full=full, known=known)
     return text, selection.exit_code(reports, wanted.fail_on)
+
+
+def _with_archive(
+    expectations: Expectations, named: str, usual: str, files: Sequence[Path]
+) -> Expectations:
+    """What a suite has, for the rule on dependencies; the packages themselves are part of it."""
+    from builders.audit import archive
+    from builders.cache import Cache
+    from builders.deb import Deb
+
+    suite = named or usual
+    if not suite:
+        return expectations
+    there = archive.of_box(suite, Cache.default().root / "suites")
+    if there is None and named:
+        raise BuildError(
+            f"--suite {named}: the box's apt has no package lists of it",
+            hint="name the suite of the box, or leave it out",
+        )
+    if there is None:
+        return dataclasses.replace(expectations, unknown=suite)
+    for path in files:
+        with contextlib.suppress(BuildError):  # the audit says what is wrong with it
+            control = Deb.open(path).control
+            words = (str(control.get(name, "")) for name in ("Package", "Version", "Provides"))
+            there.add(*words)
+    return dataclasses.replace(expectations, archive=there)
 
 
 def diff(paths: Sequence[str], form: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ over its data gathered, and yields what it found. Nothing here prints.
 from __future__ import annotations
 
 from builders.audit.facts import Facts
-from builders.audit.inspection import audit, expand
+from builders.audit.inspection import audit, audit_all, expand
 from builders.audit.model import (
     RULES,
     Expectations,
@@ -35,6 +35,7 @@ __all__ = [
     "Rule",
     "Severity",
     "audit",
+    "audit_all",
     "exit_code",
     "expand",
     "rule",

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import re
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from debian.debian_support import Version
 
@@ -24,25 +27,10 @@ class Archive:
     _versions: dict[str, list[str]] = field(default_factory=dict)
     _provided: dict[str, list[str]] = field(default_factory=dict)  # name to versions, "" for none
 
-    def read(self, packages: bytes) -> None:
-        """Take in one package list (deb822(5))."""
-        name = ""
-        for key, value in _LIST.findall(packages):
-            text = value.decode("utf-8", "replace").strip()
-            if key == b"Package":
-                name = text
-            elif key == b"Version":
-                self.add(name, text)
-            else:
-                for part in text.split(","):
-                    match = _PROVIDED.fullmatch(part.strip())
-                    if match:
-                        self._provided.setdefault(match[1], []).append(match[2] or "")
-
     def add(self, package: str, version: str, provides: str = "") -> None:
         """One more package, as of a repository of one's own."""
         self._versions.setdefault(package, []).append(version)
-        for part in provides.split(","):
+        for part in provides.split(",") if provides else ():
             match = _PROVIDED.fullmatch(part.strip())
             if match:
                 self._provided.setdefault(match[1], []).append(match[2] or "")
@@ -76,37 +64,71 @@ def _meets(have: str, operator: str, wanted: str) -> bool:
     }[operator]
 
 
-def of_box(suite: str) -> Archive | None:
+LISTS = Path("/var/lib/apt/lists")
+
+
+def of_box(suite: str, cache: Path, lists: Path = LISTS) -> Archive | None:
     """The suite as the box's own apt knows it; None where it does not know that suite.
 
-    Raises BuildError where apt has such a list, but cannot read it.
+    cache: a folder for what was read, so that the next time takes a moment; it is made.
+    Raises BuildError where apt has such lists, but cannot read them.
     """
-    form = "$(CODENAME)\t$(SUITE)\t$(COMPONENT)\t$(FILENAME)"
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", suite):
+        raise BuildError(f"--suite {suite}: no name of a suite", hint="such as bookworm")
+    pattern = rf".*_dists_{suite}(-[a-z]+)?_[^_]+_binary-[a-z0-9]+_Packages(\.[a-z0-9]+)?"
     try:
-        targets = _run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
-    except FileNotFoundError:
+        files = sorted(path for path in lists.iterdir() if re.fullmatch(pattern, path.name))
+    except OSError:
         return None
-    lists = []
-    for line in targets.decode("utf-8", "replace").splitlines():
-        codename, name, _, path = line.split("\t", 3)
-        if suite in {codename.partition("-")[0], name.partition("-")[0]}:
-            lists.append(path)
-    return _read(suite, lists) if lists else None
-
-
-def _read(suite: str, lists: Iterable[str]) -> Archive:
+    if not files:
+        return None
+    stated = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    key = hashlib.sha256(repr((1, stated)).encode()).hexdigest()
+    kept = cache / f"{suite}-{key[:24]}.tsv"
     archive = Archive(suite)
-    for path in lists:
-        archive.read(_run(["/usr/lib/apt/apt-helper", "cat-file", path]))
+    try:
+        rows = kept.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        rows = "".join(_rows(_cat(path)) for path in files)
+        _keep(kept, rows)
+    for row in rows.splitlines():
+        name, version, provides = row.split("\t", 2)
+        archive.add(name, version, provides)
     return archive
 
 
-def _run(command: list[str]) -> bytes:
-    done = subprocess.run(command, capture_output=True, check=False)
+def _rows(packages: bytes) -> str:
+    """A package list (deb822(5)) as lines of name, version and what it provides."""
+    rows: list[list[str]] = []
+    for key, value in _LIST.findall(packages):
+        text = value.decode("utf-8", "replace").strip().replace("\t", " ")
+        if key == b"Package":
+            rows.append([text, "", ""])
+        elif rows:
+            rows[-1][1 if key == b"Version" else 2] = text
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _keep(path: Path, rows: str) -> None:
+    """For the next time; a cache that cannot be written is none."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f"{path.name.partition('-')[0]}-*.tsv"):
+            old.unlink()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(rows, "utf-8")
+        temporary.replace(path)
+
+
+def _cat(path: Path) -> bytes:
+    """The content of a list, which apt may keep compressed."""
+    done = subprocess.run(
+        ["/usr/lib/apt/apt-helper", "cat-file", str(path)], capture_output=True, check=False
+    )
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
         raise BuildError(
-            f"the package lists cannot be read: {said or command[0]}",
+            f"the package lists cannot be read: {said or path}",
             hint="run apt-get update, or leave out --suite",
             exit=Exit.ENGINE,
         )

@@ -37,10 +37,12 @@ class Expectations:
     kernel_options: option to value ("y", "m", "n" for not set, or another one) in the
         configuration of every kernel.
     archive: the packages of the suite, None where they are not known.
+    unknown: the suite whose packages should be known, but are not.
     """
 
     kernel_options: Mapping[str, str] = field(default_factory=dict)
     archive: Archive | None = None
+    unknown: str = ""
 
 
 @dataclass(frozen=True)

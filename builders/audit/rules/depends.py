@@ -238,6 +238,11 @@ def _libc_too_old(facts: Facts) -> Iterator[Found]:
 def _unknown_dependency(facts: Facts) -> Iterator[Found]:
     archive = facts.expectations.archive
     if archive is None:
+        if facts.expectations.unknown and facts.relations("Pre-Depends", "Depends"):
+            yield Found(
+                f"was not looked into: apt has no package lists of {facts.expectations.unknown}",
+                severity=Severity.INFO,
+            )
         return
     siblings = f"= {facts.control.get('Version', '')}"
     for field in ("Pre-Depends", "Depends", "Recommends"):
