@@ -10,17 +10,14 @@ does it, and comes back unchanged when the package goes.
 from __future__ import annotations
 
 import hashlib
-import io
 import ipaddress
 import re
-import tarfile
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders import deb, debdocs, pci
-from builders.deb import Added, Edit
+from builders.deb import Added
 from builders.errors import BuildError
 from builders.pci import Bdf
 from builders.problems import Problems, quoted
@@ -329,7 +326,6 @@ class _Content:
             "Version": version,
             "Architecture": "all",
             "Maintainer": maintainer or "dom0-debs <dom0-debs@builder.invalid>",
-            "Installed-Size": "0",
             "Depends": f"{xen}, grub-common",
             "Section": "admin",
             "Priority": "optional",
@@ -350,49 +346,13 @@ class _Content:
         ]
         if not self._like.grub_dropin:
             added.append(Added(f"/etc/{NAME}"))
-        added.sort(key=lambda one: one.path)
         conffiles = sorted(name for name in self.files if name.startswith("/etc/"))
-        edit = Edit(
-            control=control,
-            control_files={
-                **self.scripts,
-                "conffiles": "".join(f"{n}\n" for n in conffiles).encode(),
-            },
-            add=tuple(added),
+        files = {**self.scripts, "conffiles": "".join(f"{n}\n" for n in conffiles).encode()}
+        return deb.create(
+            path,
+            control,
+            control_files=files,
+            members=added,
             epoch=EPOCH,
-            tidy=True,
-            recount=True,
-            compression="gzip" if not self._like.grub_dropin else "xz",
+            compression="xz" if self._like.grub_dropin else "gzip",  # dpkg's own in wheezy
         )
-        with tempfile.TemporaryDirectory() as folder:
-            empty = Path(folder) / "empty.deb"
-            empty.write_bytes(_empty(control))
-            return deb.rewrite(empty, path, edit)
-
-
-def _empty(control: Mapping[str, str]) -> bytes:
-    """A .deb with a control file and no content, for `rewrite` to fill."""
-
-    def tar(files: Mapping[str, bytes]) -> bytes:
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
-            root = tarfile.TarInfo("./")
-            root.type, root.mode, root.mtime = tarfile.DIRTYPE, 0o755, EPOCH
-            root.uname = root.gname = "root"
-            archive.addfile(root)
-            for name, data in files.items():
-                info = tarfile.TarInfo(f"./{name}")
-                info.size, info.mtime, info.uname, info.gname = len(data), EPOCH, "root", "root"
-                archive.addfile(info, io.BytesIO(data))
-        return out.getvalue()
-
-    members = {
-        "debian-binary": b"2.0\n",
-        "control.tar": tar({"control": deb.dump_control(control)}),
-        "data.tar": tar({}),
-    }
-    out = b"!<arch>\n"
-    for name, data in members.items():
-        head = f"{name:<16}{EPOCH:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n"
-        out += head.encode() + data + b"\n" * (len(data) % 2)
-    return out
