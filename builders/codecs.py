@@ -770,7 +770,17 @@ class Range:
     end: int
 
 
-Piece = Range | bytes | Path  # a Path stands for the content of that file
+@dataclass(frozen=True)
+class Slice:
+    """`size` bytes from `start` on of a file, such as a member of a tar archive."""
+
+    path: Path
+    start: int
+    size: int
+
+
+NewBytes = bytes | Path | Slice  # a Path stands for the content of that file
+Piece = Range | NewBytes
 
 
 def splice(
@@ -821,6 +831,9 @@ def _splice_plain(source: Packed, pieces: Iterable[Piece], out: Sink) -> None:
         elif isinstance(piece, Path):
             with piece.open("rb", buffering=0) as file:
                 copy_range(file.fileno(), out, 0, os.fstat(file.fileno()).st_size)
+        elif isinstance(piece, Slice):
+            with piece.path.open("rb", buffering=0) as file:
+                copy_range(file.fileno(), out, piece.start, piece.size)
         else:
             write_all(out, piece)
 
@@ -892,12 +905,29 @@ def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink
             at = stop
 
 
-def _put(piece: bytes | Path, sink: Writer) -> None:
+def _put(piece: NewBytes, sink: Writer) -> None:
     if isinstance(piece, bytes):
         sink.write(piece)
         return
+    if isinstance(piece, Slice):
+        for part in sliced(piece):
+            sink.write(part)
+        return
     with piece.open("rb") as file:
         shutil.copyfileobj(file, _Adapter(sink), CHUNK)
+
+
+def sliced(piece: Slice) -> Iterator[bytes]:
+    """The content of a slice in parts; CodecError where its file ends before."""
+    with piece.path.open("rb") as file:
+        file.seek(piece.start)
+        left = piece.size
+        while left:
+            part = file.read(min(left, CHUNK))
+            if not part:
+                raise CodecError(f"{piece.path} is cut short")
+            left -= len(part)
+            yield part
 
 
 class _Adapter:

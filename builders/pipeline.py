@@ -136,7 +136,7 @@ class Pipeline:
         code = sorted(path for glob in _CODE for path in here.glob(glob))
         inputs = {f"code {path.relative_to(here)}": _file_digest(path) for path in code}
         inputs["corrections"] = hashlib.sha256(
-            repr(self._recipe.finish[target]).encode()
+            repr((self._recipe.finish[target], self._recipe.suite.name)).encode()
         ).hexdigest()
         return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
 
@@ -385,7 +385,7 @@ class Pipeline:
                 plan.after[phase.name](step.container.read)
 
     def _finish(self, target: str, plan: Plan, built: Output) -> Output:
-        from builders.finish import finish
+        from builders.finish import Beside, finish
 
         stage, inputs = f"{plan.name}-finish", self._finish_inputs(target, built)
         there = self._store.find(stage, inputs)
@@ -404,13 +404,21 @@ class Pipeline:
                     elf_depends=elf_depends,
                     destination_dir=making.folder,
                     epoch=epoch,
+                    beside=Beside(
+                        _there(built.folder / f"{raw.name}.symbols.tar"),
+                        _there(built.folder / "copyright"),
+                        _there(built.folder / "changelog"),
+                        self._recipe.suite.name,
+                    ),
                 )
-                packages[result.path.name] = {
-                    "package": result.package,
-                    "version": result.version,
-                    "architecture": result.architecture,
-                    "notes": list(result.notes),
-                }
+                for each in (result, result.symbols):
+                    if each:
+                        packages[each.path.name] = {
+                            "package": each.package,
+                            "version": each.version,
+                            "architecture": each.architecture,
+                            "notes": list(each.notes),
+                        }
             making.notes = {"packages": packages}
         output = self._store.made(stage, inputs)
         self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
@@ -504,6 +512,10 @@ def explain_patch(error: BuildError, plan: Plan) -> BuildError:
 
 def _state(stage: str, output: Output | None, why: str) -> State:
     return State(stage, "hit", output.key) if output else State(stage, "miss", why)
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def _file_digest(path: Path) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from builders.codecs import NewBytes
 
 
 @dataclass(frozen=True)
 class Added:
     """A new member of data.tar, owned by root.
 
-    content: bytes or the file that has them; None makes a directory.
+    content: bytes, or the file or the slice of one that has them; None makes a directory.
     link: makes a symbolic link to it instead.
     """
 
     path: str
-    content: bytes | Path | None = None
+    content: NewBytes | None = None
     mode: int = 0o644
     link: str = ""
 
@@ -34,6 +35,7 @@ class Edit:
     rename: old path to new path; a directory takes all below it along.
     replace: the content of regular files.
     modes: permission bits.
+    links: new targets of symbolic links.
     add: new members; parent directories that are missing are made.
     epoch: SOURCE_DATE_EPOCH: no time that is written lies after it.
     tidy: the owners and times of all of data.tar are put right: root, but for the ids that
@@ -49,8 +51,9 @@ class Edit:
     control_modes: Mapping[str, int] = field(default_factory=dict)
     remove: frozenset[str] = frozenset()
     rename: Mapping[str, str] = field(default_factory=dict)
-    replace: Mapping[str, bytes | Path] = field(default_factory=dict)
+    replace: Mapping[str, NewBytes] = field(default_factory=dict)
     modes: Mapping[str, int] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     add: tuple[Added, ...] = ()
     epoch: int | None = None
     tidy: bool = False
@@ -61,4 +64,5 @@ class Edit:
     @property
     def members(self) -> bool:
         """Whether members of data.tar change."""
-        return bool(self.remove or self.rename or self.replace or self.modes or self.add)
+        edits = (self.remove, self.rename, self.replace, self.modes, self.links, self.add)
+        return any(edits)

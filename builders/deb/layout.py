@@ -10,7 +10,8 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from builders.codecs import Piece, Range
+from builders import codecs
+from builders.codecs import Piece, Range, Slice
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
 from builders.deb.reading import (
@@ -47,7 +48,8 @@ class Layout:
         self.unchanged = self._end(index)
 
     def _moves(self) -> dict[str, str | None]:
-        named = (*self._edit.remove, *self._edit.rename, *self._edit.replace, *self._edit.modes)
+        named = (*self._edit.remove, *self._edit.rename, *self._edit.replace)
+        named = (*named, *self._edit.modes, *self._edit.links)
         for path in named:
             if path not in self._there:
                 raise BuildError(
@@ -128,6 +130,12 @@ class Layout:
             info.name = "." + path
         if name in self._edit.modes:
             info.mode = self._edit.modes[name] & 0o7777
+        if name in self._edit.links:
+            if not info.issym():
+                raise BuildError(
+                    f"{printable(name)} is no symbolic link", hint="give links of links only"
+                )
+            info.linkname = self._edit.links[name]
         if self._tidy:
             if self._edit.epoch is not None:
                 info.mtime = min(info.mtime, self._edit.epoch)
@@ -171,7 +179,7 @@ class Layout:
         info.mtime = self._edit.epoch or 0
         return info
 
-    def _file(self, info: tarfile.TarInfo, path: str, content: bytes | Path) -> None:
+    def _file(self, info: tarfile.TarInfo, path: str, content: codecs.NewBytes) -> None:
         digest = hashlib.md5(usedforsecurity=False)
         if isinstance(content, Path):
             try:
@@ -180,6 +188,10 @@ class Layout:
                     info.size = file.tell()
             except OSError as error:
                 raise BuildError(f"{content}: {error.strerror}", hint="make it readable") from error
+        elif isinstance(content, Slice):
+            for part in codecs.sliced(content):
+                digest.update(part)
+            info.size = content.size
         else:
             digest.update(content)
             info.size = len(content)

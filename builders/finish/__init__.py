@@ -4,6 +4,8 @@
 `package` applies them in order; each other module has the corrections of one kind.
 """
 
-from builders.finish.package import Finished, file_name, finish
+from builders.finish.names import file_name
+from builders.finish.package import Finished, finish
+from builders.finish.work import Beside
 
-__all__ = ["Finished", "file_name", "finish"]
+__all__ = ["Beside", "Finished", "file_name", "finish"]

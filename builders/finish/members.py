@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which members of a package go, and which of those that stay are conffiles."""
+"""Which members of a package go or move, their modes, and which of them are conffiles."""
 
 from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 
 from builders import deb
-from builders.deb import Deb, Entry
+from builders.deb import Entry
 from builders.errors import BuildError
+from builders.finish.work import Work, link_target
 from builders.progress import printable
 
 
-def removed_paths(entries: Sequence[Entry], globs: Sequence[str], notes: list[str]) -> set[str]:
-    """The paths that the globs take away, emptied directories included."""
+def matching(entries: Sequence[Entry], globs: Sequence[str], notes: list[str]) -> set[str]:
+    """The paths that the globs of the verb `remove` name, with all below them."""
     removed: set[str] = set()
     for glob in globs:
         if not glob.startswith("/"):
@@ -23,27 +25,74 @@ def removed_paths(entries: Sequence[Entry], globs: Sequence[str], notes: list[st
         if not found:
             notes.append(f"remove: {glob} matches nothing in the package")
         removed |= found
-    if not removed:
-        return removed
+    return removed
+
+
+def move(work: Work) -> None:
+    """The verb `move`: members go from one path to another, a directory with all below it."""
+    for old, new in work.corrections.move.items():
+        for path in (old, new):
+            if posixpath.normpath(path) != path or not path.startswith("/") or path == "/":
+                raise BuildError(
+                    f"move: {path!r} is no absolute path", hint="write it like /usr/share/x"
+                )
+        found = [e for e in work.kept if e.path == old or e.path.startswith(old + "/")]
+        if not found:
+            work.notes.append(f"move: {old} is not in the package")
+        for entry in found:
+            work.moved[entry.path] = new + entry.path[len(old) :]
+
+
+def set_modes(work: Work) -> None:
+    """The verb `modes`: permission bits of all that a glob matches, but for links (Policy 10.9)."""
+    for glob, text in work.corrections.modes.items():
+        if not re.fullmatch(r"0?[0-7]{3,4}", text):
+            raise BuildError(f"modes: {text!r} is no mode", hint='write it like "0755"')
+        found = [e for e in work.kept if fnmatch.fnmatchcase(e.path, glob) and not e.info.issym()]
+        if not found:
+            work.notes.append(f"modes: {glob} matches nothing in the package")
+        work.modes |= {entry.path: int(text, 8) for entry in found}
+
+
+def shorten_links(work: Work) -> None:
+    """Links within one top-level directory are relative (Policy 10.5)."""
+    for entry in work.kept:
+        target = entry.info.linkname
+        path = work.path(entry)
+        if not entry.info.issym() or not target.startswith("/") or entry.path in work.links:
+            continue
+        target = posixpath.normpath(target)
+        if target.split("/")[1] == path.split("/")[1]:
+            work.links[entry.path] = posixpath.relpath(target, posixpath.dirname(path))
+
+
+def below(entries: Iterable[Entry], removed: set[str]) -> set[str]:
+    """`removed` with all that lies below a directory in it."""
+    return {e.path for e in entries if any(above in removed for above in _above(e.path))}
+
+
+def emptied(work: Work) -> set[str]:
+    """Directories whose last member goes or moves away; one that was empty before stays."""
     left: dict[str, int] = {}  # how many members a directory still has in it
     had: set[str] = set()
-    for entry in entries:
+    for entry in work.entries:
         parent = posixpath.dirname(entry.path)
-        if entry.path != "/":
-            had.add(parent)
-        if any(above in removed for above in _above(entry.path)):
-            removed.add(entry.path)
-        elif entry.path != "/":
+        if entry.path == "/":
+            continue
+        had.add(parent)
+        stays = posixpath.dirname(work.path(entry)) == parent
+        if entry.path not in work.removed and stays:
             left[parent] = left.get(parent, 0) + 1
+    found: set[str] = set()
     # From the deepest on, as a directory that goes may be the last one in its parent.
-    for entry in sorted(entries, key=lambda e: e.path.count("/"), reverse=True):
+    for entry in sorted(work.entries, key=lambda e: e.path.count("/"), reverse=True):
         path = entry.path
-        if path == "/" or path in removed or not entry.info.isdir():
+        if path in work.removed or path in work.moved or path == "/" or not entry.info.isdir():
             continue
         if path in had and not left.get(path):
-            removed.add(path)
+            found.add(path)
             left[posixpath.dirname(path)] -= 1
-    return removed
+    return found
 
 
 def _above(path: str) -> Iterable[str]:
@@ -52,30 +101,34 @@ def _above(path: str) -> Iterable[str]:
         path = posixpath.dirname(path)
 
 
-def note_dangling(kept: Iterable[Entry], removed: set[str], notes: list[str]) -> None:
-    for entry in kept:
-        if entry.info.issym():
-            target = posixpath.normpath(
-                posixpath.join(posixpath.dirname(entry.path), entry.info.linkname)
+def note_dangling(work: Work) -> None:
+    """Say which links that stay lead to what went."""
+    for entry in work.kept:
+        if entry.info.issym() and link_target(entry) in work.removed:
+            work.notes.append(
+                f"{printable(entry.path)} links to {printable(link_target(entry))},"
+                " which was removed"
             )
-            if target in removed:
-                notes.append(
-                    f"{printable(entry.path)} links to {printable(target)}, which was removed"
-                )
 
 
-def conffiles(package: Deb, kept: Sequence[Entry], notes: list[str]) -> bytes:
+def conffiles(work: Work) -> bytes:
     """What the raw package lists, then every other regular file under /etc (Policy 10.7.2)."""
-    files = {entry.path for entry in kept if deb.is_file(entry)}
-    there = {entry.path for entry in package.index.entries}
-    text = package.control_files.get("conffiles", b"").decode("utf-8", "surrogateescape")
+    files = {e.path: work.path(e) for e in work.kept if deb.is_file(e)}
+    there = {entry.path for entry in work.entries}
+    text = work.control_file("conffiles").decode("utf-8", "surrogateescape")
     lines: list[str] = []
-    for line in (line.strip() for line in text.split("\n")):
+    for line in filter(None, map(str.strip, text.split("\n"))):
         # "remove-on-upgrade /etc/x" names a file that is not there (deb-conffiles(5)).
-        if line in files or (line and not line.startswith("/")):
+        if (
+            files.get(line, "").startswith("/etc/")
+            or (line and not line.startswith("/"))
+            or (line in files and files[line] == line)
+        ):
             lines.append(line)
-        elif line and line not in there:
-            notes.append(f"conffiles: {printable(line)} is listed, but not in the package")
+        elif line not in there:
+            work.notes.append(f"conffiles: {printable(line)} is listed, but not in the package")
     listed = set(lines)
-    lines += sorted(path for path in files if path.startswith("/etc/") and path not in listed)
+    added = [a.path for a in work.add if a.path.startswith("/etc/") and a.content is not None]
+    found = [*(old for old, path in files.items() if path.startswith("/etc/")), *added]
+    lines += sorted(path for path in found if path not in listed)
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -6,24 +6,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builders import deb
 from builders.corrections import Corrections
 from builders.deb import Deb, Edit
 from builders.errors import BuildError
+from builders.finish import (
+    documents,
+    libraries,
+    members,
+    python,
+    runtime,
+    snippets,
+    symbols,
+)
 from builders.finish.fields import control_fields
-from builders.finish.members import conffiles, note_dangling, removed_paths
+from builders.finish.names import file_name
+from builders.finish.work import Beside, Work
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished package; notes are sentences on what a person may want to correct."""
+    """A finished package; notes are sentences on what a person may want to correct.
+
+    symbols: its package of debugging symbols, where there are any.
+    """
 
     path: Path
     package: str
     version: str
     architecture: str
     notes: tuple[str, ...]
+    symbols: Finished | None = None
 
 
 def finish(
@@ -33,23 +48,39 @@ def finish(
     elf_depends: Sequence[str],
     destination_dir: Path,
     epoch: int,
+    beside: Beside | None = None,
 ) -> Finished:
     """Write the package `raw`, corrected, into `destination_dir`, under its dpkg-name(1).
 
     elf_depends: relations that dpkg-shlibdeps computed for its ELF files inside the suite.
     epoch: SOURCE_DATE_EPOCH; no time in the result lies after it.
-    A directory that the removals leave empty goes too, one that was empty before stays.
+    beside: what else the build handed over; with symbols, a second package is written.
+    A directory that the corrections leave empty goes too, one that was empty before stays.
     Raises BuildError where the package or a correction cannot be used.
     """
     package = Deb.open(raw)
-    notes: list[str] = []
-    removed = removed_paths(package.index.entries, corrections.remove, notes)
-    kept = [entry for entry in package.index.entries if entry.path not in removed]
-    note_dangling(kept, removed, notes)
-    fields = control_fields(package, corrections, elf_depends, notes)
-    files: dict[str, bytes | None] = {}
+    first = control_fields(package, corrections, elf_depends, [])
+    work = Work(package, corrections, beside or Beside(), epoch, first["Package"], first["Version"])
+    _remove(work)
+    members.move(work)
+    found = symbols.correct(work) if corrections.symbols else symbols.Symbols({}, ())
+    for wanted, correct in (
+        (corrections.libraries, libraries.correct),
+        (corrections.python, python.correct),
+        (corrections.runtime, runtime.correct),
+        (corrections.documents, documents.correct),
+        (corrections.links, members.shorten_links),
+    ):
+        if wanted:
+            correct(work)
+    members.set_modes(work)
+    work.removed |= members.emptied(work)
+    members.note_dangling(work)
+    snippets.correct(work)
     if corrections.conffiles:
-        files["conffiles"] = conffiles(package, kept, notes) or None
+        work.control_files["conffiles"] = members.conffiles(work) or None
+    needs = [*elf_depends, *work.depends]
+    fields = control_fields(package, corrections, needs, work.notes)
     name, version, architecture = (fields[f] for f in ("Package", "Version", "Architecture"))
     destination = destination_dir / file_name(name, version, architecture)
     try:
@@ -58,23 +89,47 @@ def finish(
         raise BuildError(
             f"{destination_dir}: {error.strerror}", hint="name a folder that can be written"
         ) from error
-    deb.rewrite(
-        package,
+    deb.rewrite(package, destination, _edit(work, fields))
+    companion = symbols.package(work, fields, found, destination_dir)
+    return Finished(
         destination,
-        Edit(
-            control=fields,
-            control_files=files,
-            remove=frozenset(removed),
-            epoch=epoch,
-            tidy=True,
-            recount=True,
-            compression=corrections.compression,
-            level=None if corrections.level == -1 else corrections.level,
-        ),
+        name,
+        version,
+        architecture,
+        tuple(work.notes),
+        Finished(companion, f"{name}-dbgsym", version, architecture, ()) if companion else None,
     )
-    return Finished(destination, name, version, architecture, tuple(notes))
 
 
-def file_name(package: str, version: str, architecture: str) -> str:
-    """package_version_architecture.deb, without the epoch of the version (dpkg-name(1))."""
-    return f"{package}_{version.partition(':')[2] or version}_{architecture}.deb"
+def _remove(work: Work) -> None:
+    corrections, entries = work.corrections, work.entries
+    removed = members.matching(entries, corrections.remove, work.notes)
+    for wanted, chosen in (
+        (corrections.symbols, symbols.moved),
+        (corrections.python, python.caches),
+        (corrections.runtime, runtime.volatile),
+    ):
+        if wanted:
+            removed |= chosen(work)
+    work.removed = members.below(entries, removed)
+
+
+def _edit(work: Work, fields: dict[str, str]) -> Edit:
+    def staying(paths: dict[str, Any]) -> dict[str, Any]:
+        return {path: value for path, value in paths.items() if path not in work.removed}
+
+    return Edit(
+        control=fields,
+        control_files=work.control_files,
+        remove=frozenset(work.removed),
+        rename=staying(work.moved),
+        replace=staying(work.replaced),
+        modes=staying(work.modes),
+        links=staying(work.links),
+        add=tuple(sorted(work.add, key=lambda added: added.path)),
+        epoch=work.epoch,
+        tidy=True,
+        recount=True,
+        compression=work.corrections.compression,
+        level=None if work.corrections.level == -1 else work.corrections.level,
+    )

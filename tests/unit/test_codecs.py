@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import codecs
-from builders.codecs import CodecError, Packed, Piece, Range
+from builders.codecs import CodecError, Packed, Piece, Range, Slice
 from builders.errors import BuildError
 
 COMPRESSED = [codec for codec in codecs.CODECS if codec is not codecs.NONE]
@@ -283,7 +283,7 @@ def joined(wanted: list[Piece], data: bytes) -> bytes:
     return b"".join(
         data[p.start : p.end] if isinstance(p, Range) else p
         for p in wanted
-        if not isinstance(p, Path)
+        if not isinstance(p, Path | Slice)
     )
 
 
@@ -452,3 +452,19 @@ def test_names_and_levels() -> None:
     for call in bad:
         with pytest.raises(BuildError, match="no level"):
             call()
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "xz"])
+def test_a_slice_is_part_of_a_file(tmp_path: Path, codec: str) -> None:
+    whole = tmp_path / "whole"
+    whole.write_bytes(mixed(100_000, 5))
+    chosen = codecs.by_name(codec)
+    pieces: list[Piece] = [b"head", Slice(whole, 1000, 50_000), Slice(whole, 0, 0)]
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        codecs.splice(Packed(-1, 0, 0, codecs.NONE), pieces, out, chosen, size=50_004)
+    with (tmp_path / "out").open("rb") as file:
+        size = (tmp_path / "out").stat().st_size
+        read = codecs.reader(Packed(file.fileno(), 0, size, chosen)).upto(60_000)
+    assert read == b"head" + whole.read_bytes()[1000:51_000]
+    with pytest.raises(CodecError), (tmp_path / "cut").open("wb", buffering=0) as out:
+        codecs.splice(Packed(-1, 0, 0, codecs.NONE), [Slice(whole, 99_999, 2)], out, chosen, size=2)

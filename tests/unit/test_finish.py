@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,7 +48,8 @@ def run(
 ) -> Finished:
     return finish(
         raw or debs.mkdeb(tmp_path / "raw.deb"),
-        corrections,
+        # Documents have tests of their own: test_corrections.py.
+        dataclasses.replace(corrections, documents=False),
         elf_depends=elf,
         destination_dir=tmp_path / "out",
         epoch=EPOCH,
@@ -95,8 +97,8 @@ def test_a_package_of_mkdeb(tmp_path: Path) -> None:
     )
     assert done.notes == (
         "remove: /usr/lib/nothing* matches nothing in the package",
-        "depends: libaio1 is stated, but no ELF file of the package needs it",
         "conffiles: /etc/default/xencommons is listed, but not in the package",
+        "depends: libaio1 is stated, but no ELF file of the package needs it",
     )
     assert {entry.info.uid for entry in package.index.entries} == {0}
     assert all(entry.info.mtime <= EPOCH for entry in package.index.entries)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Documents: compressed manual pages, copyright and changelog (Policy 12)."""
+
+from __future__ import annotations
+
+import gzip
+import posixpath
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+
+from builders.deb import Added
+from builders.errors import BuildError
+from builders.finish.work import Work, is_plain, link_target
+
+_MANUAL = re.compile(r"/usr/share/(man/([^/]+/)?man\d[^/]*|info)/[^/]+")
+_DOCUMENT = re.compile(r"/usr/share/doc/.+")
+_CHANGES = re.compile(r"/usr/share/doc/[^/]+/(changelog|NEWS)[^/]*", re.IGNORECASE)
+_COMPRESSED = re.compile(r".*\.(gz|bz2|xz|zst|lzma|Z)")
+# What people open in programs that do not read gzip, or what is compressed in itself.
+_AS_IT_IS = re.compile(
+    r".*\.(html?|xhtml|css|js|svg|gif|png|jpe?g|ico|pdf|dvi|epub|zip|jar|tgz|deb|od[tspf]|py|c|h)"
+    r"|.*/copyright|.*/examples/.*|.*/_sources/.*",
+    re.IGNORECASE,
+)
+_LARGE = 4096  # bytes; dh_compress(1) leaves smaller ones
+
+
+def correct(work: Work) -> None:
+    """Documents as Policy wants them.
+
+    - Manual pages, and documents of more than 4 KiB, go through gzip -9n: Policy 12.1 and 12.3.
+    - /usr/share/doc/PACKAGE/copyright: Policy 12.5; the raw package's, else what the recipe
+      states, else the source's.
+    - The changelog with one entry for this version, dated by SOURCE_DATE_EPOCH, with what the
+      raw package had below it: Policy 12.7. Upstream's is beside it.
+    """
+    _compress(work)
+    _copyright(work)
+    _changelog(work)
+
+
+def packed(text: bytes) -> bytes:
+    """As gzip -9n: no name and no time, so that the same text gives the same bytes."""
+    return gzip.compress(text, 9, mtime=0)
+
+
+def _compress(work: Work) -> None:
+    wanted = {}
+    for entry in work.kept:
+        path = work.path(entry)
+        manual = bool(_MANUAL.fullmatch(path)) and not path.endswith("/dir")
+        large = _DOCUMENT.fullmatch(path) and not _AS_IT_IS.fullmatch(path)
+        small = entry.info.size <= _LARGE and not _CHANGES.fullmatch(path)
+        if not is_plain(entry) or _COMPRESSED.fullmatch(path) or not entry.info.size:
+            continue
+        if manual or (large and not small):
+            wanted[entry.path] = path
+    for old, content in work.read(wanted).items():
+        work.replaced[old] = packed(content)
+        work.moved[old] = wanted[old] + ".gz"
+        work.modes[old] = 0o644
+    for entry in work.kept:  # links to them go along
+        if entry.info.issym() and link_target(entry) in work.replaced:
+            target = work.moved[link_target(entry)]
+            if target.endswith(".gz") and not work.path(entry).endswith(".gz"):
+                work.moved[entry.path] = path = work.path(entry) + ".gz"
+                work.links[entry.path] = posixpath.relpath(target, posixpath.dirname(path))
+        elif entry.info.islnk() and entry.target in work.moved and is_document(work, entry.path):
+            work.moved[entry.path] = work.path(entry) + ".gz"
+
+
+def is_document(work: Work, path: str) -> bool:
+    """Whether the member there is a document or a manual page."""
+    path = work.moved.get(path, path)
+    return bool(_MANUAL.fullmatch(path) or _DOCUMENT.fullmatch(path))
+
+
+def _folder(work: Work) -> str:
+    return f"/usr/share/doc/{work.name}"
+
+
+def _copyright(work: Work) -> None:
+    path = f"{_folder(work)}/copyright"
+    stated = work.corrections.copyright
+    there = next((e for e in work.kept if work.path(e) == path), None)
+    if stated:
+        content = stated.strip().encode() + b"\n"
+        if there is not None:
+            work.replaced[there.path] = content
+            return
+    elif there is not None:
+        return
+    elif work.beside.copyright is not None:
+        content = _text(work.beside.copyright)
+    else:
+        work.notes.append("the package has no copyright file (Policy 12.5): state copyright")
+        return
+    work.add.append(Added(path, content))
+
+
+def _changelog(work: Work) -> None:
+    native = "-" not in work.version
+    name = "changelog.gz" if native else "changelog.Debian.gz"
+    path = f"{_folder(work)}/{name}"
+    there = next((e for e in work.kept if work.path(e) == path), None)
+    before = b""
+    if there is not None:
+        before = _unpacked(work.read([there.path]).get(there.path, b""))
+        if native and not before.startswith(work.package.control["Package"].encode()):
+            # Upstream's own list has the name that Debian's has in a native package.
+            work.moved[there.path] = f"{_folder(work)}/changelog.upstream.gz"
+            there, before = None, b""
+    entry = _entry(work)
+    if before.startswith(entry.partition(b"\n")[0]):
+        return  # it has this very version already
+    trailer = re.search(rb"(?m)^ -- .*$", before)
+    if trailer is None or re.search(rb"@[^.>]*>", trailer[0]):
+        before = b""  # written by a user of the build container, whom no mail reaches
+    text = packed(entry + (b"\n" + before if before else b""))
+    if there is not None:
+        work.replaced[there.path] = text
+    else:
+        work.add.append(Added(path, text))
+    upstream = f"{_folder(work)}/{'changelog.upstream.gz' if native else 'changelog.gz'}"
+    if work.beside.changelog is not None and upstream not in work.paths():
+        work.add.append(Added(upstream, packed(_text(work.beside.changelog))))
+
+
+def _entry(work: Work) -> bytes:
+    """One entry as deb-changelog(5) wants it."""
+    date = format_datetime(datetime.fromtimestamp(work.epoch, UTC))
+    maintainer = work.corrections.maintainer or work.package.control.get("Maintainer", "")
+    return (
+        f"{work.name} ({work.version}) {work.beside.suite}; urgency=medium\n\n"
+        f"  * Built from source as {work.package.control.get('Version', '')}, and corrected.\n\n"
+        f" -- {maintainer}  {date}\n"
+    ).encode()
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError):
+        return b""
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BuildError(f"{path}: {error.strerror}", hint="make it readable") from None

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shared libraries: their modes, their shlibs file and the linker's cache (Policy 8, 10.2)."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from builders.finish.work import Work, is_plain
+from builders.progress import printable
+
+# Where the run-time linker looks (ld.so(8)), with the folders of other architectures.
+_PUBLIC = re.compile(r"/(usr/)?lib(32|64|x32)?(/[a-z0-9_]+-linux-gnu[a-z0-9]*)?")
+_LIBRARY = re.compile(r".*\.so(\.[0-9]+)*|.*\.l?a")
+_SONAMES = (
+    re.compile(r"(?P<name>.+)\.so\.(?P<version>.+)"),
+    re.compile(r"(?P<name>.+)-(?P<version>\d.*)\.so"),
+)
+_TRIGGER = b"activate-noawait ldconfig\n"
+
+
+def correct(work: Work) -> None:
+    """Libraries as Debian has them.
+
+    - Not executable: Policy 10.9, as dh_fixperms(1).
+    - A shlibs file from the SONAMEs of those in the linker's folders: Policy 8.6, deb-shlibs(5).
+    - The linker's cache is made anew by the trigger of libc-bin: Policy 8.1.1, deb-triggers(5).
+    """
+    public: list[str] = []
+    for entry in work.kept:
+        folder, _, name = work.path(entry).rpartition("/")
+        if not is_plain(entry) or not re.match(r"/(usr/)?lib", folder):
+            continue
+        if _LIBRARY.fullmatch(name) and not name.startswith("ld-linux") and entry.info.mode & 0o111:
+            work.modes[entry.path] = entry.info.mode & 0o7666
+        if _PUBLIC.fullmatch(folder) and re.search(r"\.so(\.|$)", name):
+            public.append(entry.path)
+    sonames = {path: soname(content) for path, content in work.read(public).items()}
+    lines = _shlibs([name for name in sonames.values() if name], work)
+    if not lines:
+        return
+    # One that a person wrote knows more.
+    if not work.control_file("shlibs"):
+        work.control_files["shlibs"] = "".join(lines).encode()
+    triggers = work.control_file("triggers")
+    if not re.search(rb"(?m)^activate(-await|-noawait)?\s+ldconfig\s*$", triggers):
+        work.control_files["triggers"] = triggers + _TRIGGER
+
+
+def _shlibs(sonames: list[str], work: Work) -> list[str]:
+    """Library, version of its interface, dependency; any revision of the package will do."""
+    upstream, dash, _ = work.version.rpartition("-")
+    at_least = upstream if dash else work.version
+    lines = set()
+    for name in sonames:
+        match = next(filter(None, (form.fullmatch(name) for form in _SONAMES)), None)
+        if match is None:
+            continue  # no interface that another package could rely on
+        if re.search(r"\s", name):
+            work.notes.append(f"the SONAME {printable(name)!r} has a space")
+            continue
+        lines.add(f"{match['name']} {match['version']} {work.name} (>= {at_least})\n")
+    return sorted(lines)
+
+
+def soname(content: bytes) -> str:
+    """The DT_SONAME of an ELF file (elf(5)); "" where it has none or is no sound ELF file."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        for segment in ELFFile(io.BytesIO(content)).iter_segments():
+            if isinstance(segment, DynamicSegment):
+                tags: Iterator[Any] = segment.iter_tags("DT_SONAME")
+                return next((str(tag.soname) for tag in tags), "")
+    except (ELFError, ValueError, KeyError, AttributeError, OSError, UnicodeDecodeError):
+        return ""
+    return ""

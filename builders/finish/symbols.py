@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debugging symbols: out of the package, into one of their own (Policy 10.1, dh_strip(1))."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders import deb
+from builders.codecs import Slice
+from builders.deb import Added
+from builders.errors import BuildError
+from builders.finish.names import file_name
+from builders.finish.work import Work, is_plain
+
+_BUILD_ID = re.compile(r"/usr/lib/debug/\.build-id/([0-9a-f]{2})/([0-9a-f]+)\.debug")
+_SYMBOLS = re.compile(r"/usr/lib/debug(/|$)|/boot/xen-syms")
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What a build took out of a package.
+
+    stripped: a file's path to its content without symbols. debug: members of the package of
+    debugging symbols.
+    """
+
+    stripped: Mapping[str, Slice]
+    debug: tuple[Added, ...]
+
+
+def read(path: Path) -> Symbols:
+    """The archive that the build hands over; BuildError where it is damaged."""
+    stripped: dict[str, Slice] = {}
+    debug: list[Added] = []
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for info in archive:
+                part, _, rest = info.name.removeprefix("./").partition("/")
+                content = Slice(path, info.offset_data, info.size)
+                if part == "stripped" and info.isreg():
+                    stripped["/" + rest] = content
+                elif part == "debug" and info.issym():
+                    debug.append(Added("/" + rest, link=info.linkname))
+                elif part == "debug" and info.isreg():
+                    debug.append(Added("/" + rest, content))
+    except (tarfile.TarError, OSError) as error:
+        raise BuildError(f"{path}: {error}", hint="build the package again") from None
+    return Symbols(stripped, tuple(debug))
+
+
+def moved(work: Work) -> set[str]:
+    """The members that the package of debugging symbols has in place of this one."""
+    if work.beside.symbols is None:
+        return set()
+    return {entry.path for entry in work.entries if _SYMBOLS.match(entry.path)}
+
+
+def correct(work: Work) -> Symbols:
+    """Put the stripped files in the place of those with symbols.
+
+    The build stripped them with the suite's own strip(1): all that is not needed to run for an
+    executable, to link for a shared library (--strip-unneeded), debugging information alone for a
+    static one. Kernel modules keep theirs, as it would break their signature.
+    """
+    if work.beside.symbols is None:
+        return Symbols({}, ())
+    found = read(work.beside.symbols)
+    for entry in work.kept:
+        content = found.stripped.get(entry.path)
+        if content is not None and is_plain(entry):
+            work.replaced[entry.path] = content
+    return found
+
+
+def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path) -> Path | None:
+    """Write NAME-dbgsym into `folder`; None where there is nothing to put into it.
+
+    Debuggers find its files by the build ids of the package's; Build-Ids lists them, and it
+    depends on that very version. The fields are those of dh_strip's.
+    """
+    if not found.debug:
+        return None
+    name = f"{work.name}-dbgsym"
+    ids = sorted({"".join(m.groups()) for a in found.debug if (m := _BUILD_ID.fullmatch(a.path))})
+    control = {
+        "Package": name,
+        "Version": fields["Version"],
+        "Auto-Built-Package": "debug-symbols",
+        "Architecture": fields["Architecture"],
+        "Maintainer": fields["Maintainer"],
+        "Depends": f"{work.name} (= {fields['Version']})",
+        "Section": "debug",
+        "Priority": "optional",
+        "Description": f"debug symbols for {work.name}",
+    }
+    if "Source" in fields:
+        control["Source"] = fields["Source"]
+    if ids:
+        control["Build-Ids"] = " ".join(ids)
+    return deb.create(
+        folder / file_name(name, fields["Version"], fields["Architecture"]),
+        control,
+        # Policy 12.5 lets a package that depends on one of its source share its folder.
+        members=[*found.debug, Added(f"/usr/share/doc/{name}", link=work.name)],
+        epoch=work.epoch,
+        compression=work.corrections.compression or "xz",
+        level=None if work.corrections.level == -1 else work.corrections.level,
+    )

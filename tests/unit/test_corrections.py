@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The corrections of content: symbols, libraries, Python, documents, /run, links."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from builders.corrections import Corrections
+from builders.deb import Deb
+from builders.errors import BuildError
+from builders.finish import Beside, Finished, finish, libraries
+from tests.unit import debs
+from tests.unit.debs import Item, folder, hardlink, symlink
+
+EPOCH = 1_200_000_000
+PLAIN = Corrections(maintainer="Some One <some.one@example.org>", compression="gzip")
+ID = "ab" * 20
+
+
+def run(
+    tmp_path: Path, items: list[Item], corrections: Corrections = PLAIN, **more: object
+) -> Finished:
+    """Finish a package xx of these members; `more` is a Beside or files of control.tar."""
+    beside = more.pop("beside", None)
+    version = str(more.pop("version", "1.0-1"))
+    files = {name: content for name, content in more.items() if isinstance(content, bytes)}
+    tmp_path.mkdir(exist_ok=True)
+    raw = debs.make(
+        tmp_path / "raw.deb", items, control={"Package": "xx", "Version": version}, files=files
+    )
+    assert beside is None or isinstance(beside, Beside)
+    return finish(
+        raw,
+        corrections,
+        elf_depends=(),
+        destination_dir=tmp_path / "out",
+        epoch=EPOCH,
+        beside=beside,
+    )
+
+
+def content(deb: Deb) -> dict[str, bytes]:
+    return {
+        entry.path: io.BufferedReader(stream).read()
+        for entry, stream in deb.entries()
+        if entry.info.isreg()
+    }
+
+
+def modes(deb: Deb) -> dict[str, int]:
+    return {entry.path: entry.info.mode for entry in deb.index.entries}
+
+
+def handed(path: Path, members: dict[str, bytes], links: dict[str, str]) -> Beside:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo("./" + name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in links.items():
+            info = tarfile.TarInfo("./" + name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return Beside(symbols=path)
+
+
+def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
+    by_id = f"usr/lib/debug/.build-id/{ID[:2]}/{ID[2:]}.debug"
+    beside = handed(
+        tmp_path / "symbols.tar",
+        {
+            "stripped/usr/bin/tool": b"small",
+            "stripped/usr/bin/second": b"small",
+            f"debug/{by_id}": b"debugging",
+        },
+        {"debug/usr/lib/debug/xen-syms-1": f".build-id/{ID[:2]}/{ID[2:]}.debug"},
+    )
+    items = [
+        Item("./usr/bin/tool", b"large" * 100, mode=0o755),
+        hardlink("./usr/bin/second", "./usr/bin/tool"),
+        Item("./usr/lib/debug/xen-syms-1", b"hypervisor"),
+        Item("./boot/xen-syms-1", b"hypervisor"),
+    ]
+    done = run(tmp_path, items, beside=beside)
+    package = Deb.open(done.path)
+    assert content(package)["/usr/bin/tool"] == b"small"
+    assert modes(package)["/usr/bin/tool"] == 0o755
+    assert package.md5sums["/usr/bin/second"] == package.md5sums["/usr/bin/tool"]
+    assert not {p for p in modes(package) if "debug" in p or "boot" in p}
+    assert done.symbols is not None
+    assert done.symbols.path.name == "xx-dbgsym_1.0-1_amd64.deb"
+    debug = Deb.open(done.symbols.path)
+    control = dict(debug.control)
+    control.pop("Installed-Size")
+    assert control == {
+        "Package": "xx-dbgsym",
+        "Version": "1.0-1",
+        "Auto-Built-Package": "debug-symbols",
+        "Architecture": "amd64",
+        "Maintainer": "Some One <some.one@example.org>",
+        "Depends": "xx (= 1.0-1)",
+        "Section": "debug",
+        "Priority": "optional",
+        "Build-Ids": ID,
+        "Description": "debug symbols for xx",
+    }
+    assert content(debug)[f"/{by_id}"] == b"debugging"
+    links = {e.path: e.info.linkname for e in debug.index.entries if e.info.issym()}
+    assert links["/usr/lib/debug/xen-syms-1"] == f".build-id/{ID[:2]}/{ID[2:]}.debug"
+    again = run(tmp_path / "again", items, beside=beside)
+    assert again.symbols is not None
+    assert again.symbols.path.read_bytes() == done.symbols.path.read_bytes()
+    assert again.path.read_bytes() == done.path.read_bytes()
+
+
+def test_without_what_the_build_hands_over_symbols_stay(tmp_path: Path) -> None:
+    done = run(tmp_path, [Item("./usr/lib/debug/y", b"y")])
+    assert done.symbols is None
+    assert "/usr/lib/debug/y" in modes(Deb.open(done.path))
+
+
+def test_a_damaged_archive_of_symbols(tmp_path: Path) -> None:
+    archive = tmp_path / "symbols.tar"
+    archive.write_bytes(b"no archive" * 100)
+    with pytest.raises(BuildError, match=r"symbols\.tar"):
+        run(tmp_path, [Item("./usr/bin/y", b"y")], beside=Beside(symbols=archive))
+    assert not list((tmp_path / "out").glob("*.deb"))
+
+
+def test_libraries(tmp_path: Path) -> None:
+    one = debs.elf(["libc.so.6"], soname="libone.so.4.17")
+    items = [
+        Item("./usr/lib/x86_64-linux-gnu/libone.so.4.17.0", one, mode=0o755),
+        symlink("./usr/lib/x86_64-linux-gnu/libone.so.4.17", "libone.so.4.17.0"),
+        Item("./usr/lib/libtwo-3.so", debs.elf(soname="libtwo-3.so"), mode=0o755),
+        Item("./usr/lib/x/plugin.so", debs.elf(soname="plugin.so.1"), mode=0o755),
+        Item("./usr/lib/libbare.so", debs.elf(), mode=0o644),
+        Item("./usr/lib/libbroken.so.1", b"\x7fELF broken", mode=0o644),
+        Item("./usr/lib/x/program", debs.elf(), mode=0o755),
+    ]
+    package = Deb.open(run(tmp_path, items, triggers=b"interest /x\n").path)
+    assert package.control_files["shlibs"] == (b"libone 4.17 xx (>= 1.0)\nlibtwo 3 xx (>= 1.0)\n")
+    assert package.control_files["triggers"] == b"interest /x\nactivate-noawait ldconfig\n"
+    found = modes(package)
+    assert found["/usr/lib/x86_64-linux-gnu/libone.so.4.17.0"] == 0o644
+    assert found["/usr/lib/x/plugin.so"] == 0o644
+    assert found["/usr/lib/x/program"] == 0o755
+    plugin = Deb.open(run(tmp_path / "plugin", items[3:4]).path)
+    assert "shlibs" not in plugin.control_files
+    assert "triggers" not in plugin.control_files
+
+
+def test_what_a_package_says_of_its_libraries_stays(tmp_path: Path) -> None:
+    items = [Item("./usr/lib/libone.so.1", debs.elf(soname="libone.so.1"))]
+    own = {"shlibs": b"libone 1 one\n", "triggers": b"activate ldconfig\n"}
+    package = Deb.open(run(tmp_path, items, PLAIN, **own).path)
+    assert {name: package.control_files[name] for name in own} == own
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fELF", debs.elf(soname="a")[:150], b"x" * 200])
+def test_no_soname_in_what_is_no_library(data: bytes) -> None:
+    assert libraries.soname(data) == ""
+
+
+def test_python(tmp_path: Path) -> None:
+    home = "/usr/lib/python3/dist-packages"
+    items = [
+        Item("./usr/lib/python3.11/site-packages/one/__init__.py", b""),
+        Item("./usr/lib/python3.11/site-packages/one/__pycache__/a.pyc", b""),
+        Item(f".{home}/xc.cpython-311-x86_64-linux-gnu.so", debs.elf()),
+        Item(f".{home}/old.pyc", b""),
+    ]
+    package = Deb.open(
+        run(tmp_path, items, postinst=b"#!/bin/sh\nset -e\necho hello\nexit 0\n").path
+    )
+    there = modes(package)
+    assert f"{home}/one/__init__.py" in there
+    assert not [p for p in there if "cache" in p or p.endswith(".pyc") or "python3.11" in p]
+    assert package.control["Depends"] == "python3 (<< 3.12), python3 (>= 3.11)"
+    postinst = package.control_files["postinst"].decode()
+    assert "echo hello" in postinst
+    assert "py3compile -p xx" in postinst
+    assert postinst.index("echo hello") < postinst.index("py3compile")
+    assert "py3clean -p xx" in package.control_files["prerm"].decode()
+    assert package.control_modes["prerm"] == 0o755
+    for name in ("postinst", "prerm"):
+        script = tmp_path / name
+        script.write_bytes(package.control_files[name])
+        done = subprocess.run(
+            ["/bin/sh", script, "configure"], check=True, capture_output=True, env={"PATH": "/none"}
+        )
+        assert done.stdout == (b"hello\n" if name == "postinst" else b"")
+    plain = Deb.open(run(tmp_path / "plain", [Item(f".{home}/two.py", b"")]).path)
+    assert plain.control["Depends"] == "python3"
+
+
+def test_a_script_in_another_language_is_left_alone(tmp_path: Path) -> None:
+    items = [Item("./usr/lib/python3/dist-packages/two.py", b"")]
+    done = run(tmp_path, items, postinst=b"#!/usr/bin/perl\n1;\n")
+    assert Deb.open(done.path).control_files["postinst"] == b"#!/usr/bin/perl\n1;\n"
+    assert any("perl" in note for note in done.notes)
+
+
+def test_run_is_made_at_each_boot(tmp_path: Path) -> None:
+    items = [
+        folder("./run/x/", mode=0o700),
+        folder("./var/run/y/"),
+        folder("./var/lock/z/"),
+        folder("./var/lib/x/"),
+        folder("./running/"),
+    ]
+    package = Deb.open(run(tmp_path, items).path)
+    there = modes(package)
+    assert not [p for p in there if p.startswith(("/run/", "/var/run", "/var/lock")) or p == "/run"]
+    assert {"/var/lib/x", "/running"} <= set(there)
+    assert content(package)["/usr/lib/tmpfiles.d/xx.conf"].decode().splitlines()[1:] == [
+        "d /run/lock/z 0755 root root -",
+        "d /run/x 0700 root root -",
+        "d /run/y 0755 root root -",
+    ]
+    assert "systemd-tmpfiles" in package.control_files["postinst"].decode()
+
+
+def test_documents(tmp_path: Path) -> None:
+    doc = "./usr/share/doc/xx"
+    items = [
+        Item("./usr/share/man/man1/xl.1", b".TH xl 1\n", mode=0o755),
+        symlink("./usr/share/man/man1/xm.1", "xl.1"),
+        hardlink("./usr/share/man/man1/xn.1", "./usr/share/man/man1/xl.1"),
+        Item("./usr/share/man/de/man5/xl.cfg.5", b".TH\n"),
+        Item(f"{doc}/large.txt", b"l" * 5000),
+        Item(f"{doc}/small.txt", b"s"),
+        Item(f"{doc}/page.html", b"h" * 5000),
+    ]
+    (tmp_path / "copyright").write_text("free\n")
+    (tmp_path / "changes").write_text("upstream\n")
+    beside = Beside(
+        copyright=tmp_path / "copyright", changelog=tmp_path / "changes", suite="bookworm"
+    )
+    package = Deb.open(run(tmp_path, items, beside=beside).path)
+    files = content(package)
+    assert gzip.decompress(files["/usr/share/man/man1/xl.1.gz"]) == b".TH xl 1\n"
+    # RFC 1952: no flags, so no name; no time; compressed as well as can be.
+    assert files["/usr/share/man/man1/xl.1.gz"][3:9] == b"\0\0\0\0\0\x02"
+    assert modes(package)["/usr/share/man/man1/xl.1.gz"] == 0o644
+    links = {e.path: e.info.linkname for e in package.index.entries if e.info.linkname}
+    assert links == {
+        "/usr/share/man/man1/xm.1.gz": "xl.1.gz",
+        "/usr/share/man/man1/xn.1.gz": "./usr/share/man/man1/xl.1.gz",
+    }
+    assert "/usr/share/man/de/man5/xl.cfg.5.gz" in files
+    assert {p.removeprefix("/usr/share/doc/xx/") for p in files if "/doc/" in p} == {
+        "large.txt.gz",
+        "small.txt",
+        "page.html",
+        "copyright",
+        "changelog.Debian.gz",
+        "changelog.gz",
+    }
+    assert files["/usr/share/doc/xx/copyright"] == b"free\n"
+    assert gzip.decompress(files["/usr/share/doc/xx/changelog.gz"]) == b"upstream\n"
+    changelog = gzip.decompress(files["/usr/share/doc/xx/changelog.Debian.gz"]).decode()
+    assert changelog.startswith("xx (1.0-1) bookworm; urgency=medium\n\n  * ")
+    assert changelog.endswith(
+        "\n\n -- Some One <some.one@example.org>  Thu, 10 Jan 2008 21:20:00 +0000\n"
+    )
+    if shutil.which("dpkg-parsechangelog"):
+        said = subprocess.run(
+            ["dpkg-parsechangelog", "-l-", "-S", "Version"],
+            input=changelog,
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        assert said.stdout == "1.0-1\n"
+
+
+@pytest.mark.parametrize(("address", "stays"), [("a@b.org", True), ("a@box", False)])
+def test_an_older_changelog_stays_below(tmp_path: Path, address: str, stays: bool) -> None:
+    before = (
+        f"xx (0.9) sid; urgency=low\n\n  * a\n\n -- A <{address}>  Thu, 10 Jan 2008 1:00:00 +0000\n"
+    )
+    path = "./usr/share/doc/xx/changelog.Debian.gz"
+    package = Deb.open(run(tmp_path, [Item(path, gzip.compress(before.encode()))]).path)
+    text = gzip.decompress(content(package)[path[1:]]).decode()
+    assert text.startswith("xx (1.0-1)")
+    assert (before in text) is stays
+
+
+def test_documents_of_a_native_package(tmp_path: Path) -> None:
+    doc = "/usr/share/doc/xx"
+    own = [
+        Item(f".{doc}/changelog.gz", gzip.compress(b"upstream's")),
+        Item(f".{doc}/copyright", b"c"),
+    ]
+    corrections = Corrections(maintainer=PLAIN.maintainer, copyright="stated\n")
+    files = content(Deb.open(run(tmp_path, own, corrections, version="1.0").path))
+    assert files[f"{doc}/copyright"] == b"stated\n"
+    assert gzip.decompress(files[f"{doc}/changelog.upstream.gz"]) == b"upstream's"
+    assert gzip.decompress(files[f"{doc}/changelog.gz"]).startswith(b"xx (1.0)")
+
+
+def test_move_modes_and_links(tmp_path: Path) -> None:
+    corrections = Corrections(
+        move={"/etc/bash_completion.d": "/usr/share/bash-completion/completions"},
+        modes={"/var/lib/x": "0700"},
+    )
+    items = [
+        Item("./etc/bash_completion.d/xl", b"complete"),
+        Item("./etc/x.conf", b"a"),
+        folder("./var/lib/x/"),
+        symlink("./usr/bin/pygrub", "/usr/lib/xen/bin/pygrub"),
+        symlink("./etc/y", "/usr/share/y"),
+    ]
+    package = Deb.open(
+        run(tmp_path, items, corrections, conffiles=b"/etc/bash_completion.d/xl\n").path
+    )
+    there = modes(package)
+    assert "/usr/share/bash-completion/completions/xl" in there
+    assert "/etc/bash_completion.d" not in there
+    assert package.conffiles == ("/etc/x.conf",)
+    assert there["/var/lib/x"] == 0o700
+    links = {e.path: e.info.linkname for e in package.index.entries if e.info.issym()}
+    assert links == {"/usr/bin/pygrub": "../lib/xen/bin/pygrub", "/etc/y": "/usr/share/y"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Corrections(move={"etc": "/x"}),
+        Corrections(move={"/a": "/../x"}),
+        Corrections(modes={"/x": "rwx"}),
+    ],
+)
+def test_corrections_that_are_wrong(tmp_path: Path, wrong: Corrections) -> None:
+    with pytest.raises(BuildError):
+        run(tmp_path, [Item("./a", b"")], wrong)
+
+
+def test_each_correction_can_be_left_out(tmp_path: Path) -> None:
+    items = [
+        Item("./usr/lib/libone.so.1", debs.elf(soname="libone.so.1"), mode=0o755),
+        Item("./usr/lib/python3/dist-packages/__pycache__/a.pyc", b""),
+        Item("./usr/share/man/man1/xl.1", b""),
+        folder("./run/x/"),
+        symlink("./usr/bin/a", "/usr/lib/a"),
+        Item("./etc/a", b""),
+    ]
+    names = ("symbols", "libraries", "python", "runtime", "documents", "links", "conffiles")
+    none = Corrections(**dict.fromkeys(names, False))  # type: ignore[arg-type]
+    raw = Deb.open(debs.make(tmp_path / "before.deb", items))
+    package = Deb.open(run(tmp_path, items, none).path)
+    assert modes(package) == modes(raw)
+    assert set(package.control_files) == {"control", "md5sums"}
