@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,11 @@ def install_test(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Ou
     groups = [group for machine in machines for group in machine.groups]
     everything = [*debs, *raw]
     supplied = trial.supply(run, everything, groups)
-    outcomes: list[Outcome] = []
-    for machine in machines:
-        outcomes += _try(run, machine, installcases.variables(subject), everything, supplied)
-    return outcomes
+    told = installcases.variables(subject)
+    found = trial.together(
+        run, [partial(_try, run, machine, told, everything, supplied) for machine in machines]
+    )
+    return [outcome for outcomes in found for outcome in outcomes]
 
 
 def examine(debs: Sequence[Path], raw: Sequence[Path]) -> Subject:

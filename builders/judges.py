@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from builders.progress import printable
 if TYPE_CHECKING:
     from builders.run import Run
     from builders.step import Step
+    from builders.trial import Supply
 
 ERROR, WARNING, OVERRIDDEN = "error", "warning", "overridden"
 
@@ -80,7 +82,13 @@ def check(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Verdict]:
 
     BuildError where a judge could not do its work, whatever the packages are like.
     """
-    return [lintian(run, debs), piuparts(run, debs, raw)]
+    trial.judge_image(run)
+    work = [partial(lintian, run, debs)]
+    supplied = trial.supply(run, [*debs, *raw], _groups(debs, raw))
+    for way in _WAYS:
+        if way != "upgrade" or raw:
+            work.append(partial(piuparts, run, way, debs, raw, supplied))
+    return trial.together(run, work)
 
 
 def lintian(run: Run, debs: Sequence[Path]) -> Verdict:
@@ -120,40 +128,42 @@ def tags(said: str) -> list[Finding]:
     return found
 
 
-def piuparts(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> Verdict:
-    """What piuparts(1) of the suite says: install, remove, purge, reinstall, upgrade from raw."""
+def piuparts(
+    run: Run, way: str, debs: Sequence[Path], raw: Sequence[Path], supplied: Supply
+) -> Verdict:
+    """What piuparts(1) of the suite says; as root, for it mounts.
+
+    way: "purge" (install, purge, install, purge), "remove" (install, remove, install, purge) or
+    "upgrade" (install the raw packages, upgrade, purge). supplied: what they need of the suite.
+    """
     begun = time.monotonic()
-    names = [str(Deb.open(deb).control["Package"]) for deb in debs]
-    older = [str(Deb.open(deb).control["Package"]) for deb in raw]
-    groups = [names] + ([[f"{n}={v}" for n, v in _versions(raw)]] if raw else [])
-    supplied = trial.supply(run, [*debs, *raw], groups)
-    found: list[Finding] = []
-    with trial.judge(run, "piuparts", debs, raw, supplied) as step:
+    names = " ".join(name for name, _ in _versions(raw if way == "upgrade" else debs))
+    script = _PIUPARTS.format(
+        folder=trial.FOLDER,
+        downloads=trial.DOWNLOADS,
+        root=trial.ROOT,
+        suite=run.recipe.suite.name,
+        options=_WAYS[way],
+        names=" ".join(f"{trial.FOLDER}/{deb.name}" for deb in debs),
+    )
+    with trial.judge(run, f"piuparts-{way}", debs, raw, supplied) as step:
         version = _version(step, "piuparts")
-        for way, options in _WAYS.items():
-            if way == "upgrade" and not raw:
-                continue
-            script = _PIUPARTS.format(
-                folder=trial.FOLDER,
-                downloads=trial.DOWNLOADS,
-                root=trial.ROOT,
-                suite=run.recipe.suite.name,
-                options=options,
-                names=" ".join(f"{trial.FOLDER}/{deb.name}" for deb in debs),
-            )
-            status, said = step.attempt(way, script)
-            records = complaints(said, way, " ".join(older if way == "upgrade" else names))
-            passed = re.search(r"INFO: PASS: (?!All)", said) is not None
-            if status == 0 and not passed:
-                records.append(
-                    Finding("piuparts", ERROR, "", f"{way}: not tried", "piuparts passed it over")
-                )
-            if status != 0 and not any(f.severity == ERROR for f in records):
-                raise _crashed(step, "piuparts", status)
-            found += records
-        return Verdict("piuparts", version, time.monotonic() - begun, tuple(found), step.log)
+        status, said = step.attempt("piuparts", script)
+        found = complaints(said, way, names)
+        if status == 0 and not _PASSED.search(said):
+            found.append(Finding("piuparts", ERROR, names, f"{way}: it was not tried", ""))
+        if status != 0 and not any(f.severity == ERROR for f in found):
+            raise _crashed(step, "piuparts", status)
+        return Verdict(f"piuparts {way}", version, time.monotonic() - begun, tuple(found), step.log)
 
 
+def _groups(debs: Sequence[Path], raw: Sequence[Path]) -> list[list[str]]:
+    groups = [[name for name, _ in _versions(debs)]]
+    return [*groups, [f"{name}={version}" for name, version in _versions(raw)]] if raw else groups
+
+
+# Not the last line, which stands there also where there was nothing to try.
+_PASSED = re.compile(r"INFO: PASS: Installation")
 _RECORD = re.compile(r"\d+m[\d.]+s (ERROR|WARN|INFO|DEBUG|DUMP): ?(.*)")
 _SHOWN = 12  # lines of one complaint
 

@@ -15,16 +15,17 @@ where the mirror has moved on since, it is made anew.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from builders import image, mirror
 from builders.container import engine_errors, labels
 from builders.deb import Deb
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, Exit, Interrupted
 from builders.step import Step
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from builders.recipe import Suite
     from builders.run import Run
+
+T = TypeVar("T")
 
 FOLDER = "/trial"  # in the container: the packages on trial, and the index of the repository
 DOWNLOADS = "/downloads"  # the suite's packages
@@ -244,6 +247,28 @@ def _stored(_file: str, text: str) -> str:
 
 
 # Trials
+
+
+def together(run: Run, work: Sequence[Callable[[], T]]) -> list[T]:
+    """What each piece of `work` gives, in order; as many at once as the run has jobs.
+
+    The first failure, or a Ctrl-C, ends the containers of the others and is raised.
+    """
+    with ThreadPoolExecutor(min(run.jobs, len(work) or 1), "trial") as pool:
+        futures = [pool.submit(it) for it in work]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            run.reporter.line("stopping; once more to kill")
+            failure: BaseException | None = Interrupted()
+        else:
+            errors = [f.exception() for f in futures if f.done()]
+            failure = next((error for error in errors if error), None)
+        if failure:
+            run.live.stop()
+            pool.shutdown(cancel_futures=True)
+            raise failure
+        return [future.result() for future in futures]
 
 
 def _offer(step: Step, debs: Sequence[Path], supplied: Supply) -> None:
