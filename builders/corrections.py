@@ -6,8 +6,33 @@ Apart from `finish`, so that a recipe is read without all that rewrites packages
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+OVERRIDES = 10  # kinds, over all packages of all recipes
+
+
+@dataclass(frozen=True)
+class Override:
+    """A tag of lintian(1) that is wrong for a package, and why.
+
+    context: of the tag, where only one place is meant; "*" stands for anything.
+    """
+
+    tag: str
+    reason: str
+    context: str = ""
+
+    def problem(self) -> str:
+        """What is wrong with it; empty where nothing is."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.tag):
+            return f"{self.tag!r} is no tag of lintian"
+        if not self.reason.strip():
+            return f"{self.tag} is overridden without a reason"
+        if "\n" in self.context:
+            return f"the context of {self.tag} has more than one line"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +59,13 @@ class Corrections:
         changelog (Policy 12.1, 12.3, 12.5, 12.7).
     copyright: the text of the copyright file in place of the package's and the source's.
     links: symbolic links within a top-level directory are relative (Policy 10.5).
+    services: unit or init script to how it is run (Policy 9.3): boot, start, restart, manual or
+        sysv, see builders/finish/services.py.
+    grub: GRUB's menu is written anew when the package comes or goes, where there is one.
+    purge: paths that `dpkg --purge` removes with all below them (Policy 6.8, 10.8); one that
+        ends in "/" only where it is empty.
+    files: path to content: new files; one that begins with "#!" is executable.
+    overrides: what lintian says wrongly, each with a reason.
     conffiles: every regular file under /etc is a conffile (Policy 10.7, appendix E).
     revision: appended to the raw version, such as "+dom0.1"; the result must sort above it.
     version: takes the place of version and revision.
@@ -64,6 +96,11 @@ class Corrections:
     documents: bool = True
     copyright: str = ""
     links: bool = True
+    services: Mapping[str, str] = field(default_factory=dict)
+    grub: bool = False
+    purge: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
     conffiles: bool = True
     revision: str = ""
     version: str = ""

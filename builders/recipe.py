@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builders.corrections import Corrections
+from builders.corrections import OVERRIDES, Corrections
 from builders.errors import BuildError
 
 DEFAULT = "xen-4.2-wheezy"
@@ -470,6 +470,7 @@ _MISSING = {
     "sha256": "every url source is pinned: add sha256 = the digest of the file that you trust",
     "commit": "every git source is pinned: add commit = its 40 hexadecimal digits",
     "version": "every Debian source is pinned: add an exact version, or a glob such as 6.1.*",
+    "reason": "say in a sentence why lintian is wrong here",
     "summary": "add one line that says what the recipe builds",
 }
 
@@ -593,6 +594,17 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
     for kind in ("xen", "kernel"):
         if kind not in recipe.finish:
             raise reader.error(f"finish.{kind}", "is missing", f"add a table [finish.{kind}]")
+    kinds = set()
+    for kind, corrections in recipe.finish.items():
+        for n, override in enumerate(corrections.overrides):
+            key = f"finish.{kind}.overrides[{n}]"
+            if problem := override.problem():
+                raise reader.error(key, problem, "state the tag and, in a sentence, the reason")
+            kinds.add(override.tag)
+    if len(kinds) > OVERRIDES:
+        raise reader.error(
+            "finish", f"overrides {len(kinds)} kinds of tags", f"at most {OVERRIDES}: correct them"
+        )
 
 
 def _check_suite(suite: Suite, reader: _Reader) -> None:

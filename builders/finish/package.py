@@ -14,10 +14,13 @@ from builders.deb import Deb, Edit
 from builders.errors import BuildError
 from builders.finish import (
     documents,
+    hooks,
     libraries,
     members,
+    overrides,
     python,
     runtime,
+    services,
     snippets,
     symbols,
 )
@@ -76,6 +79,9 @@ def finish(
     members.set_modes(work)
     work.removed |= members.emptied(work)
     members.note_dangling(work)
+    hooks.correct(work)
+    overrides.correct(work)
+    services.correct(work)
     snippets.correct(work)
     if corrections.conffiles:
         work.control_files["conffiles"] = members.conffiles(work) or None

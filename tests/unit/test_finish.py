@@ -97,6 +97,7 @@ def test_a_package_of_mkdeb(tmp_path: Path) -> None:
     )
     assert done.notes == (
         "remove: /usr/lib/nothing* matches nothing in the package",
+        "service xencommons is not registered: state it in services",
         "conffiles: /etc/default/xencommons is listed, but not in the package",
         "depends: libaio1 is stated, but no ELF file of the package needs it",
     )

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What else runs when a package comes or goes: the boot loader's menu, and a thorough purge."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from builders.deb import Added
+from builders.errors import BuildError
+from builders.finish.work import Work
+
+# A menu that could not be written is no reason to leave the package half-installed.
+_GRUB = """\
+if [ "$1" = "{when}" ] && [ -x "$(command -v update-grub)" ] && [ -d /boot/grub ]; then
+    update-grub || true
+fi
+"""
+_PATH = re.compile(r"/[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+*?@:-]+)+/?")
+# All else belongs to the administrator, to other packages or to the system (Policy 10.8, FHS).
+_PURGEABLE = ("/etc/", "/var/cache/", "/var/lib/", "/var/log/", "/var/spool/")
+
+
+def correct(work: Work) -> None:
+    """Apply the verbs `grub`, `purge` and `files`. BuildError where a path can't be right."""
+    if work.corrections.grub:
+        # After removal too: an entry for a hypervisor that is gone does not boot.
+        work.snippets.append(("postinst", _GRUB.format(when="configure")))
+        work.snippets.append(("postrm", _GRUB.format(when="remove")))
+    if work.corrections.purge:
+        lines = "".join(f"    {_purged(path)}\n" for path in work.corrections.purge)
+        work.snippets.append(("postrm", f'if [ "$1" = "purge" ]; then\n{lines}fi\n'))
+    there = work.paths()
+    for path, text in work.corrections.files.items():
+        if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
+            raise BuildError(f"files: {path!r} is no absolute path", hint="write it like /etc/x")
+        if path in there:
+            raise BuildError(
+                f"files: {path} is in the package already", hint="remove that one, or name another"
+            )
+        mode = 0o755 if text.startswith("#!") else 0o644
+        work.add.append(Added(path, text.encode(), mode))
+
+
+def _purged(path: str) -> str:
+    if (
+        not _PATH.fullmatch(path)
+        or posixpath.normpath(path) != path.removesuffix("/")
+        or not path.removesuffix("/").startswith(_PURGEABLE)
+    ):
+        raise BuildError(
+            f"purge: {path!r} can't be removed by a package",
+            hint=f"name a path below one of: {', '.join(_PURGEABLE)}",
+        )
+    if path.endswith("/"):
+        return f"rmdir {path} 2>/dev/null || true"
+    return f"rm -rf {path}"

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Services: init scripts and systemd units, registered by the maintainer scripts (Policy 9.3).
+
+As dh_installinit(1) and dh_installsystemd(1) do it: the package registers with update-rc.d(8) and
+deb-systemd-helper(1p), which keep what an administrator has decided, and starts and stops with
+invoke-rc.d(8) and deb-systemd-invoke(1p), which ask policy-rc.d.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from builders.deb import Added
+from builders.errors import BuildError
+from builders.finish.work import Work
+
+# What a recipe may say of a service.
+WORDS = {
+    "boot": "starts at boot; a running one is never touched",
+    "start": "also started by the first installation, and stopped by removal",
+    "restart": "also restarted by an upgrade",
+    "manual": "an administrator enables it",
+    "sysv": "boots without systemd only: with systemd, other units do its work",
+}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
+_UNIT = re.compile(
+    r"/(?:usr/)?lib/systemd/system/"
+    r"([^/]+\.(?:service|socket|mount|target|path|timer|automount|swap))"
+)
+_INIT = re.compile(r"/etc/init\.d/([^/]+)")
+
+
+@dataclass(frozen=True)
+class _Service:
+    name: str
+    word: str
+    unit: str  # with its suffix; "" where there is none
+    init: bool
+
+
+def correct(work: Work) -> None:
+    """Put what the verb `services` states into the maintainer scripts.
+
+    Raises BuildError where it names a service that the package has not got.
+    """
+    units: dict[str, str] = {}
+    inits: set[str] = set()
+    for path in work.paths():
+        if match := _UNIT.fullmatch(path):
+            units[match[1]] = path.rpartition("/")[0]
+        elif match := _INIT.fullmatch(path):
+            inits.add(match[1])
+    stated = [
+        _service(name, word, units, inits) for name, word in work.corrections.services.items()
+    ]
+    known = {service.unit or service.name for service in stated}
+    known |= {service.name for service in stated}
+    # A template is enabled by instance, and a target by what wants it.
+    loose = {u for u in units if "@." not in u and not u.endswith(".target")}
+    for name in sorted((loose | inits) - known):
+        if name.removesuffix(".service") not in known:
+            work.notes.append(f"service {name} is not registered: state it in services")
+    folder = min(units.values(), default="/lib/systemd/system")
+    for service in stated:
+        if service.word == "sysv":
+            work.add.append(Added(f"{folder}/{service.name}.service", link="/dev/null"))
+    for script, text in _lines(stated):
+        work.snippets.append((script, text))
+
+
+def _service(name: str, word: str, units: dict[str, str], inits: set[str]) -> _Service:
+    if not _NAME.fullmatch(name):
+        raise BuildError(f"services: {name!r} is no service", hint="name a unit or an init script")
+    if word not in WORDS:
+        raise BuildError(
+            f"services.{name}: {word!r} is no way to run it", hint=f"one of: {', '.join(WORDS)}"
+        )
+    unit = next((u for u in (name, f"{name}.service") if u in units), "")
+    init = name in inits
+    if not unit and not init:
+        there = ", ".join(sorted({*units, *inits})) or "none"
+        raise BuildError(
+            f"services: the package has no unit and no init script {name}",
+            hint=f"it has: {there}",
+        )
+    if word == "sysv" and (unit or not init):
+        raise BuildError(
+            f"services.{name}: sysv is for an init script without a unit of its name",
+            hint="say boot, start, restart or manual",
+        )
+    return _Service(name, word, unit, init)
+
+
+def _lines(services: list[_Service]) -> list[tuple[str, str]]:
+    """Script names, and what is to run in them; an empty list for no service."""
+    lines: list[tuple[str, str]] = []
+    inits = [service for service in services if service.init]
+    units = [service for service in services if service.unit]
+    for service in inits:
+        # What a removal left in /etc is not to run (Policy 9.3.1): it lost its x.
+        lines.append(("preinst", _PREINST.format(name=service.name)))
+        lines.append(("postinst", _register(service)))
+        lines.append(("postrm", _POSTRM_INIT.format(name=service.name)))
+    for service in units:
+        lines.append(("postinst", _enable(service)))
+        lines.append(("postrm", _POSTRM_UNIT.format(unit=service.unit)))
+    if units:
+        lines += [("postinst", _RELOAD), ("postrm", _RELOAD_GONE)]
+    for service in services:
+        if service.word in ("start", "restart"):
+            lines.append(("postinst", _start(service)))
+            lines.append(("prerm", _stop(service)))
+    return lines
+
+
+_PREINST = """\
+if [ "$1" = "install" ] && [ -n "${{2:-}}" ] && [ -e /etc/init.d/{name} ]; then
+    chmod +x /etc/init.d/{name} || true
+fi
+"""
+_POSTRM_INIT = """\
+if [ "$1" = "remove" ] && [ -x /etc/init.d/{name} ]; then
+    chmod -x /etc/init.d/{name} || true
+fi
+if [ "$1" = "purge" ]; then
+    update-rc.d {name} remove >/dev/null
+fi
+"""
+_POSTRM_UNIT = """\
+if [ "$1" = "purge" ] && [ -x /usr/bin/deb-systemd-helper ]; then
+    deb-systemd-helper purge {unit} >/dev/null || true
+fi
+"""
+_RELOAD = """\
+if [ -d /run/systemd/system ]; then
+    systemctl --system daemon-reload >/dev/null || true
+fi
+"""
+_RELOAD_GONE = """\
+if [ "$1" = "remove" ] && [ -d /run/systemd/system ]; then
+    systemctl --system daemon-reload >/dev/null || true
+fi
+"""
+
+
+def _register(service: _Service) -> str:
+    how = "defaults-disabled" if service.word == "manual" else "defaults"
+    return (
+        f"if [ -x /etc/init.d/{service.name} ]; then\n"
+        f"    update-rc.d {service.name} {how} >/dev/null\n"
+        "fi\n"
+    )
+
+
+def _enable(service: _Service) -> str:
+    unit = service.unit
+    if service.word == "manual":
+        body = (
+            f"if deb-systemd-helper debian-installed {unit}; then\n"
+            f"    deb-systemd-helper unmask {unit} >/dev/null || true\n"
+            f"    if deb-systemd-helper --quiet was-enabled {unit}; then\n"
+            f"        deb-systemd-helper enable {unit} >/dev/null || true\n"
+            "    fi\n"
+            "fi\n"
+            f"deb-systemd-helper update-state {unit} >/dev/null || true\n"
+        )
+    else:
+        body = (
+            f"deb-systemd-helper unmask {unit} >/dev/null || true\n"
+            f"if deb-systemd-helper --quiet was-enabled {unit}; then\n"
+            f"    deb-systemd-helper enable {unit} >/dev/null || true\n"
+            "else\n"
+            f"    deb-systemd-helper update-state {unit} >/dev/null || true\n"
+            "fi\n"
+        )
+    inner = "".join(f"    {line}\n" for line in body.splitlines())
+    return f"if [ -x /usr/bin/deb-systemd-helper ]; then\n{inner}fi\n"
+
+
+def _either(service: _Service, action: str, otherwise: str) -> str:
+    """Shell lines for the init system that runs; a failure is none of the installation's."""
+    parts = []
+    if service.unit:
+        parts.append(
+            f"if [ -d /run/systemd/system ]; then\n"
+            f"    deb-systemd-invoke {action} {service.unit} >/dev/null || true\n"
+        )
+    if service.init:
+        word = "elif" if parts else "if"
+        parts.append(
+            f"{word} [ -x /etc/init.d/{service.name} ]; then\n"
+            f"    invoke-rc.d {service.name} {otherwise} || true\n"
+        )
+    return "".join(parts) + "fi\n"
+
+
+def _start(service: _Service) -> str:
+    lines = f'if [ -z "${{2:-}}" ]; then\n{_indented(_either(service, "start", "start"))}'
+    if service.word == "restart":
+        lines += f"else\n{_indented(_either(service, 'try-restart', 'restart'))}"
+    return f'if [ "$1" = "configure" ]; then\n{_indented(lines + "fi")}fi\n'
+
+
+def _stop(service: _Service) -> str:
+    return f'if [ "$1" = "remove" ]; then\n{_indented(_either(service, "stop", "stop"))}fi\n'
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Maintainer scripts are run here, with tools that only note how they were called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builders.corrections import Corrections, Override
+from builders.deb import Deb
+from builders.errors import BuildError
+from builders.finish import finish
+from tests.unit import debs
+from tests.unit.debs import Item
+
+UNITS = "./usr/lib/systemd/system"
+ITEMS = [
+    Item("./etc/init.d/both", b"#!/bin/sh\n", mode=0o755),
+    Item("./etc/init.d/old", b"#!/bin/sh\n", mode=0o755),
+    Item(f"{UNITS}/both.service", b"[Service]\n"),
+    Item(f"{UNITS}/new.service", b"[Service]\n"),
+    Item(f"{UNITS}/some.mount", b"[Mount]\n"),
+]
+TOOLS = ("deb-systemd-invoke", "systemctl", "update-rc.d", "invoke-rc.d", "update-grub")
+
+
+def finished(tmp_path: Path, corrections: Corrections) -> tuple[Deb, tuple[str, ...]]:
+    raw = debs.make(tmp_path / "raw.deb", ITEMS)
+    done = finish(
+        raw, corrections, elf_depends=(), destination_dir=tmp_path / "out", epoch=1_200_000_000
+    )
+    return Deb.open(done.path), done.notes
+
+
+def calls(tmp_path: Path, deb: Deb, script: str, *arguments: str) -> list[str]:
+    """What a maintainer script calls, on a box where systemd runs and units are enabled."""
+    text = deb.control_files[script].decode()
+    box = tmp_path / "box"
+    for folder in ("bin", "run/systemd/system", "etc/init.d", "boot/grub", "var/log/x"):
+        (box / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("both", "old"):
+        (box / "etc/init.d" / name).write_text("")
+        (box / "etc/init.d" / name).chmod(0o755)
+    for tool in (*TOOLS, "deb-systemd-helper"):
+        program = box / "bin" / tool
+        program.write_text(f'#!/bin/sh\necho "{tool} $*" >>{box}/calls\n')
+        program.chmod(0o755)
+    for path in ("/run/systemd", "/etc/init.d", "/boot/grub", "/var/log/x"):
+        text = text.replace(f" {path}", f" {box}{path}")
+    text = text.replace("/usr/bin/deb-systemd-helper", f"{box}/bin/deb-systemd-helper")
+    (box / script).write_text(text)
+    (box / "calls").write_text("")
+    environment = {"PATH": f"{box}/bin:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-e", box / script, *arguments], check=True, env=environment)
+    return (box / "calls").read_text().splitlines()
+
+
+def test_boot_enables_and_never_touches_what_runs(tmp_path: Path) -> None:
+    deb, _ = finished(tmp_path, Corrections(services={"both": "boot", "some.mount": "boot"}))
+    for before in ((), ("0.9",)):
+        called = calls(tmp_path, deb, "postinst", "configure", *before)
+        assert "update-rc.d both defaults" in called
+        assert "deb-systemd-helper enable both.service" in called
+        assert "deb-systemd-helper enable some.mount" in called
+        assert not [c for c in called if c.startswith(("deb-systemd-invoke", "invoke-rc.d"))]
+    assert "prerm" not in deb.control_files
+    assert "update-rc.d both remove" in calls(tmp_path, deb, "postrm", "purge")
+    assert "deb-systemd-helper purge both.service" in calls(tmp_path, deb, "postrm", "purge")
+
+
+def test_start_and_restart(tmp_path: Path) -> None:
+    deb, _ = finished(tmp_path, Corrections(services={"new": "start", "both": "restart"}))
+
+    def invoked(script: str, *arguments: str) -> list[str]:
+        called = calls(tmp_path, deb, script, *arguments)
+        return sorted(c for c in called if c.startswith("deb-systemd-invoke"))
+
+    first = ["deb-systemd-invoke start both.service", "deb-systemd-invoke start new.service"]
+    assert invoked("postinst", "configure") == first
+    again = ["deb-systemd-invoke try-restart both.service"]
+    assert invoked("postinst", "configure", "0.9") == again
+    assert invoked("prerm", "upgrade", "2") == []
+    stopped = ["deb-systemd-invoke stop both.service", "deb-systemd-invoke stop new.service"]
+    assert invoked("prerm", "remove") == stopped
+
+
+def test_manual_and_sysv(tmp_path: Path) -> None:
+    deb, notes = finished(tmp_path, Corrections(services={"both": "manual", "old": "sysv"}))
+    called = calls(tmp_path, deb, "postinst", "configure")
+    assert "update-rc.d both defaults-disabled" in called
+    assert "update-rc.d old defaults" in called
+    assert "deb-systemd-helper debian-installed both.service" in called
+    masked = {e.path: e.info.linkname for e in deb.index.entries if e.info.issym()}
+    assert masked == {"/usr/lib/systemd/system/old.service": "/dev/null"}
+    assert [n for n in notes if "not registered" in n] == [
+        "service new.service is not registered: state it in services",
+        "service some.mount is not registered: state it in services",
+    ]
+
+
+def test_an_init_script_that_a_removal_left_does_not_run(tmp_path: Path) -> None:
+    deb, _ = finished(tmp_path, Corrections(services={"old": "boot"}))
+    calls(tmp_path, deb, "postrm", "remove")
+    script = tmp_path / "box/etc/init.d/old"
+    assert not os.access(script, os.X_OK)
+    script.chmod(0o644)
+    text = deb.control_files["preinst"].decode().replace("/etc/init.d", f"{script.parent}")
+    subprocess.run(["sh", "-c", text, "preinst", "install", "0.9"], check=True)
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("services", "what"),
+    [
+        ({"absent": "boot"}, "no unit and no init script absent"),
+        ({"both": "always"}, "'always' is no way"),
+        ({"x; reboot": "boot"}, "is no service"),
+        ({"new": "sysv"}, "without a unit"),
+    ],
+)
+def test_what_cannot_be_registered(tmp_path: Path, services: dict[str, str], what: str) -> None:
+    with pytest.raises(BuildError, match=what):
+        finished(tmp_path, Corrections(services=services))
+
+
+def test_grub_and_purge(tmp_path: Path) -> None:
+    stated = Corrections(grub=True, purge=("/var/log/x", "/var/lib/x/"))
+    deb, _ = finished(tmp_path, stated)
+    assert calls(tmp_path, deb, "postinst", "configure") == ["update-grub "]
+    assert calls(tmp_path, deb, "postrm", "remove") == ["update-grub "]
+    assert (tmp_path / "box/var/log/x").exists()
+    assert calls(tmp_path, deb, "postrm", "purge") == []
+    assert not (tmp_path / "box/var/log/x").exists()
+    assert "rmdir /var/lib/x/ " in deb.control_files["postrm"].decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/usr/lib/x", "/var/lib/../x", "/var/lib/", "/etc/$x"]
+)
+def test_a_purge_that_goes_too_far(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BuildError, match="can't be removed by a package"):
+        finished(tmp_path, Corrections(purge=(path,)))
+
+
+def test_files_and_overrides(tmp_path: Path) -> None:
+    override = Override("no-manual-page", "Upstream\nhas none.", "[usr/bin/x]")
+    stated = Corrections(
+        files={"/etc/new/conf": "a=1\n", "/usr/bin/tool": "#!/bin/sh\n"}, overrides=(override,)
+    )
+    deb, _ = finished(tmp_path, stated)
+    content = {e.path: b"".join(iter(c.chunk, b"")) for e, c in deb.entries() if e.info.isreg()}
+    modes = {e.path: e.info.mode for e in deb.index.entries}
+    assert content["/etc/new/conf"] == b"a=1\n"
+    assert modes["/usr/bin/tool"] == 0o755
+    assert b"/etc/new/conf\n" in deb.control_files["conffiles"]
+    assert content["/usr/share/lintian/overrides/sample"] == (
+        b"# Upstream has none.\nsample: no-manual-page [usr/bin/x]\n"
+    )
+    with pytest.raises(BuildError, match="in the package already"):
+        finished(tmp_path, Corrections(files={"/etc/init.d/old": "x"}))
