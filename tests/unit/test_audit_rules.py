@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every rule against a package with the fault and one without."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from builders.audit import RULES, Expectations, Needs, audit, audit_all
+from builders.audit.archive import Archive
+from builders.progress import printable
+from tests.unit import debs
+from tests.unit.debs import Item, elf, folder, hardlink, symlink
+
+SH = b"#!/bin/sh\nset -e\n"
+GZ = gzip.compress(b"text", mtime=0)
+INIT = (
+    b"#!/bin/sh\n### BEGIN INIT INFO\n# Provides: x\n# Required-Start: $local_fs\n"
+    b"# Default-Start: 2\n### END INIT INFO\ncase $1 in start|stop|restart|force-reload) ;; esac\n"
+)
+UNIT = b"[Unit]\nDescription=x\n[Service]\nExecStart=/x\n[Install]\nWantedBy=multi-user.target\n"
+LIB = "./usr/lib/x86_64-linux-gnu/libx.so.1"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A package; subject of the finding that is expected, "-" for none; its severity."""
+
+    rule: str
+    items: tuple[Item, ...] = ()
+    control: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    subject: str = ""
+    severity: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}:{self.subject}"
+
+
+def bad(rule: str, *items: Item, subject: str = "", severity: str = "", **more: str) -> Case:
+    """A package with the fault; more: fields, with _ for -, or files of control.tar."""
+    return Case(rule, items, *_split(more), subject=subject, severity=severity)
+
+
+def fine(rule: str, *items: Item, **more: str) -> Case:
+    return Case(rule, items, *_split(more), subject="-")
+
+
+def _split(more: Mapping[str, str]) -> tuple[dict[str, str], dict[str, bytes]]:
+    fields = {k.replace("_", "-"): v for k, v in more.items() if k[0].isupper()}
+    return fields, {k: v.encode() for k, v in more.items() if not k[0].isupper()}
+
+
+def program(path: str = "./usr/bin/x", **form: object) -> Item:
+    return Item(path, elf(["libc.so.6"], **form), mode=0o755)  # type: ignore[arg-type]
+
+
+def library(path: str = LIB, soname: str = "libx.so.1", mode: int = 0o644) -> Item:
+    return Item(path, elf(["libc.so.6"], soname=soname), mode=mode)
+
+
+def script(name: str, body: str, first: str = "#!/bin/sh\nset -e\n") -> dict[str, str]:
+    return {name: first + body}
+
+
+CASES = [
+    # paths
+    *(
+        bad("volatile-path", Item(f".{p}/x"), subject=f"{p}/x")
+        for p in ("/run", "/var/run", "/var/lock", "/tmp", "/var/tmp", "/dev")  # noqa: S108
+    ),
+    bad("volatile-path", folder("./run/xen/"), subject="/run/xen"),
+    fine("volatile-path", Item("./usr/run/x"), folder("./tmp/"), folder("./run/")),
+    *(
+        bad("path-outside-fhs", Item(f".{p}/x"), subject=f"{p}/x")
+        for p in ("/home", "/root", "/srv", "/mnt")
+    ),
+    bad("path-outside-fhs", Item("./data/x"), subject="/data"),
+    bad("path-outside-fhs", Item("./opt/x/y"), subject="/opt/x", severity="warning"),
+    bad("path-outside-fhs", Item("./usr/etc/x"), subject="/usr/etc", severity="warning"),
+    fine("path-outside-fhs", folder("./home/"), Item("./usr/libexec/x"), Item("./var/lib/x")),
+    bad("file-in-usr-local", Item("./usr/local/x"), subject="/usr/local/x"),
+    bad("lib64", Item("./usr/lib64/libx.so"), subject="/usr/lib64/libx.so"),
+    fine("lib64", symlink("./lib64/ld-linux-x86-64.so.2", "/lib/x"), folder("./lib64/")),
+    bad("aliased-path", Item("./bin/x"), Item("./usr/bin/x"), subject="/bin/x"),
+    fine("aliased-path", Item("./bin/x"), Item("./usr/bin/y")),
+    *(
+        bad("leftover-file", Item(f"./usr/share/x/{name}"), subject=f"/usr/share/x/{shown}")
+        for name, shown in (
+            ("a~", "a~"),
+            (".git/config", ".git"),
+            ("CVS/Root", "CVS"),
+            ("a.rej", "a.rej"),
+            (".DS_Store", ".DS_Store"),
+        )
+    ),
+    fine("leftover-file", Item("./usr/share/x/.gitignore"), Item("./usr/share/x/a.orig.c")),
+    bad(
+        "file-name",
+        Item("./usr/share/\x01x"),
+        subject=printable("/usr/share/\x01x"),
+        severity="error",
+    ),
+    bad("file-name", Item("./usr/share/\udcff"), subject=printable("/usr/share/\udcff")),
+    fine("file-name", Item("./usr/share/\u00e9")),
+    # conffiles
+    bad("etc-not-conffile", Item("./etc/x"), subject="/etc/x"),
+    bad("conffile-missing", subject="/etc/x", conffiles="/etc/x\n"),
+    bad("conffile-missing", symlink("./etc/x", "y"), subject="/etc/x", conffiles="/etc/x\n"),
+    bad(
+        "conffile-missing", Item("./etc/x"), subject="/etc/x", conffiles="remove-on-upgrade /etc/x"
+    ),
+    fine("conffile-missing", conffiles="remove-on-upgrade /etc/x\n"),
+    bad("conffile-listing", subject="etc/x", conffiles="etc/x\n"),
+    bad("conffile-listing", subject="/etc/x", severity="warning", conffiles="/etc/x\n/etc/x\n"),
+    fine("conffile-listing", Item("./etc/x"), conffiles="/etc/x\n"),
+    bad("conffile-outside-etc", subject="/usr/x", conffiles="/usr/x\n"),
+    bad(
+        "conffile-hard-link",
+        Item("./etc/a"),
+        hardlink("./etc/b", "./etc/a"),
+        subject="/etc/b",
+        conffiles="/etc/a\n/etc/b\n",
+    ),
+    fine("conffile-hard-link", Item("./usr/a"), hardlink("./usr/b", "./usr/a")),
+    # owners, modes, times
+    bad("wrong-owner", Item("./usr/x", uid=1000), subject="/usr/x"),
+    bad("wrong-owner", Item("./usr/x", gid=100), subject="/usr/x"),
+    fine("wrong-owner", Item("./usr/x", gid=60), Item("./usr/y", uid=65534)),
+    bad("setuid-file", program(), Item("./usr/bin/y", mode=0o4755), subject="/usr/bin/y"),
+    bad(
+        "setuid-file", Item("./usr/bin/y", SH, mode=0o4755), subject="/usr/bin/y", severity="error"
+    ),
+    bad("setuid-file", Item("./usr/bin/y", mode=0o6757), subject="/usr/bin/y", severity="error"),
+    bad("world-writable", Item("./usr/x", mode=0o666), subject="/usr/x"),
+    bad("world-writable", folder("./var/x/", 0o777), subject="/var/x"),
+    fine("world-writable", folder("./var/x/", 0o1777), symlink("./usr/y", "x")),
+    bad("odd-mode", Item("./usr/x", mode=0o664), subject="/usr/x"),
+    bad("odd-mode", folder("./var/x/", 0o744), subject="/var/x"),
+    bad("odd-mode", folder("./var/x/", 0o700), subject="/var/x", severity="info"),
+    bad("odd-mode", Item("./usr/x", mode=0o600), subject="/usr/x", severity="info"),
+    fine("odd-mode", Item("./var/games/x", mode=0o664, gid=60), Item("./etc/sudoers", mode=0o440)),
+    bad("not-executable", Item("./usr/bin/x"), subject="/usr/bin/x"),
+    fine("not-executable", Item("./usr/bin/d/x"), symlink("./usr/bin/y", "x")),
+    bad(
+        "needlessly-executable",
+        Item("./usr/include/x.h", mode=0o755),
+        subject="/usr/include/x.h",
+    ),
+    fine("needlessly-executable", Item("./usr/share/x.txt", SH, mode=0o755)),
+    bad("special-file", Item("./usr/x", kind=tarfile.FIFOTYPE), subject="/usr/x"),
+    bad("special-file", Item("./usr/x", kind=tarfile.CHRTYPE), subject="/usr/x"),
+    bad("time-stamp", Item("./usr/x", mtime=int(time.time()) + 200_000), subject="/usr/x"),
+    bad("time-stamp", Item("./usr/x", mtime=0), subject="/usr/x", severity="info"),
+    fine("time-stamp", Item("./usr/x", mtime=int(time.time()))),
+    # links
+    bad("link-form", symlink("./usr/bin/x", "/usr/lib/x"), subject="/usr/bin/x"),
+    bad("link-form", symlink("./usr/bin/x", "../../etc/x"), subject="/usr/bin/x"),
+    fine("link-form", symlink("./usr/bin/x", "../lib/x"), symlink("./usr/bin/y", "/etc/x")),
+    fine("link-form", symlink("./vmlinuz", "boot/vmlinuz")),
+    bad("link-leaves-root", symlink("./usr/x", "../../x"), subject="/usr/x"),
+    fine("link-leaves-root", symlink("./usr/x", "../x"), symlink("./a/b/c", "../d/../../e")),
+    bad("link-loop", symlink("./usr/x", "x"), subject="/usr/x"),
+    bad("link-loop", symlink("./usr/x", "y"), symlink("./usr/y", "x"), subject="/usr/x"),
+    fine("link-loop", symlink("./usr/x", "y"), symlink("./usr/y", "z")),
+    bad("dangling-link", Item("./usr/a"), symlink("./usr/x", "y"), subject="/usr/x"),
+    bad(
+        "dangling-link",
+        Item("./usr/a"),
+        symlink("./usr/x", "y"),
+        subject="/usr/x",
+        severity="info",
+        Depends="other",
+    ),
+    fine("dangling-link", Item("./usr/a"), symlink("./usr/x", "a"), symlink("./usr/y", "/run/y")),
+    bad("hard-link-across", Item("./usr/a"), hardlink("./var/b", "./usr/a"), subject="/var/b"),
+    fine("hard-link-across", Item("./usr/bin/a"), hardlink("./usr/lib/b", "./usr/bin/a")),
+    # control
+    bad("control-value", Section="none", severity="warning"),
+    bad("control-value", Section="", severity="info"),
+    bad("control-value", Priority="high", severity="warning"),
+    bad("control-value", Multi_Arch="both", severity="warning"),
+    bad("control-value", Homepage="example.org", severity="warning"),
+    bad("control-value", Maintainer="A B <a@box.localdomain>", severity="warning"),
+    fine("control-value", Section="non-free/admin", Multi_Arch="foreign"),
+    bad("unknown-field", Colour="red"),
+    fine("unknown-field", X_Colour="red", Built_Using="x (= 1)"),
+    bad("relation-syntax", Depends="libc6 (2.36)"),
+    bad("relation-syntax", Depends="libc6 >= 2.36"),
+    bad("relation-syntax", Depends="a, , b"),
+    bad("relation-syntax", Depends="${shlibs:Depends}"),
+    bad("relation-syntax", Provides="x (>= 1)"),
+    bad("relation-syntax", Conflicts="a | b"),
+    bad("relation-syntax", Depends="a (>= v)"),
+    bad("relation-syntax", Depends="xen (< 1)", severity="warning"),
+    fine(
+        "relation-syntax",
+        Depends="xen (>= 1:2.3-4~x), python3:any | libc6 (<< 5)",
+        Provides="xl (= 1)",
+    ),
+    bad("relation-to-itself", Depends="sample"),
+    bad("relation-to-itself", Depends="xen", Conflicts="xen", severity="error"),
+    fine("relation-to-itself", Depends="xen", Conflicts="xen (<< 2)", Breaks="sl"),
+    bad("description-form", Description="x" * 81 + "\n more"),
+    bad("description-form", Description="one line"),
+    bad("description-form", Description="sample\n text"),
+    bad("description-form", Description="a thing.\n text", severity="info"),
+    # maintainer scripts
+    bad("script-interpreter", subject="postinst", postinst="set -e\n"),
+    bad("script-interpreter", subject="postinst", postinst="#!python3\n"),
+    bad("script-interpreter", subject="prerm", prerm="#!/usr/bin/ruby\n", severity="warning"),
+    fine("script-interpreter", postinst="#! /bin/sh -e\n", prerm="#!/usr/bin/perl\n"),
+    bad("script-syntax", subject="postinst", **script("postinst", "if true; then\n")),
+    bad(
+        "script-syntax", subject="prerm", **script("prerm", "case x in\n", "#!/bin/bash\nset -e\n")
+    ),
+    fine("script-syntax", **script("postinst", "exit 1\n"), **script("prerm", "kill $$\n")),
+    fine("script-syntax", postinst="#!/usr/bin/perl\nif (1) {\n"),
+    bad("script-without-set-e", subject="postinst", postinst="#!/bin/sh\necho x\n"),
+    fine("script-without-set-e", postinst="#!/bin/sh -e\necho x\n", prerm="#!/bin/sh\nexit 0\n"),
+    bad("script-mode", subject="postinst", severity="error", **script("postinst", "true\n")),
+    bad("unregistered-service", Item("./etc/init.d/x", INIT, mode=0o755), subject="/etc/init.d/x"),
+    fine(
+        "unregistered-service",
+        Item("./etc/init.d/x", INIT, mode=0o755),
+        Item("./lib/systemd/system/x@.service", UNIT),
+        postinst="#!/bin/sh\nset -e\nupdate-rc.d x defaults\n",
+    ),
+    bad(
+        "unregistered-service",
+        Item("./lib/systemd/system/x.service", UNIT),
+        subject="/lib/systemd/system/x.service",
+    ),
+    fine("unregistered-service", Item("./lib/systemd/system/x.service", UNIT[:40])),
+    bad("init-script-headers", Item("./etc/init.d/x", SH, mode=0o755), subject="/etc/init.d/x"),
+    bad(
+        "init-script-headers",
+        Item("./etc/init.d/x", INIT.replace(b"|force-reload", b""), mode=0o755),
+        subject="/etc/init.d/x",
+    ),
+    fine("init-script-headers", Item("./etc/init.d/x", INIT, mode=0o755)),
+    bad(
+        "init-script-without-unit",
+        Item("./etc/init.d/x", INIT, mode=0o755),
+        subject="/etc/init.d/x",
+    ),
+    # ELF
+    bad("other-architecture", program(machine=183), subject="/usr/bin/x"),
+    bad("other-architecture", program(), Architecture="all", subject="/usr/bin/x"),
+    fine("other-architecture", program(), Item("./usr/lib/x/y", elf(machine=3))),
+    bad("unstripped-elf", program(symbols=True), subject="/usr/bin/x"),
+    fine("unstripped-elf", program(), program("./usr/lib/debug/x", symbols=True)),
+    bad("executable-library", library(mode=0o755), subject=LIB[1:]),
+    fine("executable-library", library()),
+    bad("library-without-link", library(LIB + ".2"), subject=LIB[1:] + ".2"),
+    fine("library-without-link", library(LIB + ".2"), symlink(LIB, "libx.so.1.2")),
+    bad("library-without-soname", library(soname=""), subject=LIB[1:]),
+    bad("ldconfig-missing", library(), subject=LIB[1:]),
+    fine("ldconfig-missing", library(), triggers="activate-noawait ldconfig\n"),
+    fine("ldconfig-missing", library("./usr/lib/x/libx.so.1")),
+    bad("ldconfig-needless", triggers="activate-noawait ldconfig\n"),
+    bad("missing-shlibs", library(), subject=LIB[1:]),
+    bad("missing-shlibs", library(), shlibs="libx 2 sample\n", subject=LIB[1:]),
+    fine("missing-shlibs", library(), shlibs="libx 1 sample\n"),
+    fine("missing-shlibs", library(), symbols="libx.so.1 sample #MINVER#\n x@Base 1\n"),
+    bad(
+        "library-path",
+        program(texts=[(29, "/home/me/lib")]),
+        subject="/usr/bin/x",
+        severity="error",
+    ),
+    bad("library-path", program(texts=[(15, "lib")]), subject="/usr/bin/x", severity="error"),
+    bad("library-path", program(texts=[(29, "/usr/lib")]), subject="/usr/bin/x"),
+    fine("library-path", program(texts=[(29, "$ORIGIN/../lib")])),
+    bad("executable-stack", program(stack=7), subject="/usr/bin/x"),
+    bad("executable-stack", program(stack=None), subject="/usr/bin/x"),
+    bad("text-relocation", program(tags=[(22, 0)]), subject="/usr/bin/x"),
+    bad("text-relocation", program(tags=[(30, 4)]), subject="/usr/bin/x"),
+    fine("text-relocation", program(tags=[(30, 8)])),
+    bad("debug-files", Item("./usr/lib/debug/x"), subject="/usr/lib/debug/x"),
+    fine("debug-files", Item("./usr/lib/debug/x"), Package="x-dbgsym"),
+    bad("development-file", program(), Item("./usr/include/x.h"), subject="/usr/include/x.h"),
+    fine("development-file", Item("./usr/include/x.h")),
+    # Python
+    bad(
+        "python-cache",
+        Item("./usr/lib/python3/dist-packages/x/__pycache__/a.pyc"),
+        subject="/usr/lib/python3/dist-packages/x",
+    ),
+    bad(
+        "python-site-packages",
+        Item("./usr/lib/python3.11/site-packages/x.py"),
+        subject="/usr/lib/python3.11/site-packages",
+    ),
+    bad(
+        "python-dependency",
+        Item("./usr/lib/python3/dist-packages/x.py"),
+        subject="/usr/lib/python3/dist-packages/x.py",
+    ),
+    bad(
+        "python-dependency",
+        Item("./usr/lib/python3/dist-packages/x.cpython-311-x86_64-linux-gnu.so"),
+        subject="/usr/lib/python3/dist-packages/x.cpython-311-x86_64-linux-gnu.so",
+        Depends="python3",
+    ),
+    fine(
+        "python-dependency",
+        Item("./usr/lib/python3/dist-packages/x.cpython-311-x86_64-linux-gnu.so"),
+        Depends="python3 (<< 3.12), python3 (>= 3.11~)",
+    ),
+    # documents
+    bad("copyright-missing"),
+    fine("copyright-missing", Item("./usr/share/doc/sample/copyright")),
+    fine("copyright-missing", symlink("./usr/share/doc/sample", "other")),
+    bad("changelog-missing"),
+    bad(
+        "changelog-missing",
+        Item("./usr/share/doc/sample/changelog.Debian"),
+        subject="/usr/share/doc/sample/changelog.Debian",
+    ),
+    fine("changelog-missing", Item("./usr/share/doc/sample/changelog.Debian.gz", GZ)),
+    bad(
+        "uncompressed-document", Item("./usr/share/man/man1/x.1"), subject="/usr/share/man/man1/x.1"
+    ),
+    bad(
+        "uncompressed-document",
+        Item("./usr/share/man/de/man1/x.1.gz", b"plain"),
+        subject="/usr/share/man/de/man1/x.1.gz",
+        severity="error",
+    ),
+    fine("uncompressed-document", Item("./usr/share/man/man1/x.1.gz", GZ)),
+    bad("document-outside", Item("./usr/man/man1/x.1"), subject="/usr/man/man1/x.1"),
+    bad(
+        "document-outside",
+        Item("./usr/share/info/dir"),
+        subject="/usr/share/info/dir",
+        severity="error",
+    ),
+    bad("no-manual-page", program(), subject="/usr/bin/x"),
+    fine("no-manual-page", program(), Item("./usr/share/man/man8/x.8.gz", GZ)),
+    # traces
+    bad(
+        "build-path",
+        Item("./usr/lib/x.a", b"!<arch>\n" + b"\0/home/me/src/xen/tools/x.c\0"),
+        subject="/usr/lib/x.a",
+    ),
+    bad(
+        "build-path",
+        Item("./usr/lib/x.a", b"!<arch>\n" + b"\0/build/tree/tools/x.c\0"),
+        subject="/usr/lib/x.a",
+        severity="info",
+    ),
+    fine(
+        "build-path",
+        Item("./usr/share/doc/x/y.pc", b"/home/me/src/x"),
+        Item("./usr/lib/x.pc", b"prefix=/usr\n# see http://a/home/me/src/x and ~/home/a/b/c"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule(tmp_path: Path, case: Case) -> None:
+    fields = {"Section": "admin", "Priority": "optional", **case.control}
+    path = debs.make(tmp_path / "a.deb", case.items, control=fields, files=case.files)
+    findings = [f for f in audit(path).findings if f.rule == case.rule]
+    if case.subject == "-":
+        assert findings == []
+        return
+    assert (case.subject, case.severity or str(RULES[case.rule].severity)) in {
+        (f.subject, str(f.severity)) for f in findings
+    }
+
+
+def test_every_rule_has_a_case() -> None:
+    elsewhere = {  # in test_audit.py, or below
+        *("unreadable", "path-traversal", "duplicate-member", "control-field", "kernel-option"),
+        *("missing-dependency", "missing-interpreter", "stray-boot-link", "xen-syms-in-boot"),
+        *("md5sums", "installed-size", "elf-unread", "libc-too-old", "unknown-dependency"),
+        *("build-host", "static-program"),
+    }
+    assert {case.rule for case in CASES if case.subject != "-"} | elsewhere == set(RULES)
+
+
+def found(path: Path, rule: str, expectations: Expectations | None = None) -> list[tuple[str, str]]:
+    return [
+        (str(f.severity), f.message) for f in audit(path, expectations).findings if f.rule == rule
+    ]
+
+
+def archive() -> Archive:
+    there = Archive("bookworm")
+    there.add("libc6", "2.36-9", "libc6-2.36")
+    there.add("exim4", "4.96-15", "mail-transport-agent")
+    there.add("python3.11", "3.11.2", "python3-dataclasses (= 3.11.2)")
+    return there
+
+
+@pytest.mark.parametrize(
+    ("relation", "message"),
+    [
+        ("libc6 (>= 2.36)", ""),
+        ("libc6 (>= 2.37)", "has only 2.36-9"),
+        ("libc6 (<< 2.36)", "has only 2.36-9"),
+        ("libaio1t64", "has no such package"),
+        ("libaio1t64 | libc6", ""),
+        ("mail-transport-agent", ""),
+        ("mail-transport-agent (>= 1)", "has only no version"),
+        ("python3-dataclasses (>= 3.11)", ""),
+        ("sister (= 1.0)", ""),
+        ("sister (= 1.1)", "has no such package"),
+    ],
+)
+def test_dependencies_against_the_suite(tmp_path: Path, relation: str, message: str) -> None:
+    for field_name, severity in (("Depends", "error"), ("Recommends", "warning")):
+        path = debs.make(tmp_path / "a.deb", control={field_name: relation})
+        findings = found(path, "unknown-dependency", Expectations(archive=archive()))
+        expected = [(severity, f"{field_name} has {relation!r}, but bookworm {message}")]
+        assert findings == (expected if message else [])
+    assert found(path, "unknown-dependency") == []
+
+
+def test_a_suite_that_is_not_known_is_said(tmp_path: Path) -> None:
+    path = debs.make(tmp_path / "a.deb", control={"Depends": "libc6"})
+    ((severity, message),) = found(path, "unknown-dependency", Expectations(unknown="trixie"))
+    assert severity == "info"
+    assert "trixie" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("6.1.0 (root@a252974b34b1) #1 SMP", True),
+        ("6.1.0 (me@box.lan) #1 SMP", True),
+        ("6.1.0-50-amd64 (debian-kernel@lists.debian.org) #1 SMP", False),
+        ("6.1.0 (builder@builder) #1 SMP", False),
+    ],
+)
+def test_the_host_that_built_a_kernel(tmp_path: Path, line: str, told: bool) -> None:
+    image = bytearray(0x4000)
+    image[0x202:0x206] = b"HdrS"
+    image[0x20E:0x210] = (0x3000).to_bytes(2, "little")
+    image[0x3200 : 0x3200 + len(line)] = line.encode()
+    path = debs.make(tmp_path / "a.deb", [Item("./boot/vmlinuz-6.1", bytes(image))])
+    assert bool(found(path, "build-host")) == told
+
+
+def test_fast_is_all_that_needs_no_contents(tmp_path: Path) -> None:
+    items = [library(mode=0o755), Item("./usr/local/x"), Item("./etc/x")]
+    path = debs.make(tmp_path / "a.deb", items, control={"Section": "none"})
+    every = {(f.rule, f.subject) for f in audit(path).findings}
+    fast = {(f.rule, f.subject) for f in audit(path, fast=True).findings}
+    assert fast == {(r, s) for r, s in every if RULES[r].needs is not Needs.CONTENTS}
+    assert fast < every
+
+
+def test_several_packages_side_by_side(tmp_path: Path) -> None:
+    paths = [
+        debs.make(tmp_path / f"{n}.deb", [Item("./usr/local/x", bytes(n << 20))]) for n in range(4)
+    ]
+    assert audit_all(paths) == [audit(path) for path in paths]
+
+
+def test_paths_of_the_build_across_parts() -> None:
+    from builders.audit.traces import Search
+
+    text = b"\0" * 70 + b"/home/me/src/xen/tools/libs/x.c" + b"\0" * 300
+    for cut in range(60, 110):
+        search = Search()
+        search.feed(text[:cut])
+        search.feed(text[cut:])
+        assert any(found.endswith("/libs/x.c") for found in search.found), cut
