@@ -305,6 +305,75 @@ def dom0_config(
 
 @task(
     klass=Verb,
+    name="domu-config",
+    iterable=[*SETS, "disk", "pci", "bridge", "usb"],
+    help={
+        **RECIPE,
+        "name": "of the guest",
+        "memory": "of the guest with its unit, such as 4096M",
+        "vcpus": "virtual CPUs",
+        "disk": "PATH[,FORMAT[,VDEV[,r or w]]], FORMAT raw, qcow2, vhd or cdrom; again for more",
+        "pci": "BDF[,OPTION=VALUE]..., such as 02:00.0,permissive=1; again for more",
+        "type": "hvm, pv or pvh",
+        "toolstack": "xl, or xm with Xen 4.2",
+        "vnc": "ADDRESS[:DISPLAY] of the guest's screen, or no (default 127.0.0.1)",
+        "bridge": "BRIDGE[,MAC] of the host for a network card; again for more",
+        "usb": "tablet, mouse, keyboard or host:VENDOR:PRODUCT; again for more",
+        "kernel": "of a PV or PVH guest (default: pygrub looks on its disk)",
+        "ramdisk": "for that kernel",
+        "extra": "options for that kernel",
+        "windows": "local time, Hyper-V's interfaces and a tablet",
+        "gfx_passthru": "the PCI graphics card is the guest's primary one (xl.cfg(5))",
+        "out": "the file for it (default: print it)",
+    },
+)
+@verb
+def domu_config(
+    _: Context,
+    name: str,
+    memory: str = "",
+    vcpus: str = "1",
+    disk: list[str] | None = None,
+    pci: list[str] | None = None,
+    type: str = "hvm",
+    toolstack: str = "xl",
+    vnc: str = "",
+    bridge: list[str] | None = None,
+    usb: list[str] | None = None,
+    kernel: str = "",
+    ramdisk: str = "",
+    extra: str = "",
+    windows: bool = False,
+    gfx_passthru: bool = False,
+    out: str = "",
+    recipe: str = recipes_.DEFAULT,
+    set_: list[str] | None = None,
+) -> int:
+    """Write the file of a guest for xl or xm, its PCI devices with it."""
+    it = verbs.begin(recipe, set_ or [], Terminal())
+    asked = {
+        "name": name,
+        "memory": memory,
+        "vcpus": vcpus,
+        "type": type,
+        "toolstack": toolstack,
+        "disks": disk or [],
+        "pci": pci or [],
+        "bridges": bridge or [],
+        "usb": usb or [],
+        "kernel": kernel,
+        "ramdisk": ramdisk,
+        "extra": extra,
+        "vnc": vnc,
+        "windows": windows,
+        "primary": gfx_passthru,
+    }
+    face.show(verbs.domu_config(it, asked, out))
+    return Exit.DONE
+
+
+@task(
+    klass=Verb,
     help={"format": "table or json", "sysfs": "a folder laid out like /sys, with proc beside it"},
 )
 @verb

@@ -10,7 +10,6 @@ does it, and comes back unchanged when the package goes.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from builders.errors import BuildError
 from builders.pci import Bdf
 from builders.problems import Problems, quoted
 from builders.recipe import ROOT, Recipe
+from builders.values import LOOPBACK, address, exposed, mebibytes
 
 NAME = "dom0-config"
 TEMPLATES = ROOT / "configs" / "dom0"
 EPOCH = 1_356_998_400  # 2013-01-01, so that equal settings are equal bytes
-LOOPBACK = "127.0.0.1"
 
 SMALLEST = 256  # MiB; a dom0 with a small kernel has booted with it
 LARGEST = 16 << 20  # MiB; Xen addresses 16 TiB of host memory
@@ -119,50 +118,6 @@ def settings(
         )
     problems.end()
     return Settings(hidden, size, count, listen, save)
-
-
-def mebibytes(text: str, option: str, problems: Problems, least: int, most: int) -> int:
-    """An amount with its unit, such as 4096M or 4G, in MiB."""
-    hint = "write it with its unit: 4096M or 4G"
-    found = re.fullmatch(r"([0-9]{1,9})([mMgG]?)", text.strip())
-    if not text.strip():
-        problems.add(f"{option} is missing", hint)
-    elif not found:
-        problems.add(f"{option} {quoted(text)}: no amount of memory", hint)
-    elif not found[2]:
-        problems.add(f"{option} {quoted(text)}: no unit", hint)
-    else:
-        size = int(found[1]) << (10 if found[2] in "gG" else 0)
-        if size < least:
-            problems.add(f"{option} {quoted(text)}: too little", f"at least {least}M")
-        elif size > most:
-            problems.add(f"{option} {quoted(text)}: more than Xen can manage", f"at most {most}M")
-        return size
-    return 0
-
-
-def address(text: str, option: str, problems: Problems) -> str:
-    """An IP address to listen on."""
-    try:
-        found = ipaddress.ip_address(text.strip())
-    except ValueError:
-        problems.add(f"{option} {quoted(text)}: no IP address", "such as 127.0.0.1 or 0.0.0.0")
-        return LOOPBACK
-    if getattr(found, "scope_id", None):
-        problems.add(f"{option} {quoted(text)}: an address with a scope", "leave %... out")
-    return str(found)
-
-
-def exposed(listen: str) -> str:
-    """What an address that is not loopback means; empty for one that is."""
-    found = ipaddress.ip_address(listen)
-    if found.is_loopback:
-        return ""
-    where = "every address of the host" if found.is_unspecified else f"the address {listen}"
-    return (
-        f"the screens of guests are served on {where}, without encryption and, unless a guest "
-        "sets one, without a password"
-    )
 
 
 def warnings(chosen: Settings, machine_mib: int = 0) -> list[str]:

@@ -226,6 +226,20 @@ def dom0_config(
     )
 
 
+def domu_config(it: Run, asked: Mapping[str, Any], out: str) -> str:
+    """Write a guest file to `out`, or give its text where that is empty."""
+    from builders import domu
+
+    guest = domu.guest(it.recipe, domu.Asked(**asked))
+    for warning in domu.warnings(guest):
+        it.reporter.line(f"warning: {warning}")
+    content = domu.text(guest)
+    if not out:
+        return content.rstrip("\n")
+    domu.write(content, Path(out))
+    return f"{out}\n\nlook at it, then start the guest:\n  {guest.toolstack} create {out}"
+
+
 def devices(form: str, sysfs: str) -> str:
     """The PCI devices that `sysfs` shows, and what may be hidden from dom0."""
     from builders import devices as host
