@@ -9,7 +9,7 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, testing, verbs
+from builders import face, releasing, testing, verbs
 from builders import inspect as inspecting
 from builders import recipe as recipes_
 from builders import reproduce as reproduction
@@ -463,6 +463,35 @@ def reproduce(
     text, code = reproduction.verb(it, flavour, only, seconds, format)
     face.show(text)
     return code
+
+
+@task(
+    klass=Verb,
+    help={
+        "recipe": RECIPE["recipe"],
+        "flavour": "release only this kernel (default: every one that was built)",
+        "sign_key": "fingerprint or user id of your key, or a key file (default: a trial key)",
+        "out": "the folder (default: artifacts/RECIPE/release)",
+        "url": "where it will be served, for the .sources file (default: file: and the folder)",
+        "keep": "how many older versions of each build stay; -1 keeps all",
+        "format": "table or json",
+    },
+)
+@verb
+def release(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "",
+    sign_key: str = "",
+    out: str = "",
+    url: str = "",
+    keep: int = -1,
+    format: str = "table",
+) -> int:
+    """Make a signed apt repository of what was built, with its attestations."""
+    wanted = releasing.Wanted(flavour, sign_key, out, url, keep, format)
+    face.show(releasing.release(recipe, wanted, Terminal()))
+    return Exit.DONE
 
 
 @task(klass=Verb, help={"only": "one of them: rewrite, build or idle"})

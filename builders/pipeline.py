@@ -135,9 +135,7 @@ class Pipeline:
         here = Path(__file__).parent
         code = sorted(path for glob in _CODE for path in here.glob(glob))
         inputs = {f"code {path.relative_to(here)}": _file_digest(path) for path in code}
-        inputs["corrections"] = hashlib.sha256(
-            repr((self._recipe.finish[target], self._recipe.suite.name)).encode()
-        ).hexdigest()
+        inputs["corrections"] = corrections_digest(self._recipe, target)
         return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
 
     def explain(self) -> list[State]:
@@ -463,6 +461,11 @@ class Pipeline:
             if Path(gone).name == gone:  # never outside of the folder
                 (folder / gone).unlink(missing_ok=True)
         return published
+
+
+def corrections_digest(recipe: Recipe, target: str) -> str:
+    """Of all that the recipe says of how the packages of "xen" or "kernel" are finished."""
+    return hashlib.sha256(repr((recipe.finish[target], recipe.suite.name)).encode()).hexdigest()
 
 
 def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:

@@ -109,6 +109,15 @@ class Store:
         outputs = (self._read(stage, f.name) for f in folders if not f.name.startswith("."))
         return next((output for output in outputs if output), None)
 
+    def read(self, stage: str, name: str) -> Output | None:
+        """The stage's output of that key; None where it is not there, or not whole."""
+        return self._read(stage, name) if Path(name).name == name else None
+
+    def all(self, stage: str) -> list[Output]:
+        """Every output of the stage that is whole, by key."""
+        names = sorted(f.name for f in (self._folder / stage).glob("*/") if f.name[0] != ".")
+        return [output for name in names if (output := self._read(stage, name))]
+
     def why(self, stage: str, inputs: Mapping[str, str]) -> str:
         """Why the stage has to be made: never made, or which inputs changed since."""
         if (self._folder / stage / key(inputs)).exists():

@@ -213,7 +213,7 @@ def dom0_config(
     for warning in dom0.warnings(chosen, devices.memory()):
         it.reporter.line(f"warning: {warning}")
     folder = Path(out) if out else it.folder / "host"
-    made = _near(dom0.package(it.recipe, chosen, folder, version=version))
+    made = near(dom0.package(it.recipe, chosen, folder, version=version))
     where = made if made.startswith("/") else f"./{made}"
     return "\n".join(
         [
@@ -287,12 +287,13 @@ def packages(paths: Sequence[Package]) -> str:
     lines = []
     for package in paths:
         size = package.path.stat().st_size / (1 << 20)
-        lines.append(f"{_near(package.path)}  {size:.1f} MiB")
+        lines.append(f"{near(package.path)}  {size:.1f} MiB")
         lines += [f"  note: {note}" for note in package.notes]
     return "\n".join(lines)
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
+    """A path as short as it can be said from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is known of each build that is released: its packages, and every input by digest.
+
+The manifest names the finished stage of each build, the record of that stage the raw packages,
+and these the build and its image. What the recipe says today is compared with those records, so
+that a release never tells of inputs that the packages were not made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders import kernel, mirror, recipe, xen
+from builders.cache import Cache
+from builders.deb import Deb
+from builders.errors import BuildError, Exit
+from builders.pipeline import STAGES, corrections_digest
+from builders.recipe import RECIPES, ROOT, Recipe, Source
+from builders.stages import Output, Store
+
+_UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A finished package: its file, size in bytes, digest, and its control fields."""
+
+    path: Path
+    size: int
+    sha256: str
+    control: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Material:
+    """A file that went into a build: bytes and sha256; size is None where nobody noted it."""
+
+    name: str
+    sha256: str
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A source of the recipe as it was resolved; about: the recipe's entry."""
+
+    name: str
+    version: str
+    files: tuple[Material, ...]
+    about: Source
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A package of the builder image."""
+
+    name: str
+    version: str
+    architecture: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build that is released.
+
+    target: "xen" or "kernel-FLAVOUR". source, version: of its source package. epoch: its
+    SOURCE_DATE_EPOCH. recipe_files: of the recipe, by path below the project. inputs, finish:
+    what the records of the stages name, each with its digest. ended: when it was finished.
+    """
+
+    recipe: Recipe
+    target: str
+    source: str
+    version: str
+    architecture: str
+    packages: tuple[Packed, ...]
+    epoch: int
+    overrides: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    recipe_files: tuple[Material, ...]
+    inputs: Mapping[str, str]
+    finish: Mapping[str, str]
+    image: str
+    installed: tuple[Installed, ...]
+    ended: float
+
+    @property
+    def base(self) -> str:
+        """The stem of the names of this build's files: as in deb-buildinfo(5), without an epoch.
+
+        The flavours of a kernel are one source package, so that theirs is named too.
+        """
+        version = self.version.partition(":")[2] or self.version
+        _, dash, flavour = self.target.partition("-")
+        return f"{self.source}{dash}{flavour}_{version}_{self.architecture}"
+
+    @property
+    def patches(self) -> tuple[Material, ...]:
+        """The patches, in their order of name."""
+        return _named(self.inputs, "patch ")
+
+    @property
+    def fragments(self) -> tuple[Material, ...]:
+        """The files that the recipe adds to the tree, kernel fragments among them."""
+        return _named(self.inputs, "file ")
+
+
+def _named(inputs: Mapping[str, str], prefix: str) -> tuple[Material, ...]:
+    return tuple(
+        Material(name.removeprefix(prefix), digest)
+        for name, digest in sorted(inputs.items())
+        if name.startswith(prefix)
+    )
+
+
+def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Build]:
+    """Every build that the manifest in `folder` names; of the kernels only `flavour` if given.
+
+    name: of the recipe, or its file. Raises BuildError (usage) where nothing was built, a
+    package is not what the manifest says or not in it, or the recipe has changed since.
+    """
+    loaded = recipe.load(name)
+    command = f"build-all --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        targets: dict[str, dict[str, Any]] = dict(manifest["targets"])
+        listed = {file for slot in targets.values() for file in slot["packages"]}
+    except FileNotFoundError:
+        raise BuildError(f"nothing was built of {loaded.name}", hint=command) from None
+    except _UNREAL:
+        raise BuildError(f"{folder}/manifest.json is damaged", hint=command) from None
+    if flavour:
+        recipe.flavour(loaded, flavour)
+        targets = {n: slot for n, slot in targets.items() if n in ("xen", f"kernel-{flavour}")}
+        if f"kernel-{flavour}" not in targets:
+            raise BuildError(f"no kernel of flavour {flavour} was built", hint=command)
+    strange = sorted(p.name for p in folder.glob("*.deb") if p.name not in listed)
+    if strange:
+        raise BuildError(
+            f"{folder} has packages that the manifest does not name: {', '.join(strange)}",
+            hint="move them elsewhere: only what was built here is released",
+        )
+    return [_build(name, folder, cache, target, slot) for target, slot in sorted(targets.items())]
+
+
+def _build(name: str, folder: Path, cache: Cache, target: str, slot: Mapping[str, Any]) -> Build:
+    kind, _, flavour = target.partition("-")
+    again = f"build-{kind} --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
+    try:
+        overrides = tuple(map(str, slot["overrides"]))
+        said = {str(file): str(about["sha256"]) for file, about in slot["packages"].items()}
+        stage = str(slot["stage"])
+    except _UNREAL:
+        raise BuildError(f"{folder}/manifest.json is damaged", hint=again) from None
+    again += "".join(f" --set {override}" for override in overrides)
+    loaded = recipe.load(name, overrides)
+    store = Store(folder / STAGES)
+    finished = store.read(f"{target}-finish", stage)
+    built = finished and _raw(store, f"{target}-build", finished)
+    image = built and _image(store, built)
+    if not finished or not built or not image:
+        raise BuildError(f"the records of how {target} was built are gone", hint=again)
+    plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
+    recorded = {
+        n: d for n, d in built.inputs.items() if n.split()[0] in ("script", "file", "patch")
+    }
+    now = plan.inputs()
+    changed = sorted(n for n in recorded | now if recorded.get(n) != now.get(n))
+    if finished.inputs.get("corrections") != corrections_digest(loaded, kind):
+        changed.append("corrections")
+    if changed:
+        raise BuildError(
+            f"the recipe is no longer the one that {target} was built from; changed: "
+            f"{', '.join(changed)}",
+            hint=f"build it again: {again}",
+        )
+    packages = tuple(_package(folder / file, digest, again) for file, digest in said.items())
+    first = packages[0].control
+    source, _, version = first.get("Source", first["Package"]).partition(" ")
+    return Build(
+        loaded,
+        target,
+        source,
+        version.strip("()") or first["Version"],
+        next((a for p in packages if (a := p.control["Architecture"]) != "all"), "all"),
+        packages,
+        int((built.folder / "epoch").read_text()),
+        overrides,
+        tuple(_origin(loaded, built, n, cache, again) for n in plan.sources),
+        _recipe_files(name),
+        built.inputs,
+        finished.inputs,
+        str(image.notes["fingerprint"]),
+        _installed((image.folder / "packages.txt").read_text(encoding="utf-8")),
+        finished.ended,
+    )
+
+
+def _raw(store: Store, stage: str, finished: Output) -> Output | None:
+    """The build whose files `finished` was made from."""
+    raw = {n.removeprefix("raw "): d for n, d in finished.inputs.items() if n.startswith("raw ")}
+    return next((output for output in store.all(stage) if dict(output.files) == raw), None)
+
+
+def _image(store: Store, built: Output) -> Output | None:
+    print_ = built.inputs.get("image")
+    return next((o for o in store.all("image") if o.notes.get("fingerprint") == print_), None)
+
+
+def _package(path: Path, digest: str, again: str) -> Packed:
+    try:
+        with path.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BuildError(f"{path}: {error.strerror}", hint=f"build it again: {again}") from None
+    if actual != digest:
+        raise BuildError(
+            f"{path} is not what was built: its sha256 is not the manifest's",
+            hint=f"build it again: {again}",
+        )
+    return Packed(path, path.stat().st_size, digest, dict(Deb.open(path).control))
+
+
+def _origin(loaded: Recipe, built: Output, name: str, cache: Cache, again: str) -> Origin:
+    """The files of a source, from the cache, where they are those that the build read."""
+    source = loaded.sources[name]
+    fetched = cache.resolved(source, scope=mirror.scope(loaded.suite))
+    files = fetched.files if fetched else ()
+    digests = "\n".join(sorted(f"{f.name} {f.sha256}" for f in files))
+    if not fetched or hashlib.sha256(digests.encode()).hexdigest() != built.inputs.get(
+        f"source {name}"
+    ):
+        raise BuildError(
+            f"source {name}: the files that the build read are not in the cache any more",
+            hint=again,
+            exit=Exit.SOURCE,
+        )
+    materials = tuple(Material(f.name, f.sha256, f.size) for f in files)
+    return Origin(name, fetched.version, materials, source)
+
+
+def _recipe_files(name: str) -> tuple[Material, ...]:
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    found: dict[Path, None] = {}
+    waiting = [path.resolve()]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = None
+            includes = tomllib.loads(file.read_text(encoding="utf-8")).get("include", [])
+            waiting += [(file.parent / str(included)).resolve() for included in includes]
+    return tuple(
+        _material(str(f.relative_to(ROOT)) if f.is_relative_to(ROOT) else f.name, f)
+        for f in sorted(found)
+    )
+
+
+def _material(name: str, path: Path) -> Material:
+    content = path.read_bytes()
+    return Material(name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _installed(text: str) -> tuple[Installed, ...]:
+    return tuple(Installed(*line.split()[:3]) for line in text.splitlines() if line.strip())
+
+
+def commit() -> str:
+    """The project's own git commit, "-dirty" after it where files differ; "" without one."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(ROOT), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
+        return head + ("-dirty" if head and git("status", "--porcelain", "-uno") else "")
+    except OSError:  # no git
+        return ""
+
+
+def epoch(builds: Sequence[Build]) -> int:
+    """The newest input of the builds, in seconds since 1970."""
+    return max(build.epoch for build in builds)

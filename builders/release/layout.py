@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What lies where in a release, and the record of it that the next one is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.errors import BuildError
+
+RECORD = "release.json"
+SUMS = "SHA256SUMS"
+KEY = "dom0-debs"  # the stem of the key's files
+_UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A build of an earlier release: its record in release.json, and its files with digests."""
+
+    record: dict[str, Any]
+    files: Mapping[str, str]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Target and version."""
+        return self.record["target"], self.record["version"]
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The .debs among the files."""
+        return {path: sha for path, sha in self.files.items() if path.endswith(".deb")}
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below `folder` that is no directory: path below it, and what it is."""
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    yield os.path.relpath(entry.path, folder), entry
+
+
+def sums(folder: Path) -> bytes:
+    """SHA256SUMS over every file, in the form of sha256sum(1)."""
+    paths = sorted(path for path, _ in walk(folder) if path not in (SUMS, f"{SUMS}.asc"))
+    return "".join(f"{digest(folder / path)}  {path}\n" for path in paths).encode()
+
+
+def inside(path: str) -> bool:
+    """Whether a path that a file states stays below the folder that it is about."""
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """release.json of a release; BuildError where there is none or it is damaged."""
+    try:
+        document = json.loads((folder / RECORD).read_bytes())
+        if document["schema"] != 1:
+            raise BuildError(
+                f"{folder}/{RECORD} is of another version", hint="use the tool that made it"
+            )
+        for build in document["builds"]:
+            if not (build["target"] + build["version"] and all(map(inside, build["files"]))):
+                raise ValueError
+        return dict(document)
+    except FileNotFoundError:
+        raise BuildError(
+            f"{folder} is no release: it has no {RECORD}", hint="invoke release makes one"
+        ) from None
+    except _UNREAL:
+        raise BuildError(
+            f"{folder}/{RECORD} is damaged", hint=f"invoke verify {folder} says what else is"
+        ) from None
+
+
+def kept_builds(folder: Path, recipe: str) -> list[Kept]:
+    """The builds of the release in `folder`, each file compared with its digest.
+
+    Raises BuildError where it is not ours to replace: another recipe's, no release, or damaged.
+    """
+    try:
+        if not folder.exists() or not any(folder.iterdir()):
+            return []
+    except NotADirectoryError:
+        raise BuildError(f"{folder} is a file", hint="name another folder with --out") from None
+    aside = "move it away, or name another folder with --out"
+    if not (folder / RECORD).exists():
+        raise BuildError(f"{folder} has files and is no release", hint=aside)
+    document = record(folder)
+    if document.get("recipe") != recipe:
+        raise BuildError(f"{folder} is a release of {document.get('recipe')}", hint=aside)
+    found = [Kept(build, build["files"]) for build in document["builds"]]
+    for one in found:
+        for path, expected in one.files.items():
+            try:
+                actual = digest(folder / path)
+            except OSError:
+                actual = ""
+            if actual != expected:
+                raise BuildError(
+                    f"{folder}/{path} of the release before is {'damaged' if actual else 'gone'}",
+                    hint=f"restore it, or {aside}",
+                )
+    return found

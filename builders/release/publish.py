@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The release folder: made beside its place, and put there whole by one exchange.
+
+pool/ dists/                 the apt repository
+attestations/                provenance and bills of materials of each build
+audit/ proofs/               what the audit found; the console of a boot
+dom0-debs.{asc,gpg,sources}  the public key, and a file for /etc/apt/sources.list.d
+release.json                 what is here, for programs
+SHA256SUMS SHA256SUMS.asc    every other file, and the signature of that
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.errors import BuildError, Exit
+from builders.program import VERSION
+from builders.release import armor, documents, facts, provenance, repository, signing
+from builders.release.facts import Build
+from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, kept_builds, sums
+from builders.release.repository import Pooled
+
+if TYPE_CHECKING:
+    from builders.run import Run
+
+FOLDER = "release"
+SCHEMA = 1  # of release.json
+_MAKING = ".release-"  # beside the release: one that is being made
+
+
+@dataclass(frozen=True)
+class Made:
+    """A release that was made.
+
+    builds: as release.json has them. missing: what a release may have and this one lacks.
+    """
+
+    folder: Path
+    fingerprint: str
+    uid: str
+    ephemeral: bool
+    builds: tuple[Mapping[str, Any], ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def publish(
+    run: Run,
+    name: str,
+    *,
+    flavour: str = "",
+    key: str = "",
+    out: str = "",
+    url: str = "",
+    keep: int = -1,
+) -> Made:
+    """Release what was built of a recipe, as `signing.signer` and `facts.collect` find it.
+
+    name: of the recipe, or its file. out: the folder; "" is release/ in the artifacts. url: where
+    it will be served, for the .sources file. keep: how many older versions of each build stay in
+    the repository; -1 is all. Raises BuildError; the folder is then as it was.
+    """
+    folder = Path(out).absolute() if out else run.folder / FOLDER
+    with run.alone(), signing.signer(key, run.reporter) as signer:
+        builds = facts.collect(name, run.folder, run.cache, flavour)
+        old = kept_builds(folder, run.recipe.name)
+        with _making(folder) as fresh, run.reporter.work("release") as task:
+            making = _Making(fresh, run, url or f"file:{folder}", task.show)
+            made = making.fill(builds, old, folder, keep, signer)
+            _replace(fresh, folder)
+    return dataclasses.replace(made, folder=folder)
+
+
+class _Making:
+    def __init__(self, folder: Path, run: Run, url: str, show: Callable[..., None]) -> None:
+        self._folder = folder
+        self._run = run
+        self._url = url
+        self._show = show
+
+    def fill(
+        self,
+        builds: Sequence[Build],
+        old: Sequence[Kept],
+        before: Path,
+        keep: int,
+        signer: signing.Signer,
+    ) -> Made:
+        commit = facts.commit()
+        records: list[dict[str, Any]] = []
+        pool: list[Pooled] = []
+        notes: list[str] = []
+        for build in builds:
+            self._show("describe", build.base)
+            record, pooled = self._build(build, commit)
+            records.append(record)
+            pool += pooled
+            same = next((k for k in old if k.key == (build.target, build.version)), None)
+            if same and same.packages != {p.path: p.sha256 for p in pooled}:
+                notes.append(
+                    f"{build.source} {build.version} was released before with other content: a "
+                    "machine that has it is not upgraded; raise the version (finish revision)"
+                )
+        current = {(record["target"], record["version"]) for record in records}
+        for one in _kept([k for k in old if k.key not in current], keep):
+            records.append(one.record)
+            for path, about in one.files.items():
+                _place(before / path, self._folder / path)
+                if path.endswith(".deb"):
+                    pool.append(_pooled(self._folder / path, path, about))
+        audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
+        missing = self._proofs(builds)
+        stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+        epoch = int(stated) if stated.isdecimal() else max(int(r["epoch"]) for r in records)
+        self._show("sign")
+        self._indexes(pool, before, epoch, signer)
+        public = signer.public()
+        shown = armor.armored("PUBLIC KEY BLOCK", public)
+        suite = self._run.recipe.suite.name
+        self._write(f"{KEY}.gpg", public)
+        self._write(f"{KEY}.asc", shown)
+        self._write(f"{KEY}.sources", repository.sources(suite, self._url, shown))
+        document = {
+            "schema": SCHEMA,
+            "recipe": self._run.recipe.name,
+            "suite": suite,
+            "tool": {"version": VERSION, "commit": commit},
+            "epoch": epoch,
+            "builds": audited,
+            "missing": missing,
+        }
+        self._write(RECORD, _json(document))
+        listed = sums(self._folder)
+        self._write(SUMS, listed)
+        self._write(f"{SUMS}.asc", signer.detached(listed))
+        return Made(
+            self._folder,
+            signer.fingerprint,
+            signer.uid,
+            signer.ephemeral,
+            tuple(audited),
+            tuple(missing),
+            tuple(notes),
+        )
+
+    def _build(self, build: Build, commit: str) -> tuple[dict[str, Any], list[Pooled]]:
+        """Lay down all files of a build; its record, and its packages."""
+        from builders.release import bill
+
+        home = repository.place(build.source)
+        beside: dict[str, Path] = {}
+        for package in build.packages:
+            beside[package.path.name] = _place(
+                package.path, self._folder / home / package.path.name
+            )
+        info = f"{build.base}.buildinfo"
+        beside[info] = self._write(f"{home}/{info}", documents.buildinfo(build))
+        changes = f"{build.base}.changes"
+        written = [
+            *beside.values(),
+            self._write(f"{home}/{changes}", documents.changes(build, beside)),
+        ]
+        stem = f"attestations/{build.base}"
+        for suffix, content in (
+            ("provenance.json", provenance.statement(build, commit)),
+            ("cdx.json", bill.cyclonedx(build)),
+            ("spdx.json", bill.spdx(build)),
+        ):
+            written.append(self._write(f"{stem}.{suffix}", content))
+        audit, counts = _audit(build, home)
+        written.append(self._write(f"audit/{build.base}.json", audit))
+        pooled = [
+            Pooled(f"{home}/{p.path.name}", p.size, p.sha256, p.control) for p in build.packages
+        ]
+        paths = sorted(str(path.relative_to(self._folder)) for path in written)
+        record = {
+            "target": build.target,
+            "source": build.source,
+            "version": build.version,
+            "architecture": build.architecture,
+            "epoch": build.epoch,
+            "overrides": list(build.overrides),
+            "audit": counts,
+            "files": {path: digest(self._folder / path) for path in paths},
+        }
+        return record, pooled
+
+    def _proofs(self, builds: Sequence[Build]) -> list[str]:
+        """The consoles of the boots that came after the builds; what is missing, in words."""
+        newest = max(build.ended for build in builds)
+        logs = sorted(self._run.logs.glob("boot*.log"))
+        fresh = [log for log in logs if log.stat().st_mtime >= newest]
+        for log in fresh:
+            self._write(f"proofs/{log.name}", log.read_bytes())
+        if fresh:
+            return []
+        why = "it is older than the packages" if logs else "these packages were not booted"
+        return [f"the console of a boot: {why}"]
+
+    def _indexes(
+        self, pool: Sequence[Pooled], before: Path, epoch: int, signer: signing.Signer
+    ) -> None:
+        suite = self._run.recipe.suite.name
+        base = f"dists/{suite}"
+        found = repository.indexes(pool)
+        for path, content in found.items():
+            self._write(f"{base}/{path}", content)
+            self._write(f"{base}/{repository.by_hash(path, content)}", content)
+        # A client that holds the Release of before finds the lists that it names.
+        for old in before.glob(f"{base}/*/*/by-hash/SHA256/*"):
+            target = self._folder / old.relative_to(before)
+            if not target.exists() and self._named(before, base, found, old):
+                _place(old, target)
+        release = repository.release(
+            suite, self._run.recipe.name, found, repository.architectures(pool), epoch
+        )
+        self._write(f"{base}/Release", release)
+        self._write(f"{base}/Release.gpg", signer.detached(release))
+        self._write(f"{base}/InRelease", signer.clear(release))
+
+    def _named(self, before: Path, base: str, found: Mapping[str, bytes], old: Path) -> bool:
+        """Whether an old list is kept: that of the Release before, or all where none changed."""
+        release = (before / base / "Release").read_text(encoding="utf-8")
+        same = all(hashlib.sha256(content).hexdigest() in release for content in found.values())
+        return same or old.name in release
+
+    def _write(self, path: str, content: bytes) -> Path:
+        target = self._folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(0o644)
+        return target
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
+    """The audit of a build's packages, named by their places in the release; its counts."""
+    from builders import audit
+
+    wanted = audit.Expectations(kernel_options=build.recipe.audit.kernel_options)
+    reports = [
+        dataclasses.replace(audit.audit(p.path, wanted), path=Path(home) / p.path.name)
+        for p in build.packages
+    ]
+    counts = {str(s): sum(report.count(s) for report in reports) for s in audit.Severity}
+    return (audit.to_json(reports) + "\n").encode(), counts
+
+
+def _pooled(path: Path, name: str, sha256: str) -> Pooled:
+    from builders.deb import Deb
+
+    return Pooled(name, path.stat().st_size, sha256, dict(Deb.open(path).control))
+
+
+def _kept(old: Sequence[Kept], keep: int) -> Iterator[Kept]:
+    """The older builds that stay: of each target the newest `keep`, or all where it is negative."""
+    from debian.debian_support import Version
+
+    targets: dict[str, list[Kept]] = {}
+    for one in old:
+        targets.setdefault(one.key[0], []).append(one)
+    for found in targets.values():
+        found.sort(key=lambda k: Version(k.key[1]), reverse=True)
+        yield from found if keep < 0 else found[:keep]
+
+
+def _place(source: Path, target: Path) -> Path:
+    """Make `target` the same file as `source`; a copy where that is another disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
+    return target
+
+
+@contextmanager
+def _making(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, gone after the block; what a killed run left goes too."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(f"{_MAKING}{folder.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise _disk(error, folder.parent) from None
+    fresh.chmod(0o755)
+    try:
+        yield fresh
+    except OSError as error:
+        raise _disk(error, Path(error.filename or fresh)) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Put `fresh` in the place of `folder` at once; what was there is then where `fresh` was."""
+    for path in fresh.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE: renameat2(2)
+    if libc.renameat2(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0:
+        return
+    # A file system without it: there is a moment without a release, and never half of one.
+    aside = fresh.with_name(f"{fresh.name}-old")
+    folder.rename(aside)
+    fresh.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _disk(error: OSError, where: Path) -> BuildError:
+    return BuildError(
+        f"{where}: {error.strerror or error}",
+        hint="make room or make it writable; the release is as it was",
+        exit=Exit.ENGINE,
+    )

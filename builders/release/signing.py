@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signing with gpg(1) and checking with gpgv(1), each as a program of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders import box
+from builders.errors import BuildError, Exit
+from builders.progress import Reporter, printable
+from builders.release import armor
+
+PASSPHRASE = "DOM0_DEBS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+_TRIAL = "dom0-debs trial key (thrown away after one release)"
+_TRIAL_LIFE = "30d"
+_BAD = {
+    "BADSIG": "it is not what was signed",
+    "EXPKEYSIG": "the key has expired",
+    "REVKEYSIG": "the key was revoked",
+    "EXPSIG": "the signature has expired",
+    "ERRSIG": "it is by a key that was not given, or of a kind that gpgv does not know",
+}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A secret key, ready to sign.
+
+    fingerprint: of the primary key. home: a GNUPGHOME of our own; None is the user's.
+    """
+
+    fingerprint: str
+    uid: str
+    home: Path | None
+    ephemeral: bool = False
+
+    def detached(self, data: bytes) -> bytes:
+        """An armored signature of `data`, apart from it."""
+        return self._sign(data, ["--armor", "--detach-sign"])
+
+    def clear(self, data: bytes) -> bytes:
+        """`data`, a text, with its signature around it (RFC 4880, 7)."""
+        return self._sign(data, ["--clear-sign"])
+
+    def public(self) -> bytes:
+        """The public key, not armored and without the signatures of others."""
+        options = ["--export-options", "export-minimal"]
+        return _gpg(self.home, [*options, "--export", self.fingerprint]).stdout
+
+    def _sign(self, data: bytes, how: Sequence[str]) -> bytes:
+        # gpg 2.2 would add a comment or a version where the user's gpg.conf says so.
+        plain = ["--no-emit-version", "--no-comments", "--digest-algo", "SHA512"]
+        command = [*_unlock(), *plain, "--local-user", self.fingerprint, *how]
+        done = _gpg(self.home, command, data)
+        if done.returncode or not done.stdout:
+            raise _locked(self, done.stderr.decode("utf-8", "replace"))
+        return done.stdout
+
+
+def _unlock() -> list[str]:
+    """How gpg may come by a passphrase: of a file, by its agent, or by asking in a terminal."""
+    file = os.environ.get(PASSPHRASE)
+    if file:
+        if not Path(file).is_file():
+            raise BuildError(f"{PASSPHRASE}={file}: no such file", hint="correct it or unset it")
+        return ["--pinentry-mode", "loopback", "--passphrase-file", file]
+    return [] if sys.stdin.isatty() else ["--pinentry-mode", "error"]
+
+
+def _locked(signer: Signer, said: str) -> BuildError:
+    name = f"key {signer.fingerprint} ({signer.uid})"
+    low = said.lower()
+    if "bad passphrase" in low:
+        return BuildError(f"{name}: the passphrase is wrong", hint=f"correct {PASSPHRASE}")
+    if "no pinentry" in low or "inappropriate ioctl" in low or "cancel" in low:
+        return BuildError(
+            f"{name} needs its passphrase, and nobody can be asked for it here",
+            hint=f"put it in a file that only you can read, and name that in {PASSPHRASE}; or "
+            "sign something with the key in a terminal first, so that gpg-agent remembers it",
+        )
+    return BuildError(
+        f"gpg did not sign with {name}",
+        excerpt=box.tail(printable_lines(said)),
+        hint="does this work: gpg --local-user KEY --clear-sign FILE?",
+    )
+
+
+def printable_lines(text: str) -> str:
+    """What a program said, fit for a terminal."""
+    return "\n".join(printable(line) for line in text.splitlines())
+
+
+def _gpg(
+    home: Path | None, arguments: Sequence[str], data: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "LC_ALL": "C"}
+    if home:
+        environment["GNUPGHOME"] = str(home)
+    if sys.stdin.isatty():
+        environment.setdefault("GPG_TTY", os.ttyname(sys.stdin.fileno()))
+    return subprocess.run(
+        ["gpg", "--batch", "--no-tty", "--yes", *arguments],
+        env=environment,
+        input=data,
+        capture_output=True,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A key as gpg lists it: validity and capabilities are GnuPG's letters (doc/DETAILS)."""
+
+    fingerprint: str
+    validity: str
+    capabilities: str
+    uid: str
+
+
+def _listed(home: Path | None, kind: str, name: str) -> list[_Key]:
+    arguments = ["--with-colons", "--fixed-list-mode", kind] + (["--", name] if name else [])
+    keys: list[_Key] = []
+    head: list[str] = []
+    fingerprint = ""
+    for line in _gpg(home, arguments).stdout.decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if fields[0] in ("sec", "pub"):
+            head, fingerprint = fields, ""
+        elif fields[0] == "fpr" and head and not fingerprint:
+            fingerprint = fields[9]
+            keys.append(_Key(fingerprint, head[1], head[11], ""))
+        elif fields[0] == "uid" and keys and not keys[-1].uid:
+            last = keys.pop()
+            uid = printable(fields[9])
+            keys.append(_Key(last.fingerprint, last.validity, last.capabilities, uid))
+    return keys
+
+
+@contextmanager
+def signer(key: str, reporter: Reporter) -> Iterator[Signer]:
+    """The key to sign with, for the block.
+
+    key: a fingerprint, key id or user id in the user's keyring, or a file that holds a secret
+    key; "" makes one for this release alone, whose secret half is gone afterwards.
+    Raises BuildError where gpg is missing, or no key or several match, or it can't sign.
+    """
+    box.ensure_tools(["gnupg", "gpgv"], reporter)
+    if key and not Path(key).is_file():
+        if "/" in key:
+            raise BuildError(f"--sign-key {key}: no such file", hint="name a key or a key file")
+        yield _usable(None, key, f"--sign-key {key}")
+        return
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-", ignore_cleanup_errors=True) as made:
+        home = Path(made)
+        try:
+            if key:
+                _gpg(home, [*_unlock(), "--import", "--", str(Path(key).absolute())])
+                yield _usable(home, "", f"--sign-key {key}")
+            else:
+                yield _ephemeral(home, reporter)
+        finally:
+            subprocess.run(
+                ["gpgconf", "--homedir", str(home), "--kill", "all"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+
+
+def _ephemeral(home: Path, reporter: Reporter) -> Signer:
+    made = _gpg(
+        home,
+        [
+            *("--pinentry-mode", "loopback", "--passphrase", ""),
+            # rsa: gpgv of the oldest suites knows no other kind
+            *("--quick-generate-key", _TRIAL, "rsa3072", "sign", _TRIAL_LIFE),
+        ],
+    )
+    if made.returncode:
+        raise BuildError(
+            "gpg could not make a key for this release",
+            excerpt=box.tail(printable_lines(made.stderr.decode("utf-8", "replace"))),
+            hint="name a key of yours: --sign-key KEY",
+            exit=Exit.ENGINE,
+        )
+    found = _usable(home, "", "the key for this release")
+    reporter.line(
+        "warning: signed with a key that was made for this release and is thrown away: good for "
+        "trying, for 30 days; sign what others install with a key of yours (--sign-key KEY)"
+    )
+    return Signer(found.fingerprint, found.uid, home, ephemeral=True)
+
+
+def _usable(home: Path | None, name: str, what: str) -> Signer:
+    keys = _listed(home, "--list-secret-keys", name)
+    if not keys:
+        public = bool(_listed(home, "--list-keys", name))
+        raise BuildError(
+            f"{what}: "
+            + ("only its public half is there" if public else "there is no such secret key"),
+            hint="gpg --list-secret-keys lists yours; leave --sign-key out to try with a key that "
+            "is made for it",
+        )
+    sound = [key for key in keys if "S" in key.capabilities and key.validity not in tuple("erdi")]
+    if len(sound) > 1 or (not sound and len(keys) > 1):
+        shown = "".join(f"\n  {key.fingerprint}  {key.uid}" for key in sound or keys)
+        raise BuildError(f"{what}: several keys match:{shown}", hint="name one by its fingerprint")
+    if not sound:
+        key = keys[0]
+        why = {"e": "has expired", "r": "was revoked", "d": "is disabled", "i": "is invalid"}
+        remedy = {"e": f"gpg --quick-set-expire {key.fingerprint} 1y gives it another year"}
+        raise BuildError(
+            f"{what}: key {key.fingerprint} ({key.uid}) "
+            + why.get(key.validity, "is not one that can sign"),
+            hint=remedy.get(key.validity, "name another key"),
+        )
+    return Signer(sound[0].fingerprint, sound[0].uid, home)
+
+
+class Refused(Exception):  # noqa: N818 - it is answered, not shown
+    """A signature that does not count; the text says why."""
+
+
+def check(keyring: bytes, signature: bytes, data: bytes | None = None) -> tuple[str, bytes]:
+    """Check a signature with the keys in `keyring` and no others.
+
+    keyring: public keys, not armored. data: what a detached signature is of; None where
+    `signature` is a text that is signed within itself.
+    Returns the primary key's fingerprint and what was signed. Raises Refused where the
+    signature is not good, or its key has expired or was revoked.
+    """
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as made:
+        home = Path(made)
+        (home / "keys.gpg").write_bytes(keyring)
+        (home / "signature").write_bytes(signature)
+        files = [str(home / "signature")]
+        output: list[str] = []
+        if data is None:
+            output = ["--output", str(home / "data")]
+        else:
+            (home / "data").write_bytes(data)
+            files.append(str(home / "data"))
+        done = subprocess.run(
+            [
+                *("gpgv", "--homedir", str(home), "--status-fd", "1"),
+                *("--keyring", str(home / "keys.gpg"), *output, *files),
+            ],
+            env={**os.environ, "LC_ALL": "C", "GNUPGHOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,  # its status lines say more
+        )
+        said: dict[str, list[str]] = {}
+        signatures = 0
+        for line in done.stdout.decode("utf-8", "replace").splitlines():
+            words = line.split()
+            if words[:1] == ["[GNUPG:]"] and len(words) > 1:
+                signatures += words[1] == "NEWSIG"
+                said[words[1]] = words[2:]
+        for word, why in _BAD.items():
+            if word in said:
+                raise Refused(why)
+        if done.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(said):
+            raise Refused("it is no sound signature")
+        signed = (home / "data").read_bytes() if (home / "data").exists() else b""
+        return said["VALIDSIG"][-1], signed
+
+
+def public_keys(path: Path) -> bytes:
+    """The public keys in a file, armored or not; BuildError where it holds none."""
+    try:
+        data = armor.binary(path.read_bytes())
+    except OSError as error:
+        raise BuildError(f"{path}: {error.strerror}", hint="name a file with public keys") from None
+    except armor.NotArmor as error:
+        raise BuildError(f"{path}: {error}", hint="get the key file again") from None
+    # The first packet is a public key: tag 6 of the old or the new format (RFC 4880, 4.2).
+    if not data or (data[0] & 0xFC != 0x98 and data[0] != 0xC6):
+        raise BuildError(f"{path} holds no public key", hint="gpg --export KEY writes one")
+    return data
