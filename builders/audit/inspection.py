@@ -12,7 +12,7 @@ from pathlib import Path
 import builders.audit.rules  # noqa: F401  # registers them
 from builders import codecs
 from builders.audit.facts import Facts, gather
-from builders.audit.model import RULES, Expectations, Finding, Needs, Report
+from builders.audit.model import RULES, Expectations, Finding, Found, Needs, Report
 from builders.audit.rules.package import PROBLEMS
 from builders.deb import Deb, DebError
 from builders.errors import BuildError
@@ -52,6 +52,10 @@ def _one(path: Path) -> Report:
     return audit(path, _shared[0], fast=_shared[1])
 
 
+_TOLD = 1000  # findings of one rule: a hostile package could have millions
+_LINE = 4096  # characters of a message or a path
+
+
 def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = False) -> Report:
     """Apply every rule to the package `path`. A package that cannot be read is a finding.
 
@@ -75,15 +79,19 @@ def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = 
         return Report(path, "", "", "", tuple(findings))
     for each in RULES.values():
         if each.needs in known:
-            findings += [
-                Finding(
-                    each.name,
-                    found.severity or each.severity,
-                    printable(found.message),
-                    printable(found.subject),
+            for told, found in enumerate(each.check(facts), 1):
+                if told > _TOLD:
+                    found = Found(f"there are more than {_TOLD} of them: the rest is not told")
+                findings.append(
+                    Finding(
+                        each.name,
+                        found.severity or each.severity,
+                        printable(found.message[:_LINE]),
+                        printable(found.subject[:_LINE]),
+                    )
                 )
-                for found in each.check(facts)
-            ]
+                if told > _TOLD:
+                    break
     package_name, version, architecture = (
         printable(facts.control.get(name, "")) for name in ("Package", "Version", "Architecture")
     )

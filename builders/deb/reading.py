@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,9 +30,12 @@ from builders.progress import printable
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 _MEMBERS = 64  # in the ar archive
-CONTROL_TAR_LIMIT = 64 << 20  # decompressed; the largest in Debian have a few MiB
-CONTROL_LIMIT = 4 << 20
-_ENTRIES = 500_000  # members of data.tar; the largest packages in Debian have some 100 000
+CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few MiB
+CONTROL_LIMIT = 1 << 20  # of the file control, and of conffiles
+_ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
+_NAMES_LIMIT = 64 << 20  # bytes of memory that the names of all members take
+_DATA_LIMIT = 4 << 30  # data.tar, decompressed, where it is packed more tightly than _RATIO
+_RATIO = 200
 _PATH_LIMIT = 64 << 10  # PATH_MAX is 4096
 _TRAILER_LIMIT = 1 << 20  # after the end of a tar archive; tar(1) pads to 10 KiB
 FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
@@ -56,7 +60,7 @@ class Member:
     mtime: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One member of data.tar.
 
@@ -137,17 +141,22 @@ def absolute(name: str) -> str:
     return "/" + "/".join(parts)
 
 
-def _walk(source: Reader) -> Iterator[tuple[Entry, Content]]:
+def _walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
     """The members of a tar archive, each with its content; what is not read is passed over.
+
+    limit: bytes of the archive; what goes past it is refused before it is read.
 
     tarfile would believe the sizes of its own extension headers and read them whole, and know
     types that dpkg refuses, so that only the codec of a single header is taken from it.
     """
     longname = longlink = None
     offset = source.position
-    seen: set[str] = set()
-    files: set[str] = set()
+    seen: dict[str, bool] = {}  # whether a path is a file
+    names = 0
+    last = tarfile.TarInfo()
     while True:
+        if source.position > limit:
+            raise _too_large(limit)
         header = source.upto(tarfile.BLOCKSIZE)
         if len(header) < tarfile.BLOCKSIZE:
             raise DebError("truncated", "the archive ends without an end mark")
@@ -164,6 +173,8 @@ def _walk(source: Reader) -> Iterator[tuple[Entry, Content]]:
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
             if info.size > _PATH_LIMIT:
                 raise DebError("limit", f"a name of {info.size} bytes")
+            if (longname if info.type == tarfile.GNUTYPE_LONGNAME else longlink) is not None:
+                raise DebError("damaged", "two long names belong to one member")
             text = _padded(source, info.size).partition(b"\0")[0]
             name = text.decode("utf-8", "surrogateescape")
             if info.type == tarfile.GNUTYPE_LONGNAME:
@@ -181,35 +192,56 @@ def _walk(source: Reader) -> Iterator[tuple[Entry, Content]]:
         info.name = info.name if longname is None else longname
         info.linkname = info.linkname if longlink is None else longlink
         longname = longlink = None
-        info.offset, info.offset_data = offset, source.position
+        start = source.position
+        info.offset, info.offset_data = offset, start
         if info.type not in FILE_TYPES:
             info.size = 0  # as dpkg does: there is no content
         if "\n" in info.name or "\n" in info.linkname:
             raise DebError("name", f"a name with a line break: {printable(info.name)!r}")
         path = absolute(info.name)
+        last = _slim(info, last)
+        names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))
+        if names > _NAMES_LIMIT:
+            raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
         if path in seen:
             raise DebError("duplicate", f"{printable(path)} is there twice")
-        seen.add(path)
-        if len(seen) > _ENTRIES:
+        if len(seen) >= _ENTRIES:
             raise DebError("limit", f"more than {_ENTRIES} members")
-        if info.islnk():
-            if absolute(info.linkname) not in files:
-                raise DebError(
-                    "traversal",
-                    f"{printable(path)} is a hard link to {printable(info.linkname)!r}, which no"
-                    " file before it is",
-                )
-            files.add(path)
-        elif info.type in FILE_TYPES:
-            files.add(path)
+        if info.islnk() and not seen.get(absolute(info.linkname)):
+            raise DebError(
+                "traversal",
+                f"{printable(path)} is a hard link to {printable(info.linkname)!r}, which no"
+                " file before it is",
+            )
+        seen[path] = info.islnk() or info.type in FILE_TYPES
         content = Content(source, info.size)
         padding = -info.size % tarfile.BLOCKSIZE
-        end = source.position + info.size + padding
-        yield Entry(info, path, offset, source.position, end), content
+        end = start + info.size + padding
+        if end > limit:
+            raise _too_large(limit)
+        yield Entry(info, path, offset, start, end), content
         content.finish()
         if source.skip(padding) != padding:
             raise DebError("truncated", "the archive ends within a file")
-        offset = source.position
+        offset = end
+
+
+def _limit(member: Member) -> int:
+    """How large an archive may be, decompressed: more is taken for a bomb."""
+    return max(_DATA_LIMIT, _RATIO * member.size)
+
+
+def _too_large(limit: int) -> DebError:
+    return DebError("limit", f"an archive of more than {limit} bytes, decompressed")
+
+
+def _slim(info: tarfile.TarInfo, last: tarfile.TarInfo) -> tarfile.TarInfo:
+    """`info`, with what it has in common with the last member held once: there may be many."""
+    for name in ("uname", "gname", "mode", "mtime", "uid", "gid", "pax_headers"):
+        if getattr(info, name) == getattr(last, name):
+            setattr(info, name, getattr(last, name))
+    info.chksum = 0
+    return info
 
 
 def _padded(source: Reader, size: int) -> bytes:
@@ -263,11 +295,7 @@ class Deb:
             files: dict[str, bytes] = {}
             modes: dict[str, int] = {}
             try:
-                total = 0
-                for entry, content in _walk(source):
-                    total += entry.end - entry.offset
-                    if total > CONTROL_TAR_LIMIT:
-                        raise DebError("limit", f"control.tar has over {CONTROL_TAR_LIMIT} bytes")
+                for entry, content in _walk(source, CONTROL_TAR_LIMIT):
                     if entry.path == "/":
                         continue
                     name = entry.path[1:]
@@ -277,6 +305,8 @@ class Deb:
                         )
                     if name == "control" and entry.info.size > CONTROL_LIMIT:
                         raise DebError("limit", f"the control file has over {CONTROL_LIMIT} bytes")
+                    if name == "conffiles" and entry.info.size > CONTROL_LIMIT:
+                        raise DebError("limit", f"conffiles has over {CONTROL_LIMIT} bytes")
                     files[name] = b"".join(iter(lambda c=content: bytes(c.chunk()), b""))  # type: ignore[misc]
                     modes[name] = entry.info.mode & 0o7777
                 _trailer(source)
@@ -314,7 +344,7 @@ class Deb:
         with telling(self.path), self.path.open("rb") as file:
             source = codecs.reader(packed_member(file, self.data_member))
             try:
-                yield from _walk(source)
+                yield from _walk(source, _limit(self.data_member))
                 _trailer(source)
             finally:
                 source.close()
@@ -337,7 +367,7 @@ class Deb:
             packed = packed_member(file, self.data_member)
             source = codecs.reader(packed)
             try:
-                for entry, content in _walk(source):
+                for entry, content in _walk(source, _limit(self.data_member)):
                     found.append(entry)
                     if entry.info.type not in FILE_TYPES:
                         digests.append("")

@@ -67,7 +67,6 @@ def _shlibs(sonames: list[str], work: Work) -> list[str]:
 
 def soname(content: bytes) -> str:
     """The DT_SONAME of an ELF file (elf(5)); "" where it has none or is no sound ELF file."""
-    from elftools.common.exceptions import ELFError
     from elftools.elf.dynamic import DynamicSegment
     from elftools.elf.elffile import ELFFile
 
@@ -76,6 +75,7 @@ def soname(content: bytes) -> str:
             if isinstance(segment, DynamicSegment):
                 tags: Iterator[Any] = segment.iter_tags("DT_SONAME")
                 return next((str(tag.soname) for tag in tags), "")
-    except (ELFError, ValueError, KeyError, AttributeError, OSError, UnicodeDecodeError):
+    # A damaged file makes pyelftools raise nearly anything, from ELFError to OverflowError.
+    except Exception:
         return ""
     return ""

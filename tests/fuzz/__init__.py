@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hostile packages: a corpus that is made by code, and a mutational fuzzer over it.
+
+    python -m tests.fuzz --minutes 60
+
+`targets` are the entry points, `hostile` the packages made to hurt, `seeds` what is mutated.
+"""

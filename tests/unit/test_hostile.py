@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packages that are made to hurt: bounded memory and time, a finding or an error, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.audit import audit
+from builders.deb import Deb, DebError
+from builders.errors import BuildError
+from builders.recipe import ROOT
+from tests.fuzz import hostile, mutate, seeds
+from tests.fuzz.targets import TARGETS, survive
+
+SLOW = {"names", "md5sums", "findings", "zeros", "conffiles", "fields", "relations"}
+SLOW |= {"long-names", "names-of-nothing", "elf-without-end", "control-zeros", "script"}
+
+
+def measured(*paths: Path) -> list[dict[str, Any]]:
+    """What each target needed for the packages, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.measure", *map(str, paths)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def bounded(rows: list[dict[str, Any]]) -> None:
+    assert not [row for row in rows if "CRASH" in row["said"]]
+    assert not [row for row in rows if row["peak"] > 256 << 10]
+    assert not [row for row in rows if row["seconds"] > 30]
+
+
+def test_the_quick_ones(tmp_path: Path) -> None:
+    made = hostile.write(tmp_path, *(name for name in hostile.HOSTILE if name not in SLOW))
+    rows = measured(*made.values())
+    assert len(rows) == 4 * len(made)
+    bounded(rows)
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="takes minutes; always in CI")
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_the_slow_ones(tmp_path: Path, name: str) -> None:
+    bounded(measured(*hostile.write(tmp_path, name).values()))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("declared", "limit", "an archive of more than 4294967296 bytes"),
+        ("tail", "limit", "bytes after the end of an archive"),
+        ("xz-tail", "limit", "bytes after the end of an archive"),
+        ("control-size", "limit", "an archive of more than 25165824 bytes"),
+        ("pax", "format", "tar type 'x'"),
+        ("sparse", "format", "tar type 'S'"),
+        ("negative", "damaged", "negative size"),
+        ("outside", "traversal", "leads out of the package"),
+        ("not-utf8", "format", "not in UTF-8"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, name: str, kind: str, words: str) -> None:
+    path = hostile.write(tmp_path, name)[name]
+    with pytest.raises(DebError) as caught:
+        Deb.open(path).index  # noqa: B018  # it reads
+    assert caught.value.kind == kind
+    assert words in caught.value.message
+    [finding] = [f for f in audit(path).findings if f.severity == "error" and words in f.message]
+    assert finding.rule in {"unreadable", "path-traversal"}
+
+
+def test_two_long_names_for_one_member(tmp_path: Path) -> None:
+    path = tmp_path / "a.deb"
+    long = hostile.header("././@LongLink", 5, b"L") + b"./ab\0" + bytes(507)
+    path.write_bytes(hostile.deb(hostile.gzipped([long, long, hostile.header("x"), bytes(1024)])))
+    with pytest.raises(DebError, match="two long names"):
+        Deb.open(path).index  # noqa: B018  # it reads
+
+
+def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes with the real limits."""
+    from builders.deb import reading
+
+    def refused(name: str) -> str:
+        with pytest.raises(DebError) as caught:
+            Deb.open(hostile.write(tmp_path, name)[name]).index  # noqa: B018  # it reads
+        assert caught.value.kind == "limit"
+        return caught.value.message
+
+    monkeypatch.setattr(reading, "_ENTRIES", 20)
+    assert "more than 20 members" in refused("elves")
+    monkeypatch.undo()
+    monkeypatch.setattr(reading, "_NAMES_LIMIT", 1 << 10)
+    assert "names that take more" in refused("elves")
+    monkeypatch.undo()
+    monkeypatch.setattr(reading, "_DATA_LIMIT", 1 << 10)
+    monkeypatch.setattr(reading, "_RATIO", 2)
+    assert "decompressed" in refused("elves")
+
+
+def test_a_rule_does_not_tell_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builders.audit import inspection
+
+    monkeypatch.setattr(inspection, "_TOLD", 3)
+    path = hostile.write(tmp_path, "elves")["elves"]
+    told = [f for f in audit(path).findings if f.rule == "elf-unread"]
+    assert len(told) == 4
+    assert told[-1].message == "there are more than 3 of them: the rest is not told"
+
+
+def test_a_little_fuzzing(tmp_path: Path) -> None:
+    """The fuzzer itself: that it makes packages which are opened, and ones which are refused."""
+    rng = random.Random(5)  # noqa: S311  # nothing is secret
+    data = [path.read_bytes() for path in seeds.make(tmp_path)]
+    path = tmp_path / "case.deb"
+    said = set()
+    for number in range(60):
+        path.write_bytes(mutate.mutated(data[number % len(data)], rng))
+        for name in ("open", "audit", "compare"):
+            said.add((name, bool(survive(TARGETS[name], path))))
+    assert {("open", True), ("open", False), ("compare", False), ("audit", False)} <= said
+    assert ("audit", True) not in said
+
+
+def test_the_fuzzer_notices(tmp_path: Path) -> None:
+    def bad(_: Path) -> None:
+        raise BuildError("a message with \033[2J")
+
+    with pytest.raises(AssertionError):
+        survive(bad, tmp_path)
