@@ -494,6 +494,23 @@ def release(
     return Exit.DONE
 
 
+@task(
+    klass=Verb,
+    iterable=["path"],
+    help={
+        "path": "the folder of a release; ./inv needs no --path before it",
+        "key": "file with the public keys that may have signed it (default: the one in it)",
+        "format": "table or json",
+    },
+)
+@verb
+def verify(_: Context, path: list[str] | None = None, key: str = "", format: str = "table") -> int:
+    """Check a release: signatures, digests, nothing missing or extra; 1 where it is not sound."""
+    text, code = releasing.verify(path or [], key, format, Terminal())
+    face.show(text)
+    return code
+
+
 @task(klass=Verb, help={"only": "one of them: rewrite, build or idle"})
 @verb
 def bench(_: Context, only: str = "") -> int:

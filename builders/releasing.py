@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders import face, verbs
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 from builders.progress import Reporter
 
 if TYPE_CHECKING:
@@ -46,6 +46,33 @@ def release(name: str, wanted: Wanted, reporter: Reporter) -> str:
         keep=wanted.keep,
     )
     return _json(made) if wanted.form == "json" else _table(made)
+
+
+def verify(paths: Sequence[str], key: str, form: str, reporter: Reporter) -> tuple[str, int]:
+    """Check a release; what was found, as text, and the exit status: 1 where it is not sound."""
+    from builders.release import verify as verifying
+
+    verbs.known_form(form)
+    if len(paths) != 1:
+        raise BuildError(
+            f"verify checks one release, {len(paths)} named", hint="./inv verify FOLDER"
+        )
+    folder = paths[0]
+    found = verifying.verify(Path(folder), reporter, Path(key) if key else None)
+    code = Exit.AUDIT if found.problems else Exit.DONE
+    if form == "json":
+        return json.dumps(asdict(found), indent=2), code
+    if found.problems:
+        lines = [f"{problem.file}: {problem.why}" for problem in found.problems]
+        lines.append(f"{folder}: not to be trusted, {len(lines)} of {found.files} files refused")
+        return "\n".join(lines), code
+    lines = [f"{folder}: {found.files} files, signed by {found.fingerprint}"]
+    if not found.given:
+        lines.append(
+            "note: checked with the key in the folder: compare that fingerprint with one that "
+            "you trust, or name your own copy of the key: --key FILE"
+        )
+    return "\n".join(lines), code
 
 
 def _json(made: Made) -> str:
