@@ -9,7 +9,7 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, releasing, testing, verbs
+from builders import boot, face, releasing, testing, verbs
 from builders import inspect as inspecting
 from builders import recipe as recipes_
 from builders import reproduce as reproduction
@@ -435,6 +435,37 @@ def clean(
 def test(_: Context, only: str = "", build: bool = False) -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
     return testing.run(Terminal(), only, build=build)
+
+
+@task(
+    klass=Verb,
+    name="boot-test",
+    iterable=SETS,
+    help={
+        **RECIPE,
+        **FLAVOUR,
+        "controls": "also three boots that have to fail, each for its own reason",
+        "accel": "kvm, tcg (emulation), or auto: kvm where this user may use it",
+        "timeout": "seconds until a machine that hangs is ended",
+        "format": "table or json",
+    },
+)
+@verb
+def boot_test(
+    _: Context,
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "debian",
+    set_: list[str] | None = None,
+    controls: bool = False,
+    accel: str = "auto",
+    timeout: float = boot.TIMEOUT,
+    format: str = "table",
+) -> int:
+    """Boot the packages in QEMU, a network card hidden; exit status 1 where a check fails."""
+    it = verbs.begin(recipe, set_ or [], Terminal())
+    text, code = boot.verb(it, flavour, accel, timeout, controls, format)
+    face.show(text)
+    return code
 
 
 @task(
