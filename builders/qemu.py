@@ -56,7 +56,8 @@ class Machine:
             "KILL",
             "qemu-system-x86_64",
             *("-accel", accel),
-            *("-machine", "q35"),
+            # Interrupts are remapped by the IOMMU that is emulated, not by KVM.
+            *("-machine", "q35" if self.accel == "tcg" else "q35,kernel-irqchip=split"),
             *("-cpu", self.cpu if self.accel == "tcg" else "host"),
             *("-device", "intel-iommu,intremap=on"),
             *("-m", f"{self.memory}M"),
@@ -165,7 +166,9 @@ def run(
                     part = os.read(process.stdout.fileno(), 1 << 16)
                     out.write(part)
                     size += len(part)
-                    *whole, rest = (rest + part).split(b"\n") if part else [rest, b""]
+                    *whole, rest = (rest + part).split(b"\n")
+                    if not part:
+                        whole, rest = [rest] if rest else [], b""
                     for raw in whole:
                         line = clean(raw)
                         lines.append(line)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import boot, qemu
+from builders.boot import Boot, Check, Parts, answers, checks, report
+from builders.errors import BuildError, Exit, Interrupted
+from builders.qemu import Console, Machine
+
+PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
+GOOD = """\
+(XEN) Xen version 4.17.5 (builder@localdomain) (gcc) debug=n Mon Jan 1 00:00:00 UTC 2024
+@@dom0
+@@begin uname
+6.1.192-dom0-minimal
+@@end uname 0
+@@begin info
+host                   : (none)
+(XEN) a line of the hypervisor between
+xen_version            : 4.17.5
+@@end info 0
+@@begin list
+Name                                        ID   Mem VCPUs\tState\tTime(s)
+Domain-0                                     0   512     2     r-----       3.3
+@@end list 0
+@@begin option
+CONFIG_XEN_PCIDEV_BACKEND=y
+@@end option 0
+@@begin assignable
+0000:00:04.0
+@@end assignable 0
+@@begin hidden
+pciback
+@@end hidden 0
+@@begin other
+e1000
+@@end other 0
+@@off
+reboot: Power down"""
+
+
+def console(text: str = GOOD, **changes: object) -> Console:
+    made = Console(tuple(text.split("\n")), 0, 7.0)
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def failing(it: Console) -> set[str]:
+    return {check.name for check in checks(it, PARTS) if not check.good}
+
+
+def test_a_console_on_which_all_holds() -> None:
+    assert failing(console()) == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fails"),
+    [
+        ("Xen version 4.17.5 (", "Xen version 4.17.4 (", "hypervisor"),
+        ("6.1.192-dom0-minimal\n", "6.1.192\n", "dom0"),
+        ("@@end info 0", "@@end info 1", "xl info"),
+        ("xen_version ", "xen ", "xl info"),
+        ("Domain-0", "Domain-1", "xl list"),
+        ("BACKEND=y", "BACKEND=m", "kernel option"),
+        ("0000:00:04.0\n", "", "hidden card is assignable"),
+        ("0000:00:04.0\n", "0000:00:05.0\n", "hidden card is assignable"),
+        ("pciback\n", "e1000\n", "hidden card's driver"),
+        ("\ne1000\n", "\npciback\n", "other card's driver"),
+        ("@@off\n", "", "power-off"),
+    ],
+)
+def test_each_check_fails_where_it_has_to(old: str, new: str, fails: str) -> None:
+    assert old in GOOD
+    assert failing(console(GOOD.replace(old, new))) == {fails}
+
+
+def test_a_machine_that_was_ended_did_not_power_off() -> None:
+    assert failing(console(status=None, why="time")) == {"power-off"}
+    assert failing(console(status=1)) == {"power-off"}
+
+
+def test_an_empty_console_fails_everything() -> None:
+    assert len(failing(console(""))) == 9
+
+
+@given(st.lists(st.text(max_size=30) | st.sampled_from(GOOD.split("\n"))))
+def test_any_console_is_read(lines: list[str]) -> None:
+    for answer in answers(lines).values():
+        assert answer.status >= 0
+    assert len(checks(Console(tuple(lines), 0, 1.0), PARTS)) == 9
+
+
+def test_a_control_is_good_where_just_what_must_fail_fails() -> None:
+    made = tuple(Check(name, name != "b", "") for name in "abc")
+    log = Path("x.log")
+    assert Boot("c", made, 1.0, log, frozenset("b")).good
+    assert not Boot("c", made, 1.0, log, frozenset("a")).good
+    assert not Boot("c", made, 1.0, log, frozenset("bc")).good
+    assert not Boot("c", made, 1.0, log).good
+    told = report([Boot("c", made, 1.0, log, frozenset("a"))])
+    assert "HOLDS, and must not" in told
+    assert "FAILS" in told
+    assert "x.log" in told
+
+
+def test_the_command_line_of_the_machine(tmp_path: Path) -> None:
+    machine = Machine(
+        tmp_path / "xen",
+        tmp_path / "vm,linuz",
+        tmp_path / "initrd",
+        "dom0_mem=512M",
+        "a=1,2 console=hvc0",
+        "tcg",
+    )
+    command = machine.command()
+    assert command[:3] == ["setpriv", "--pdeathsig", "KILL"]
+    assert command[command.index("-append") + 1] == "dom0_mem=512M"
+    # A comma would begin the next module.
+    modules = command[command.index("-initrd") + 1]
+    assert modules == f"{tmp_path}/vm,,linuz a=1,,2 console=hvc0,{tmp_path}/initrd"
+
+
+# A machine of the tests' own: it says and does what a real one might.
+
+
+@dataclasses.dataclass(frozen=True)
+class Script(Machine):
+    script: str = ""
+
+    def command(self) -> list[str]:
+        return [*super().command()[:3], sys.executable, "-uc", self.script]
+
+
+def play(
+    script: str,
+    tmp_path: Path,
+    *,
+    timeout: float = 30,
+    stop: threading.Event | None = None,
+) -> Console:
+    machine = Script(Path(), Path(), Path(), "", "", "tcg", script=script)
+    return qemu.run(
+        machine,
+        tmp_path / "logs" / "boot.log",
+        timeout=timeout,
+        lost=boot._LOST,
+        watch=lambda _: None,
+        stop=stop or threading.Event(),
+    )
+
+
+def test_the_console_is_kept_as_it_is_and_shown_without_escapes(tmp_path: Path) -> None:
+    it = play(r"print('\x1b[1;31mred\x1b[0m\r\nplain \x07bell')", tmp_path)
+    assert it.lines == ("red", "plain  bell")
+    assert it.status == 0
+    assert b"\x1b[1;31m" in (tmp_path / "logs" / "boot.log").read_bytes()
+
+
+def test_a_machine_that_hangs_is_ended_at_the_limit(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    it = play("print('begun'); import time; time.sleep(60)", tmp_path, timeout=1)
+    assert time.monotonic() - begun < 10
+    assert (it.status, it.why, it.lines) == (None, "time", ("begun",))
+
+
+def test_a_panic_is_told_at_once(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    it = play("print('(XEN) Panic on CPU 0:'); import time; time.sleep(60)", tmp_path)
+    assert time.monotonic() - begun < 10
+    assert "Panic" in it.why
+
+
+def test_a_machine_that_never_stops_talking_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu, "LIMIT", 1 << 20)
+    assert play("while True: print('x' * 1000)", tmp_path).why == "output"
+
+
+def test_a_stop_ends_the_machine(tmp_path: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Interrupted):
+        play("import time; time.sleep(60)", tmp_path, stop=stop)
+
+
+def test_no_machine_outlives_the_tool(tmp_path: Path) -> None:
+    script = (
+        "import threading; from pathlib import Path\n"
+        "from tests.unit.test_boot import play\n"
+        f"play('import os, time; print(os.getpid()); time.sleep(99)', Path({str(tmp_path)!r}))\n"
+    )
+    tool = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+    log = tmp_path / "logs" / "boot.log"
+    deadline = time.monotonic() + 30
+    while not (log.exists() and log.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    machine = int(log.read_text())
+    os.kill(tool.pid, signal.SIGKILL)
+    tool.wait()
+    while time.monotonic() < deadline:
+        stat = Path(f"/proc/{machine}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("it still runs")
+
+
+@pytest.mark.parametrize(
+    ("it", "told"),
+    [
+        (console("x", why="time", status=None), "did not get to its end in 9 s"),
+        (console("x", why="output", status=None), "said too much"),
+        (console("x", why="Kernel panic - not syncing", status=0), "Kernel panic - not syncing"),
+        (console("x", status=1), "ended early, with status 1"),
+    ],
+)
+def test_errors_say_why_and_show_the_tail(it: Console, told: str) -> None:
+    error = boot._lost("boot", it, Path("boot.log"), 9)
+    assert told in error.message
+    assert error.excerpt == "x"
+    assert error.log == Path("boot.log")
+    assert error.hint
+    assert error.exit is Exit.STEP
+
+
+def test_an_accelerator_that_is_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu, "_KVM", tmp_path / "kvm")
+    assert qemu.accelerator("auto") == "tcg"
+    with pytest.raises(BuildError, match="this machine has none") as error:
+        qemu.accelerator("kvm")
+    assert "--accel tcg" in error.value.hint
+    with pytest.raises(BuildError, match=re.escape("--accel hax")):
+        qemu.accelerator("hax")
+    (tmp_path / "kvm").touch()
+    assert qemu.accelerator("auto") == "kvm"
+    assert qemu.accelerator("tcg") == "tcg"
