@@ -364,7 +364,7 @@ def _fresh(subject: Subject) -> Machine:
         cases.append(Case("kernel", _KERNEL))
     cases += [
         Case("reinstall", _REINSTALL),
-        Case("remove", _REMOVE, vital=True),
+        Case("remove", _REMOVE),
         Case("purge", _PURGE),
     ]
     recommended = [min(_names(r), key=r.index) for r in subject.recommends if _names(r)]

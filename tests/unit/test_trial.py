@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clean machines without an engine: the index of their repository, and what can fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builders import image, installcases, installtest, judges, mirror, trial
+from builders.cache import Cache
+from builders.deb import Added, create
+from builders.errors import BuildError, Exit
+from builders.installtest import FAILED, OK, SKIPPED, Outcome
+from builders.progress import Silent
+from builders.recipe import load
+from builders.run import Run
+from tests.unit.containers import Client, Played
+
+SHOWN = """\
+Package: libyajl2
+Version: 2:2.1.0-3+deb12u2
+Architecture: amd64
+Depends: libc6
+Filename: pool/main/y/yajl/libyajl2_2.1.0-3+deb12u2_amd64.deb
+Size: 22
+
+Package: libyajl2
+Version: 1.0
+Architecture: amd64
+Filename: pool/main/y/yajl/libyajl2_1.0_amd64.deb
+"""
+
+
+@pytest.fixture(autouse=True)
+def _mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(mirror.MAIN, "http://mirror.invalid/debian")
+    monkeypatch.setenv(mirror.SECURITY, "")
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Client], Run]:
+    def start(client: Client) -> Run:
+        monkeypatch.setattr(image, "exists", lambda *_: True)
+        run = Run(load("xen-4.17-bookworm"), Silent(), tmp_path, Cache(tmp_path / "cache"), jobs=2)
+        run._client = client  # type: ignore[assignment]
+        run._swept = True
+        return run
+
+    return start
+
+
+@pytest.fixture
+def deb(tmp_path: Path) -> Path:
+    control = {
+        "Package": "tried",
+        "Version": "1:2",
+        "Architecture": "amd64",
+        "Maintainer": "a <a@b.invalid>",
+        "Description": "short\n long",
+        "Depends": "libc6 (>= 2.3), tried-data (= 1)",
+        "Recommends": "one | two:any, tried",
+    }
+    members = [Added("/usr/sbin/xl", b"x", 0o755), Added("/usr/share/man/man1/xl.1", b"x")]
+    return create(tmp_path / "tried.deb", control, members=members, epoch=1)
+
+
+def test_the_index_names_the_file_its_size_and_digest(deb: Path) -> None:
+    lines = trial.paragraph(deb).splitlines()
+    assert "Package: tried" in lines
+    assert "Filename: trial/tried.deb" in lines
+    assert f"Size: {deb.stat().st_size}" in lines
+    assert [len(line) for line in lines if line.startswith("SHA256: ")] == [len("SHA256: ") + 64]
+    assert " long" in lines  # a field of many lines keeps its form
+
+
+def playing(simulate: int = 0, download: int = 0) -> Client:
+    def play(script: str) -> Played:
+        if "--simulate" in script:
+            return Played(status=simulate)
+        if "--download-only" in script:
+            return Played([b"E: Failed to fetch\n"], download)
+        if "--print-uris" in script:
+            return Played([b"libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb\n"])
+        if "apt-cache show" in script:
+            return Played([SHOWN.encode()])
+        return Played()
+
+    return Client(play)
+
+
+def test_downloads_are_offered_by_the_names_that_they_have_here(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    client = playing()
+    (found,) = trial.supply(started(client), [deb], [["tried"]]).paragraphs
+    assert "Filename: downloads/libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb\n" in found
+    asked = next(e[0][-1] for e in client.execs if "apt-cache show" in e[0][-1])
+    assert "'libyajl2:amd64=2:2.1.0-3+deb12u2'" in asked
+    (_, created), *_ = client.created
+    assert created["network_mode"] is None
+    assert [v["mode"] for v in created["volumes"].values()] == ["rw"]
+
+
+def test_what_apt_cannot_install_at_all_is_left_to_the_trial(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    client = playing(simulate=100)
+    assert trial.supply(started(client), [deb], [["tried"]]).paragraphs == ()
+    assert not any("--download-only" in e[0][-1] for e in client.execs)
+
+
+def test_a_download_that_fails_is_tried_with_new_lists_and_then_told(
+    started: Callable[[Client], Run], deb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew = []
+
+    def made(_: Run, *, refresh: bool = False) -> str:
+        anew.append(refresh)
+        return "image"
+
+    monkeypatch.setattr(trial, "machine_image", made)
+    with pytest.raises(BuildError) as caught:
+        trial.supply(started(playing(download=100)), [deb], [["tried"]])
+    assert anew == [False, True]
+    assert caught.value.exit == Exit.SOURCE
+    assert "mirror" in caught.value.hint
+    assert "Failed to fetch" in caught.value.excerpt
+
+
+def test_offline_nothing_is_made_that_needs_the_network(
+    started: Callable[[Client], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(Client())
+    run.offline = True
+    monkeypatch.setattr(image, "exists", lambda *_: False)
+    for make in (trial.machine_image, trial.judge_image):
+        with pytest.raises(BuildError, match="needs the network") as caught:
+            make(run)
+        assert caught.value.exit == Exit.ENGINE
+
+
+def test_a_machine_has_no_network_and_only_reads_the_downloads(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    client = Client()
+    with trial.machine(started(client), "m", [deb], trial.Supply(("Package: a\n",))):
+        pass
+    (_, created), *_ = client.created
+    assert created["network_mode"] == "none"
+    assert [v["mode"] for v in created["volumes"].values()] == ["ro"]
+    assert "cap_add" not in created
+    assert b"Package: a\n\nPackage: tried\n" in client.put["/trial"]
+
+
+def test_only_piuparts_may_mount(started: Callable[[Client], Run], deb: Path) -> None:
+    client = Client()
+    run = started(client)
+    with trial.judge(run, "lintian", [deb]), trial.judge(run, "p", [deb], [], trial.Supply()):
+        pass
+    lintian, piuparts = (created for _, created in client.created)
+    assert lintian["cap_drop"] == ["ALL"]
+    assert piuparts["cap_add"] == ["SYS_ADMIN"]
+    assert {c["network_mode"] for c in (lintian, piuparts)} == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "status"),
+    [("lintian", b"Can't exec: no such file\n", 255), ("piuparts", b"Traceback\n", 1)],
+)
+def test_a_judge_that_crashed_has_given_no_verdict(
+    started: Callable[[Client], Run], deb: Path, tool: str, said: bytes, status: int
+) -> None:
+    def play(script: str) -> Played:
+        if "dpkg-query" in script:
+            return Played([b"1.2"])
+        return Played([said], status)
+
+    run = started(Client(play))
+    asked: dict[str, Callable[[], object]] = {
+        "lintian": lambda: judges.lintian(run, [deb]),
+        "piuparts": lambda: judges.piuparts(run, "purge", [deb], [], trial.Supply()),
+    }
+    with pytest.raises(BuildError, match=f"{tool} could not do its work") as caught:
+        asked[tool]()
+    assert caught.value.exit == Exit.STEP
+    assert caught.value.log
+
+
+def test_what_piuparts_passed_over_is_no_pass(started: Callable[[Client], Run], deb: Path) -> None:
+    said = (
+        b"0m1.0s INFO: Can't test upgrade: packages not known by apt-get.\n"
+        b"0m1.0s INFO: PASS: All tests.\n"
+    )
+    run = started(Client(lambda _: Played([said])))
+    verdict = judges.piuparts(run, "upgrade", [deb], [deb], trial.Supply())
+    assert [f.tag for f in verdict.findings] == ["upgrade: it was not tried"]
+    assert judges.exit_code([verdict]) == 1
+
+
+def test_the_first_failure_ends_the_others(started: Callable[[Client], Run]) -> None:
+    run = started(Client())
+    ended = threading.Event()
+
+    def fails() -> None:
+        raise BuildError("it broke", exit=Exit.ENGINE)
+
+    def waits() -> None:
+        assert run.live.stopping.wait(10)
+        ended.set()
+
+    begun = time.monotonic()
+    with pytest.raises(BuildError, match="it broke"):
+        trial.together(run, [waits, fails])
+    assert ended.is_set()
+    assert time.monotonic() - begun < 5
+
+
+# Cases
+
+
+def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> None:
+    subject = installtest.examine([deb], [])
+    told = installcases.variables(subject)
+    assert "needs='libc6 (>= 2.3), tried-data (= 1), one | two:any, man-db'" in told
+    assert "exact=tried=1:2\n" in told
+    names = [machine.name for machine in installcases.machines(subject)]
+    assert names == ["fresh", "debian"]  # it has xl, and no raw package was given
+    fresh = installcases.machines(subject)[0]
+    assert fresh.groups == (("tried", "one", "man-db"),)
+    assert "kernel" not in {case.name for case in fresh.cases}
+    assert {"programs", "manual"} <= {case.name for case in fresh.cases}
+
+
+def outcomes(run: Run, deb: Path) -> list[Outcome]:
+    found = installtest.install_test(run, [deb], [])
+    return [outcome for outcome in found if outcome.machine == "fresh"]
+
+
+def test_a_case_fails_by_what_it_says_or_by_its_status(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    def play(script: str) -> Played:
+        if script.endswith(installcases._DIGESTS):
+            return Played([b"= 3 files\n! one is wrong\n! another\n"])
+        if script.endswith(installcases._REINSTALL):
+            return Played([b"something\nE: the last line\n"], 100)
+        return Played([b"= fine\n"] if "installed()" in script else [])
+
+    found = {o.case: o for o in outcomes(started(Client(play)), deb)}
+    assert found["install"].state == OK
+    assert (found["digests"].state, found["digests"].saw) == (FAILED, "3 files")
+    assert found["digests"].wrong == ("one is wrong", "another")
+    assert found["reinstall"].wrong[0] == "it ended with status 100"
+    assert found["reinstall"].wrong[-1] == "E: the last line"
+    assert found["purge"].state == OK  # what does not stand on another goes on
+    assert installtest.exit_code(list(found.values())) == 1
+
+
+def test_what_stands_on_a_failed_case_is_skipped(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    def play(script: str) -> Played:
+        return Played([b"no\n"], 1) if script.endswith(installcases._INSTALL) else Played()
+
+    found = outcomes(started(Client(play)), deb)
+    states = [o.state for o in found]
+    assert states[:2] == [OK, FAILED]
+    assert set(states[2:]) == {SKIPPED}
+    shown = [line for _, line in installtest.rows(found)]
+    assert any(line.startswith("fresh  install") for line in shown)
+    assert shown[-1].startswith("log: ")
+
+
+def test_a_full_disk_of_the_engine_is_no_fault_of_the_package(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    def play(script: str) -> Played:
+        full = script.endswith(installcases._INSTALL)
+        return Played([b"dpkg: error: No space left on device\n"], 1) if full else Played()
+
+    with pytest.raises(BuildError, match="no space left") as caught:
+        outcomes(started(Client(play)), deb)
+    assert caught.value.exit == Exit.ENGINE
