@@ -144,17 +144,34 @@ def image(
     return Exit.DONE
 
 
-@task(klass=Verb, iterable=SETS, help={**RECIPE, **FLAVOUR})
+@task(
+    klass=Verb,
+    iterable=[*SETS, "path"],
+    help={
+        **RECIPE,
+        **FLAVOUR,
+        "path": "a .deb of your own in place of what was built; ./inv needs no --path",
+        "rules": "the .toml file of its corrections (docs/finish.md)",
+        "out": "the folder for it (default: this one)",
+    },
+)
 @verb
 def finish(
     _: Context,
-    recipe: str = recipes_.DEFAULT,
+    path: list[str] | None = None,
+    rules: str = "",
+    out: str = "",
+    recipe: str = "",
     flavour: str = "debian",
     set_: list[str] | None = None,
 ) -> int:
-    """Correct the packages that were built, once more."""
-    it = verbs.begin(recipe, set_ or [], Terminal())
-    face.show(verbs.packages(verbs.finish(it, flavour)))
+    """Correct the packages that were built once more, or a .deb of your own by --rules."""
+    if path or rules or out:
+        text = verbs.finish_own(path or [], rules, out, recipe, set_ or [], Terminal())
+    else:
+        it = verbs.begin(recipe or recipes_.DEFAULT, set_ or [], Terminal())
+        text = verbs.packages(verbs.finish(it, flavour))
+    face.show(text)
     return Exit.DONE
 
 

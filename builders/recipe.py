@@ -632,6 +632,26 @@ def _check_suite(suite: Suite, reader: _Reader) -> None:
         )
 
 
+def read_corrections(path: Path) -> Corrections:
+    """The corrections of a file that has the keys of a table [finish.xen], and no more.
+
+    BuildError names the file, the key and the remedy.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        raise BuildError(
+            f"{path}: {what}", hint="name a file in TOML; docs/finish.md has one"
+        ) from None
+    reader = _Reader({}, str(path))
+    corrections = typing.cast("Corrections", reader.read(Corrections, raw, ""))
+    for n, override in enumerate(corrections.overrides):
+        if problem := override.problem():
+            raise reader.error(f"overrides[{n}]", problem, "state the tag and the reason")
+    return corrections
+
+
 def flavour(recipe: Recipe, name: str) -> Flavour:
     """The kernel flavour of that name; BuildError with the names that there are."""
     found = recipe.kernel.flavours.get(name)

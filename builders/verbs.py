@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import doctor, face, image, recipe, run
+from builders import doctor, face, image, maintainer, recipe, run
 from builders.cache import Cache
 from builders.errors import BuildError
 from builders.pipeline import STAGES, TARGETS, Package, Pipeline, State, prepare
@@ -33,7 +33,7 @@ def begin(
     offline: bool = False,
 ) -> Run:
     """A run of the recipe of that name."""
-    loaded = recipe.load(name, overrides)
+    loaded = recipe.load(name, [*maintainer.overrides(os.environ), *overrides])
     folder = run.artifacts() / loaded.name
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline)
 
@@ -118,6 +118,27 @@ def finish(it: Run, flavour: str) -> list[Package]:
     """Correct the built packages anew and publish them."""
     with it.alone():
         return Pipeline(it, flavour).finish_again()
+
+
+def finish_own(
+    paths: Sequence[str],
+    rules: str,
+    out: str,
+    name: str,
+    overrides: Sequence[str],
+    reporter: Reporter,
+) -> str:
+    """Correct the .debs at `paths` by the file `rules`; what was made, for people."""
+    from builders import custom
+
+    wanted = [Path(path) for path in paths if path]
+    if not wanted or not rules:
+        raise BuildError(
+            "a package of your own needs its rules" if wanted else "no package is named",
+            hint="./inv finish some.deb --rules my.toml",
+        )
+    it = begin(name, overrides, reporter) if name else None
+    return custom.told(custom.correct(wanted, Path(rules), Path(out or "."), it))
 
 
 def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list[Path]]:

@@ -57,8 +57,8 @@ def correct(work: Work) -> None:
     ]
     known = {service.unit or service.name for service in stated}
     known |= {service.name for service in stated}
-    # A template is enabled by instance, and a target by what wants it.
-    loose = {u for u in units if "@." not in u and not u.endswith(".target")}
+    # A template is enabled by instance; mounts and targets come with what needs them.
+    loose = {u for u in units if u.endswith(".service") and "@." not in u}
     for name in sorted((loose | inits) - known):
         if name.removesuffix(".service") not in known:
             work.notes.append(f"service {name} is not registered: state it in services")

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who builds: the maintainer in place of the recipe's, as devscripts(1) finds out.
+
+It is an override as any other: what was built says so in its manifest, and whoever builds again
+needs the same one for the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.utils import formataddr, parseaddr
+
+from builders.errors import BuildError
+
+
+def overrides(environment: Mapping[str, str]) -> list[str]:
+    """KEY=VALUE overrides from DEBEMAIL and DEBFULLNAME; none without DEBEMAIL.
+
+    DEBEMAIL may be "Name <address>", whose name DEBFULLNAME has precedence over.
+    """
+    stated = environment.get("DEBEMAIL", "").strip()
+    if not stated:
+        return []
+    name, address = parseaddr(stated)
+    name = environment.get("DEBFULLNAME", "").strip() or name or environment.get("NAME", "")
+    bad = any(c in name for c in '<>@"\\,()\n') or address.count("@") != 1 or " " in address
+    if bad or not name or not address.isascii():
+        raise BuildError(
+            f"DEBEMAIL={stated!r} and DEBFULLNAME={name!r} make no maintainer (Policy 5.6.2)",
+            hint="set both, a name and an address, or unset DEBEMAIL for the recipe's",
+        )
+    value = json.dumps(formataddr((name, address)) if name.isascii() else f"{name} <{address}>")
+    return [f"finish.{kind}.maintainer={value}" for kind in ("xen", "kernel")]
