@@ -212,10 +212,16 @@ def test_xen_leaves_one_hypervisor_in_boot(built: Built) -> None:
 
 def test_xen_is_called_and_configured_as_debian_does(built: Built) -> None:
     assert output("dpkg-deb", "-f", built.raw("xen"), "Package") == "xen-upstream-4.2.0\n"
-    assert output("dpkg-deb", "-f", built.xen, "Replaces") == "xen-upstream-4.2.0\n"
+    assert "xen-upstream-4.2.0" in output("dpkg-deb", "-f", built.xen, "Replaces").strip().split(
+        ", "
+    )
     assert output("dpkg-deb", "--info", built.raw("xen")).count("conffiles") == 0
     conffiles = output("dpkg-deb", "--info", built.xen, "conffiles").split()
-    assert conffiles == ["/etc/init.d/xencommons", "/etc/xen/xl.conf"]
+    services = ["xen-watchdog", "xencommons", "xend", "xendomains"]
+    assert conffiles == [*(f"/etc/init.d/{name}" for name in services), "/etc/xen/xl.conf"]
+    postinst = output("dpkg-deb", "--info", built.xen, "postinst")
+    assert all(f"update-rc.d {name} defaults >/dev/null" in postinst for name in services)
+    assert "deb-systemd" not in postinst
     assert "/usr/lib/python2.7/dist-packages/xen/__init__.py" in listing(built.xen)
 
 
