@@ -559,7 +559,7 @@ def verify(_: Context, path: list[str] | None = None, key: str = "", format: str
     return code
 
 
-@task(klass=Verb, help={"only": "one of them: rewrite, build or idle"})
+@task(klass=Verb, help={"only": "one of them: rewrite, inspect, build or idle"})
 @verb
 def bench(_: Context, only: str = "") -> int:
     """Measure the speed figures that the README quotes, each against its peer."""

@@ -26,7 +26,7 @@ _PARTS: dict[str, list[list[str]]] = {
     "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
 }
 _TOOLS = {"page": ["chromium"]}  # packages that a part needs besides what the tool itself does
-_BENCHMARKS = ("rewrite", "idle", "build")
+_BENCHMARKS = ("rewrite", "inspect", "idle", "build")
 
 
 def run(reporter: Reporter, only: str, *, build: bool) -> int:
