@@ -11,7 +11,9 @@ import re
 _OVERLAP = 160  # bytes that are kept of a part, for a path across two
 _MOST = 20  # of one file
 # Only what is clear: a folder of a person with something below it, or of a builder.
-_LITERALS = (b"/home/", b"/build/", b"/buildd/", b"/root/", b"/rpmbuild/")
+# Looked for first: with one byte that every match begins with, re passes over the rest at the
+# speed of memchr(3).
+_BEGIN = re.compile(rb"/(?:home|builds?|buildd|root)/")
 _PATHS = re.compile(
     rb"(?<![\w.~}$%/:@-])(?:/home/[a-z_][a-z0-9_.-]{0,31}|/builds?|/(?:tmp|var/tmp|srv|mnt)/buildd"
     rb"|/root)/[\w.+~-]{2,64}(?:/[\w.+~-]{1,64}){1,8}",
@@ -38,12 +40,19 @@ class Search:
         self._rest = b""
 
     def feed(self, part: bytes | memoryview) -> None:
-        data = self._rest + bytes(part)
-        if len(self.found) < _MOST and any(literal in data for literal in _LITERALS):
-            for match in _PATHS.finditer(data):
-                # The next part may go on with it.
-                if match.end() < len(data) or len(part) < _OVERLAP:
-                    self.found.add(match[0].decode())
-                if len(self.found) >= _MOST:
-                    break
-        self._rest = data[-_OVERLAP:]
+        """The next bytes of the file."""
+        if self._rest:
+            self._look(self._rest + bytes(part[:_OVERLAP]), len(part) <= _OVERLAP)
+        self._look(part, False)
+        last = bytes(part[-_OVERLAP:])
+        self._rest = (self._rest + last)[-_OVERLAP:] if len(last) < _OVERLAP else last
+
+    def _look(self, data: bytes | memoryview, last: bool) -> None:
+        if len(self.found) >= _MOST or not _BEGIN.search(data):
+            return
+        for match in _PATHS.finditer(data):
+            # What ends with the part may go on in the next: that is seen across the two.
+            if last or match.end() < len(data) or len(data) <= _OVERLAP:
+                self.found.add(match[0].decode())
+            if len(self.found) >= _MOST:
+                return
