@@ -59,7 +59,7 @@ def listing(width: int) -> str:
         for rule in sorted(_of(severity), key=lambda r: r.name):
             line = f"{rule.name:<{names}}  {severity:<7}  {_first(rule)}"
             lines.append(_cut(line, width))
-    lines += ["", f"{len(RULES)} rules; --explain RULE tells all of one"]
+    lines += ["", f"{len(RULES)} rules; --explain RULE tells more"]
     return "\n".join(lines) + "\n"
 
 
