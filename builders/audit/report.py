@@ -131,30 +131,38 @@ def _report_lines(report: Report, width: int, colour: bool, full: bool) -> list[
     for (severity, name), rows in itertools.groupby(groups, key=lambda g: (g.severity, g.rule)):
         every = list(rows)
         shown = every if full or len(every) <= _SHOWN + 1 else every[:_SHOWN]
-        for group in shown:
-            lines += _row(severity, name, group.text, names, width, colour)
+        texts = [group.text for group in shown]
         if len(shown) < len(every):
             count = sum(group.count for group in every[_SHOWN:])
-            text = f"and {count} more: --only {name} shows all"
-            lines += _row(None, "", text, names, width, colour)
+            texts.append(f"and {count} more: --only {name} shows all")
         if severity is Severity.ERROR:
-            lines += _row(None, "", f"-> {RULES[name].remedy}", names, width, colour)
+            texts.append(f"-> {RULES[name].remedy}")
+        lines += _rows(severity, name, texts, names, width, colour)
     return lines
 
 
-def _row(
-    severity: Severity | None, name: str, text: str, names: int, width: int, colour: bool
+def _rows(
+    severity: Severity, name: str, texts: Sequence[str], names: int, width: int, colour: bool
 ) -> list[str]:
-    """One row: in columns where there is room for the text, otherwise the text below."""
-    label = f"{severity or '':<7}"
-    if width - names - 13 >= 40:
-        lines = _wrapped(text, f"  {label}  {name:<{names}}  ", " " * (names + 13), width)
+    """What a rule says: in columns where there is room for the text, otherwise the text below."""
+    label = f"{severity:<7}"
+    if width - names - 13 >= _ROOM:
+        rest = " " * (names + 13)
+        first = f"  {label}  {name:<{names}}  "
+        lines = _wrapped(texts[0], first, rest, width)
+        below = texts[1:]
     else:
-        first = [f"  {label}  {name}"] if severity else []
-        lines = [*first, *_wrapped(text, "    ", "    ", width)]
-    if colour and severity:
+        rest = " " * 6
+        lines = [f"  {label}  {name}"]
+        below = texts
+    for text in below:
+        lines += _wrapped(text, rest, rest + "  ", width)
+    if colour:
         lines[0] = lines[0].replace(label, f"{_COLOURS[severity]}{label}{_RESET}", 1)
     return lines
+
+
+_ROOM = 50  # columns that a text needs beside the names of rules
 
 
 def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
