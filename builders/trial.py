@@ -47,6 +47,8 @@ printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/pol
 echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
 mkdir -p {FOLDER} {DOWNLOADS}
 """
+# `apt-get satisfy` (1.9), `dpkg --verify` (1.17) and a repository that is trusted by its entry.
+_APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
 # piuparts mounts /proc and more in the root that it tries packages in. What it runs inside of
 # it, and so every maintainer script, goes without that right.
 _JUDGE = f"""
@@ -100,6 +102,9 @@ def machine_image(run: Run, *, refresh: bool = False) -> str:
             listing = mirror.sources_list(run.recipe.suite, mirror.of(run.recipe.suite))
             only = "".join(x for x in listing.splitlines(keepends=True) if x.startswith("deb "))
             step.container.put("/etc/apt", [("sources.list", only.encode())])
+            step.phase(
+                "apt", _APT, hint="trials need apt 1.9 or newer, as Debian 11 and later have"
+            )
             step.phase("setup", _SETUP)
             image.update(run, step)
             step.container.commit(repository, tag, {"role": "trial"})

@@ -13,7 +13,7 @@ import pytest
 from builders import image, installcases, installtest, judges, mirror, trial
 from builders.cache import Cache
 from builders.deb import Added, create
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, Exit, Interrupted
 from builders.installtest import FAILED, OK, SKIPPED, Outcome
 from builders.progress import Silent
 from builders.recipe import load
@@ -217,6 +217,20 @@ def test_the_first_failure_ends_the_others(started: Callable[[Client], Run]) -> 
         trial.together(run, [waits, fails])
     assert ended.is_set()
     assert time.monotonic() - begun < 5
+
+
+def test_a_stop_ends_what_runs_and_is_told_as_one(
+    started: Callable[[Client], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(Client())
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "wait", stopped)
+    with pytest.raises(Interrupted):
+        trial.together(run, [lambda: run.live.stopping.wait(10)])
+    assert run.live.stopping.is_set()
 
 
 # Cases
