@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
@@ -15,7 +16,7 @@ from builders.audit.facts import Facts, gather
 from builders.audit.model import RULES, Expectations, Finding, Found, Needs, Report
 from builders.audit.rules.package import PROBLEMS
 from builders.deb import Deb, DebError
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 from builders.progress import printable
 
 
@@ -30,7 +31,17 @@ def audit_all(
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, _begin, (expectations, fast)) as pool:
         running = {n: pool.submit(_one, paths[n]) for n in largest}
-        return [running[n].result() for n in range(len(paths))]
+        try:
+            return [running[n].result() for n in range(len(paths))]
+        except BrokenProcessPool:
+            raise BuildError(
+                "a worker of the audit was killed",
+                hint="look for what kills processes (dmesg: out of memory), or name fewer packages",
+                exit=Exit.ENGINE,
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 _WORKERS = 4

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 import tarfile
 import time
 from collections.abc import Mapping
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.audit import RULES, Expectations, Needs, audit, audit_all, explain
-from builders.audit.archive import Archive
+from builders import codecs
+from builders.audit import RULES, Expectations, Needs, audit, audit_all, explain, inspection
+from builders.audit.archive import Archive, of_box
 from builders.errors import BuildError
 from builders.progress import printable
 from tests.unit import debs
@@ -500,3 +503,59 @@ def test_a_rule_that_there_is_not() -> None:
     with pytest.raises(BuildError) as caught:
         explain.text("md5sum", 80)
     assert caught.value.hint == "did you mean md5sums?"
+
+
+def test_a_worker_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [debs.make(tmp_path / f"{n}.deb", [Item("./x", bytes(3 << 20))]) for n in range(2)]
+    monkeypatch.setattr(codecs, "cores", lambda: 2)
+    monkeypatch.setattr(inspection, "audit", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(BuildError, match="was killed"):
+        audit_all(paths)
+
+
+LISTS = """Package: xen-utils-4.17
+Version: 4.17.5-1
+Depends: libc6
+Provides: xen-utils
+
+Package: libc6
+Architecture: amd64
+Version: 2.36-9+deb12u10
+Provides: libc6-2.36 (= 2.36-9), libc6-x
+"""
+
+
+@pytest.mark.skipif(not Path("/usr/lib/apt/apt-helper").exists(), reason="needs apt")
+def test_the_package_lists_of_the_box(tmp_path: Path) -> None:
+    lists, cache = tmp_path / "lists", tmp_path / "cache"
+    lists.mkdir()
+    names = ("bookworm_main", "bookworm-security_main", "trixie_main")
+    for name in names:
+        path = lists / f"mirror.example_debian_dists_{name}_binary-amd64_Packages"
+        path.write_text(LISTS if name != names[1] else LISTS.replace("deb12u10", "deb12u11"))
+    for _ in range(2):  # read, and taken from the cache
+        there = of_box("bookworm", cache, lists)
+        assert there is not None
+        assert there.version("libc6") == "2.36-9+deb12u11"
+        assert there.satisfies("xen-utils", "", "")
+        assert there.satisfies("libc6-2.36", ">=", "2.36")
+        assert not there.satisfies("libc6-x", ">=", "1")
+        assert len(list(cache.iterdir())) == 1
+    # A list that changed is read anew.
+    (lists / f"mirror.example_debian_dists_{names[0]}_binary-amd64_Packages").write_text("")
+    there = of_box("bookworm", cache, lists)
+    assert there is not None
+    assert len(list(cache.iterdir())) == 1
+    assert of_box("sid", cache, lists) is None
+    assert of_box("bookworm", cache, tmp_path / "none") is None
+    with pytest.raises(BuildError):
+        of_box("../etc", cache, lists)
+
+
+def test_package_lists_that_cannot_be_kept(tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "m_dists_bookworm_main_binary-amd64_Packages").write_text(LISTS)
+    (tmp_path / "file").write_text("")
+    if Path("/usr/lib/apt/apt-helper").exists():
+        assert of_box("bookworm", tmp_path / "file" / "x", lists) is not None
