@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 
 _BLOCK = re.compile(
@@ -17,7 +18,8 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _ISSUER = 16  # subpackets (RFC 4880, 5.2.3.1)
-_EDDSA, _RSA = 22, (1, 3)  # algorithms (9.1), with how many numbers a signature of each has
+_RSA = (1, 3)  # its signatures are one number, those of others two (9.1)
+_HASHES = {8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}  # 9.4
 
 
 class NotArmor(ValueError):  # noqa: N818 - it is answered, not shown
@@ -67,36 +69,40 @@ def binary(data: bytes) -> bytes:
     return content
 
 
-def canonical(signature: bytes) -> bool:
-    """Whether a detached signature in armor has no byte that could be another one.
+def canonical(signature: bytes, data: bytes) -> bool:
+    """Whether a detached signature of `data`, in armor, has no byte that could be another one.
 
     That is: gpg's armor and nothing else, one packet of version 4, beside the signed part only
-    the issuer's key id, and numbers of the length that they state (RFC 4880, 3.2 and 5.2.3).
+    the issuer's key id and the digest's first bytes, and numbers of the length that they state
+    (RFC 4880, 3.2, 5.2.3 and 5.2.4). gpgv(1) decides whether the signature is good.
     """
     try:
-        data = binary(signature)
-        return armored("SIGNATURE", data) == signature and _one_form(data)
+        packet = binary(signature)
+        return armored("SIGNATURE", packet) == signature and _one_form(packet, data)
     except (NotArmor, IndexError):
         return False
 
 
-def _one_form(data: bytes) -> bool:
+def _one_form(packet: bytes, data: bytes) -> bool:
     # The packet's header: the old format with one or two octets of length, as gpg writes it.
-    tag, wide = data[0], data[0] & 3
+    tag, wide = packet[0], packet[0] & 3
     if tag & 0xFC != 0x88 or wide > 1:
         return False
     head = 3 if wide else 2
-    length = int.from_bytes(data[1:head], "big")
-    if length != len(data) - head or wide != (length > 255):
+    length = int.from_bytes(packet[1:head], "big")
+    if length != len(packet) - head or wide != (length > 255):
         return False
-    body = data[head:]
-    if body[0] != 4:
+    body = packet[head:]
+    if body[0] != 4 or body[3] not in _HASHES:
         return False
     hashed = 6 + int.from_bytes(body[4:6], "big")
     end = hashed + 2 + int.from_bytes(body[hashed : hashed + 2], "big")
     beside = body[hashed + 2 : end]
     fingerprint = _signer(body[6:hashed])
     if beside and beside != bytes([9, _ISSUER]) + fingerprint[-8:]:
+        return False
+    trailer = body[:hashed] + b"\x04\xff" + hashed.to_bytes(4, "big")
+    if body[end : end + 2] != hashlib.new(_HASHES[body[3]], data + trailer).digest()[:2]:
         return False
     place, numbers = end + 2, 0
     while place < len(body):

@@ -1,0 +1,525 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from debian.deb822 import BuildInfo, Changes, Packages, Release
+
+from builders.errors import BuildError, Exit
+from builders.release import armor, facts, layout, publish, signing, verify
+from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv"
+)
+LISTS = "dists/bookworm/main/binary-amd64"
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[Keyring]:
+    with keyring() as made:
+        made.make("Alice <alice@example.org>")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _home(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNUPGHOME", str(keys.home))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.delenv(signing.PASSPHRASE, raising=False)
+    monkeypatch.setattr(facts, "commit", lambda: "c0ffee")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    made = Box(tmp_path)
+    made.build()
+    made.build("kernel-minimal", "6.1.192-1+dom0.1", epoch=1_700_000_100)
+    return made
+
+
+def release(box: Box, **wanted: Any) -> publish.Made:
+    return publish.publish(box.run(), RECIPE, **{"key": "alice@example.org", **wanted})
+
+
+def content(folder: Path, *, signatures: bool = False) -> dict[str, bytes]:
+    skip = () if signatures else ("InRelease", "Release.gpg", "SHA256SUMS.asc", "SHA256SUMS")
+    return {
+        path: (folder / path).read_bytes()
+        for path, _ in layout.walk(folder)
+        if Path(path).name not in skip
+    }
+
+
+def problems(folder: Path, key: Path | None = None) -> dict[str, str]:
+    return {p.file: p.why for p in verify.verify(folder, Lines(), key).problems}
+
+
+def test_apt_is_led_from_the_release_to_each_package(box: Box) -> None:
+    folder = release(box).folder
+    parsed = Release((folder / "dists/bookworm/Release").read_bytes())
+    assert parsed["Date"] == "Tue, 14 Nov 2023 22:15:00 UTC"
+    assert parsed["Acquire-By-Hash"] == "yes"
+    assert "Valid-Until" not in parsed
+    listed = {e["name"]: e for e in parsed["SHA256"]}
+    plain = (folder / LISTS / "Packages").read_bytes()
+    assert gzip.decompress((folder / LISTS / "Packages.gz").read_bytes()) == plain
+    for name in ("Packages", "Packages.gz", "Packages.xz"):
+        path = folder / LISTS / name
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry = listed[f"main/binary-amd64/{name}"]
+        assert (entry["sha256"], int(entry["size"])) == (digest, path.stat().st_size)
+        assert (folder / LISTS / "by-hash/SHA256" / digest).read_bytes() == path.read_bytes()
+    found = list(Packages.iter_paragraphs(plain, use_apt_pkg=False))
+    assert [p["Package"] for p in found] == ["linux-image-6.1-minimal", "xen-upstream"]
+    for package in found:
+        deb = folder / package["Filename"]
+        assert int(package["Size"]) == deb.stat().st_size
+        assert package["SHA256"] == hashlib.sha256(deb.read_bytes()).hexdigest()
+        assert package["Description"].startswith("sample package\n It has")
+
+
+def test_a_package_takes_no_room_twice(box: Box) -> None:
+    folder = release(box).folder
+    name = "xen-upstream_4.17.5+dom0.1_amd64.deb"
+    assert (folder / "pool/main/x/xen-upstream" / name).samefile(box.folder / name)
+
+
+def test_the_documents_of_debian(box: Box) -> None:
+    folder = release(box).folder / "pool/main/x/xen-upstream"
+    stem = "xen-upstream_4.17.5+dom0.1_amd64"
+    info = BuildInfo((folder / f"{stem}.buildinfo").read_text())
+    assert "gcc (= 4:12.2.0-3)" in info["Installed-Build-Depends"]
+    assert 'SOURCE_DATE_EPOCH="1700000000"' in info["Environment"]
+    assert [f["name"] for f in info["Checksums-Sha256"]] == [f"{stem}.deb"]
+    changes = Changes((folder / f"{stem}.changes").read_text())
+    assert (changes["Distribution"], changes["Source"]) == ("bookworm", "xen-upstream")
+    assert changes["Date"] == "Tue, 14 Nov 2023 22:13:20 +0000"
+    for file in changes["Files"]:
+        data = (folder / file["name"]).read_bytes()
+        assert file["md5sum"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
+        assert int(file["size"]) == len(data)
+    assert {f["name"] for f in changes["Files"]} == {f"{stem}.deb", f"{stem}.buildinfo"}
+
+
+def test_the_provenance_names_every_input_by_digest(box: Box) -> None:
+    folder = release(box).folder
+    text = (folder / "attestations/xen-upstream_4.17.5+dom0.1_amd64.provenance.json").read_text()
+    said = json.loads(text)
+    assert (said["_type"], said["predicateType"]) == (
+        "https://in-toto.io/Statement/v1",
+        "https://slsa.dev/provenance/v1",
+    )
+    deb = box.folder / "xen-upstream_4.17.5+dom0.1_amd64.deb"
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    assert said["subject"] == [{"name": deb.name, "digest": {"sha256": digest}}]
+    definition = said["predicate"]["buildDefinition"]
+    inputs = {i["name"]: i for i in definition["resolvedDependencies"]}
+    source = hashlib.sha256(b"the source of xen").hexdigest()
+    assert inputs["xen.tar"]["digest"]["sha256"] == source
+    recipes = [n for n, i in inputs.items() if i["annotations"]["kind"] == "recipe"]
+    assert f"configs/recipes/{RECIPE}.toml" in recipes
+    assert "configs/recipes/common/xen.toml" in recipes
+    assert inputs["gcc 4:12.2.0-3 amd64"]["uri"] == "pkg:deb/debian/gcc@4:12.2.0-3?arch=amd64"
+    assert definition["externalParameters"]["overrides"] == []
+    assert said["predicate"]["runDetails"]["builder"]["version"]["git"] == "c0ffee"
+    assert str(box.root) not in text
+
+
+def test_both_bills_of_materials_tell_the_same(box: Box) -> None:
+    folder = release(box).folder / "attestations"
+    stem = folder / "xen-upstream_4.17.5+dom0.1_amd64"
+    cdx = json.loads(Path(f"{stem}.cdx.json").read_text())
+    spdx = json.loads(Path(f"{stem}.spdx.json").read_text())
+    assert (cdx["specVersion"], spdx["spdxVersion"]) == ("1.6", "SPDX-2.3")
+    names = sorted(c["name"] for c in cdx["components"])
+    assert names == sorted(p["name"] for p in spdx["packages"])
+    assert {"xen-upstream", "xen.tar", "libc6", "grub-pc", "grub-efi-amd64", "gcc"} <= set(names)
+    scopes = {c["name"]: c.get("scope") for c in cdx["components"]}
+    assert (scopes["gcc"], scopes["libc6"]) == ("excluded", "required")
+    refs = {p["name"]: p["SPDXID"] for p in spdx["packages"]}
+    kinds = {(r["spdxElementId"], r["relationshipType"]) for r in spdx["relationships"]}
+    assert (refs["gcc"], "BUILD_DEPENDENCY_OF") in kinds
+    assert (refs["libc6"], "RUNTIME_DEPENDENCY_OF") in kinds
+
+
+def test_the_same_inputs_give_the_same_bytes(box: Box) -> None:
+    first = content(release(box).folder)
+    again = content(release(box).folder)
+    elsewhere = content(
+        release(box, out=str(box.root / "out"), url=f"file:{box.folder}/release").folder
+    )
+    assert first == again == elsewhere
+    assert len(first) > 15
+
+
+def test_the_date_is_of_the_newest_input_or_as_stated(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    folder = release(box).folder
+    assert Release((folder / "dists/bookworm/Release").read_bytes())["Date"].startswith(
+        "Fri, 15 Jan 2027"
+    )
+
+
+def test_a_new_version_keeps_the_old_one(box: Box) -> None:
+    before = content(release(box).folder)
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    made = release(box)
+    versions = [b["version"] for b in made.builds if b["target"] == "xen"]
+    assert versions == ["4.17.5+dom0.1", "4.17.6+dom0.1"]
+    after = content(made.folder)
+    kept = [p for p in before if "4.17.5" in p or "/by-hash/" in p]
+    assert len(kept) == 10
+    assert all(after[path] == before[path] for path in kept)
+    plain = after[f"{LISTS}/Packages"]
+    found = [p["Version"] for p in Packages.iter_paragraphs(plain, use_apt_pkg=False)]
+    assert found == ["6.1.192-1+dom0.1", "4.17.5+dom0.1", "4.17.6+dom0.1"]
+    assert problems(made.folder) == {}
+    assert content(release(box).folder) == after
+    dropped = release(box, keep=0)
+    assert [b["version"] for b in dropped.builds if b["target"] == "xen"] == ["4.17.6+dom0.1"]
+    assert not list(dropped.folder.rglob("*4.17.5*"))
+
+
+def test_other_content_under_the_same_version_is_told(box: Box) -> None:
+    assert release(box).notes == ()
+    box.build(content=b"another")
+    made = release(box)
+    assert len(made.builds) == 2
+    assert "xen-upstream 4.17.5+dom0.1 was released before with other content" in made.notes[0]
+
+
+def test_one_flavour_is_released_alone(box: Box) -> None:
+    box.build("kernel-debian", "6.1.192-1+dom0.1")
+    assert {b["target"] for b in release(box).builds} == {"xen", "kernel-minimal", "kernel-debian"}
+    made = release(box, flavour="minimal", out=str(box.root / "one"))
+    assert {b["target"] for b in made.builds} == {"xen", "kernel-minimal"}
+
+
+def test_the_console_of_a_boot_counts_where_it_is_newer(box: Box) -> None:
+    made = release(box)
+    assert made.missing == ("the console of a boot: these packages were not booted",)
+    log = box.folder / "logs/boot-pv.log"
+    log.parent.mkdir()
+    log.write_text("Xen 4.17\n")
+    assert release(box).missing == ()
+    assert (made.folder / "proofs/boot-pv.log").read_text() == "Xen 4.17\n"
+    os.utime(log, (1, 1))
+    assert release(box).missing == ("the console of a boot: it is older than the packages",)
+    assert not (made.folder / "proofs").exists()
+
+
+@pytest.mark.parametrize("when", ["signing", "the swap"])
+def test_a_release_that_fails_leaves_the_old_one(
+    box: Box, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    folder = release(box).folder
+    before = content(folder, signatures=True)
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    if when == "signing":
+        monkeypatch.setattr(signing.Signer, "clear", _fail)
+    else:
+        monkeypatch.setattr(publish, "_replace", _fail)
+    with pytest.raises(BuildError, match="No space left") as caught:
+        release(box)
+    assert caught.value.exit is Exit.ENGINE
+    assert content(folder, signatures=True) == before
+    assert not list(folder.parent.glob(".release*"))
+
+
+def _fail(*_: object) -> bytes:
+    raise OSError(28, "No space left on device")
+
+
+def test_what_a_killed_run_left_is_swept(box: Box) -> None:
+    left = box.folder / ".release-release-killed"
+    left.mkdir()
+    (left / "half").write_text("")
+    release(box)
+    assert not left.exists()
+
+
+def test_without_the_exchange_of_two_names(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        def renameat2(self, *_: object) -> int:
+            return -1
+
+    folder = release(box).folder
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Old())
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    release(box)
+    assert problems(folder) == {}
+    assert not list(folder.parent.glob(".release*"))
+
+
+# What is refused
+
+
+def refused(box: Box, **wanted: Any) -> BuildError:
+    with pytest.raises(BuildError) as caught:
+        release(box, **wanted)
+    assert caught.value.hint
+    return caught.value
+
+
+def test_nothing_built(tmp_path: Path) -> None:
+    error = refused(Box(tmp_path))
+    assert error.message == f"nothing was built of {RECIPE}"
+    assert error.hint == f"build-all --recipe {RECIPE}"
+
+
+def test_a_flavour_that_was_not_built(box: Box) -> None:
+    assert "flavour debian was built" in refused(box, flavour="debian").message
+
+
+def test_a_package_that_the_manifest_does_not_name(box: Box) -> None:
+    (box.folder / "stray.deb").write_bytes(b"")
+    assert "stray.deb" in refused(box).message
+
+
+def test_a_package_that_was_changed(box: Box) -> None:
+    deb = next(box.folder.glob("xen*.deb"))
+    data = deb.read_bytes()
+    deb.unlink()
+    deb.write_bytes(data + b"\n")
+    assert "is not what was built" in refused(box).message
+
+
+def test_a_recipe_that_changed_since(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builders import xen
+
+    class Other:
+        def inputs(self) -> dict[str, str]:
+            return {"script build": "00"}
+
+    monkeypatch.setattr(xen, "describe", lambda _: Other())
+    error = refused(box)
+    assert "no longer the one that xen was built from" in error.message
+    assert "script build" in error.message
+
+
+def test_a_source_that_left_the_cache(box: Box) -> None:
+    shutil.rmtree(box.root / "cache")
+    assert refused(box).exit is Exit.SOURCE
+
+
+def test_a_folder_with_files_that_are_no_release(box: Box) -> None:
+    (box.root / "out").mkdir()
+    (box.root / "out/thesis").write_text("mine")
+    error = refused(box, out=str(box.root / "out"))
+    assert "has files and is no release" in error.message
+    assert (box.root / "out/thesis").read_text() == "mine"
+
+
+def test_an_old_release_that_is_damaged(box: Box) -> None:
+    folder = release(box).folder
+    next(folder.rglob("*.buildinfo")).write_text("changed")
+    assert "is damaged" in refused(box).message
+
+
+# Keys
+
+
+def test_no_such_key(box: Box) -> None:
+    assert "no such secret key" in refused(box, key="nobody@example.org").message
+    assert "no such file" in refused(box, key="./nothing.asc").message
+
+
+def test_only_the_public_half(box: Box, tmp_path: Path) -> None:
+    with keyring() as other:
+        file = other.export(other.make("Bob <bob@example.org>"), tmp_path / "bob.asc")
+    assert "no such secret key" in refused(box, key="bob@example.org").message
+    assert "only its public half" in refused(box, key=str(file)).message
+
+
+def test_keys_that_match_or_do_not_count(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    with keyring() as ring:
+        monkeypatch.setenv("GNUPGHOME", str(ring.home))
+        two = {ring.make("Carol one <c1@example.org>"), ring.make("Carol two <c2@example.org>")}
+        error = refused(box, key="Carol")
+        assert "several keys match" in error.message
+        assert all(fingerprint in error.message for fingerprint in two)
+        old = ring.make(
+            "Dave <dave@example.org>", "--faked-system-time=20200101T000000", expires="1d"
+        )
+        assert f"key {old} (Dave <dave@example.org>) has expired" in refused(box, key=old).message
+        gone = ring.make("Eve <eve@example.org>")
+        ring.revoke(gone)
+        assert "was revoked" in refused(box, key=gone).message
+
+
+def test_a_passphrase_that_nobody_can_type(
+    box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with keyring() as ring:
+        monkeypatch.setenv("GNUPGHOME", str(ring.home))
+        key = ring.make("Frank <frank@example.org>", passphrase="secret words")  # noqa: S106
+        subprocess.run(
+            ["gpgconf", "--homedir", str(ring.home), "--kill", "all"], check=False
+        )  # forget it
+        error = refused(box, key=key)
+        assert "needs its passphrase" in error.message
+        assert signing.PASSPHRASE in error.hint
+        file = tmp_path / "passphrase"
+        monkeypatch.setenv(signing.PASSPHRASE, str(file))
+        assert "no such file" in refused(box, key=key).message
+        file.write_text("wrong\n")
+        assert "passphrase is wrong" in refused(box, key=key).message
+        file.write_text("secret words\n")
+        made = release(box, key=key)
+        assert problems(made.folder) == {}
+
+
+def test_a_key_of_a_file(box: Box, keys: Keyring, tmp_path: Path) -> None:
+    fingerprint = keys.gpg("--with-colons", "--list-keys").decode().split("fpr:::::::::")[1][:40]
+    file = keys.export(fingerprint, tmp_path / "key.asc", secret=True)
+    assert release(box, key=str(file)).fingerprint == fingerprint
+
+
+def test_a_key_for_trying(box: Box) -> None:
+    made = release(box, key="")
+    assert made.ephemeral
+    assert "thrown away" in box.reporter.said[0]
+    assert problems(made.folder) == {}
+    assert not any(b"PRIVATE KEY" in data for data in content(made.folder).values())
+
+
+# Verifying
+
+
+@pytest.fixture
+def made(box: Box) -> Path:
+    return shutil.copytree(release(box).folder, box.root / "copy")
+
+
+def test_a_sound_release(made: Path, keys: Keyring, tmp_path: Path) -> None:
+    file = tmp_path / "alice.asc"
+    file.write_bytes(keys.gpg("--armor", "--export", "alice@example.org"))
+    verdict = verify.verify(made, Lines(), file)
+    assert (verdict.problems, verdict.given) == ([], True)
+    assert verdict.files == len(content(made, signatures=True))
+
+
+def test_a_flipped_byte_in_any_file_is_named(made: Path) -> None:
+    chance = random.Random(7)  # noqa: S311
+    for path in sorted(content(made, signatures=True)):
+        data = (made / path).read_bytes()
+        place = chance.randrange(len(data))
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << chance.randrange(8)
+        (made / path).write_bytes(flipped)
+        assert path in problems(made), f"byte {place}"
+        (made / path).write_bytes(data)
+    assert problems(made) == {}
+
+
+def test_a_flipped_bit_of_the_last_signature_is_seen_without_gpg_or_by_it(made: Path) -> None:
+    signature = (made / "SHA256SUMS.asc").read_bytes()
+    listed, key = (made / "SHA256SUMS").read_bytes(), (made / "dom0-debs.gpg").read_bytes()
+    assert armor.canonical(signature, listed)
+    assert not armor.canonical(signature, listed + b"\n")
+    left = []
+    for place in range(len(signature)):
+        for bit in range(8):
+            flipped = bytearray(signature)
+            flipped[place] ^= 1 << bit
+            if armor.canonical(bytes(flipped), listed):
+                left.append(bytes(flipped))
+    # The armor has a checksum, so that gpgv need not be asked of any.
+    assert left == []
+    assert signing.check(key, signature, listed)[1] == listed
+
+
+def test_a_bit_that_the_signature_does_not_cover(made: Path) -> None:
+    """Armored anew, with the right checksum: the packet itself has one form only, or is refused."""
+    data = armor.binary((made / "SHA256SUMS.asc").read_bytes())
+    listed, key = (made / "SHA256SUMS").read_bytes(), (made / "dom0-debs.gpg").read_bytes()
+    for place in range(len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        signature = armor.armored("SIGNATURE", bytes(flipped))
+        if armor.canonical(signature, listed):
+            with pytest.raises(signing.Refused):
+                signing.check(key, signature, listed)
+
+
+def test_a_file_that_is_missing_extra_or_a_link(made: Path) -> None:
+    deb = next(made.rglob("xen*.deb"))
+    path = str(deb.relative_to(made))
+    deb.rename(made / "elsewhere")
+    found = problems(made)
+    assert found.pop("elsewhere") == "SHA256SUMS does not list it"
+    assert found == {path: "it is missing"}
+    deb.symlink_to(made / "elsewhere")
+    assert problems(made)[path] == "it is no plain file"
+
+
+def test_the_sums_of_someone_else(made: Path, keys: Keyring, tmp_path: Path) -> None:
+    """Whoever makes all sums anew has to sign them: with another key, that is told."""
+    with keyring() as other:
+        mallory = other.make("Mallory <m@example.org>")
+        (made / "dom0-debs.gpg").write_bytes(other.gpg("--export", mallory))
+        listed = layout.sums(made)
+        (made / "SHA256SUMS").write_bytes(listed)
+        sign = ["--no-emit-version", "--local-user", mallory, "--armor", "--detach-sign"]
+        (made / "SHA256SUMS.asc").write_bytes(other.gpg(*sign, given=listed))
+    alice = tmp_path / "alice.gpg"
+    alice.write_bytes(keys.gpg("--export", "alice@example.org"))
+    assert "signature does not count" in problems(made, alice)["SHA256SUMS"]
+    assert problems(made)  # the Release file is still signed by the other key
+
+
+@pytest.mark.parametrize("how", ["expired", "revoked"])
+def test_a_key_that_counts_no_more(box: Box, tmp_path: Path, how: str) -> None:
+    with keyring() as ring:
+        key = ring.make("Grace <grace@example.org>")
+        file = ring.export(key, tmp_path / "key.asc", secret=True)
+        folder = release(box, key=str(file)).folder
+        if how == "revoked":
+            ring.revoke(key)
+        else:
+            ring.gpg("--quick-set-expire", key, "seconds=1")
+        public = ring.export(key, tmp_path / "public.asc")
+    if how == "expired":
+        import time
+
+        time.sleep(2.1)
+    why = problems(folder, public)["SHA256SUMS"]
+    assert (
+        why
+        == f"the signature does not count: the key {'was ' if how == 'revoked' else 'has '}{how}"
+    )
+
+
+def test_what_is_no_release_or_no_key(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="is no release"):
+        verify.verify(tmp_path / "nothing", Lines())
+    (tmp_path / "key").write_text("a poem")
+    with pytest.raises(BuildError, match="holds no public key"):
+        verify.verify(made, Lines(), tmp_path / "key")
+
+
+@pytest.mark.parametrize("file", ["release.json", "SHA256SUMS", f"{LISTS}/Packages"])
+@pytest.mark.parametrize("garbage", [b"", b"\xff\xfe\x00", b"[]", b"{" * 5000])
+def test_garbage_is_a_finding_and_no_crash(made: Path, file: str, garbage: bytes) -> None:
+    (made / file).write_bytes(garbage)
+    assert file in problems(made)
+
+
+def test_modes_are_those_of_files_to_be_served(box: Box) -> None:
+    folder = release(box).folder
+    for path, entry in layout.walk(folder):
+        assert stat.S_IMODE(entry.stat().st_mode) & 0o444 == 0o444, path
