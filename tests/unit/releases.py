@@ -90,7 +90,7 @@ class Box:
         file = f"{package}_{version}_amd64.deb"
         with store.make(stage, finish) as making:
             options = b"CONFIG_XEN=y\n# CONFIG_SOUND is not set\n"
-            items = [debs.Item("./boot/thing", content)]
+            items = [debs.Item(f"./boot/{target}", content)]
             if kind != "xen":
                 items.append(debs.Item("./boot/config-6.1", options))
             debs.make(
