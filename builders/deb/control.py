@@ -64,7 +64,10 @@ def parse_control(data: bytes) -> Deb822:
         if name.lower() in names:
             raise DebError("format", f"the control file has {name} twice")
         names.add(name.lower())
-    return Deb822(lines)
+    try:
+        return Deb822(lines)
+    except ValueError as error:  # it takes more characters for line breaks than dpkg does
+        raise DebError("format", f"a field of the control file is malformed: {error}") from None
 
 
 def dump_control(control: Mapping[str, str]) -> bytes:

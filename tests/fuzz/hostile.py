@@ -223,6 +223,12 @@ def not_utf8() -> bytes:
     return deb(gzipped([_END]), control=gzipped([raw.replace(b"x@y", b"x\xffy")]))
 
 
+def line_breaks() -> bytes:
+    """A field with what only Unicode takes for line breaks."""
+    text = "Comment: x\n a\x1cb\u2028c\x85d\n e\rf\n"
+    return deb(gzipped([_END]), control=control_of({}, text))
+
+
 def names_not_utf8() -> bytes:
     items = [Item("./usr/share/\udcff\udc80"), Item("./etc/\udcfe", b"x"), symlink("./l", "\udcff")]
     return deb(gzipped([debs.tar(items)]))
@@ -296,6 +302,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         outside,
         links,
         not_utf8,
+        line_breaks,
         names_not_utf8,
         escapes,
         elves,

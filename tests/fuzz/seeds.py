@@ -69,6 +69,15 @@ def make(folder: Path) -> list[Path]:
             made.append(out)
     shutil.rmtree(tree)
     made.append(debs.mkdeb(folder / "mkdeb.deb"))
-    small = ("pax", "sparse", "links", "escapes", "names-not-utf8", "after-the-end", "elves")
+    small = (
+        "pax",
+        "sparse",
+        "links",
+        "escapes",
+        "names-not-utf8",
+        "after-the-end",
+        "elves",
+        "line-breaks",
+    )
     made += hostile.write(folder, *small).values()
     return [path for path in made if path.stat().st_size <= _SMALL or path.name == "mkdeb.deb"]

@@ -224,7 +224,9 @@ def zstd_bomb(path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("name", ["gzip", "xz", "zstd"])
 def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
-    size = 256 << 20
+    # xz may hold some blocks, one for each thread, and zstd its window; gzip next to nothing.
+    size, bound = (64, 40) if name == "gzip" else (256, 160)
+    size <<= 20
     path = tmp_path / "bomb"
     if name == "zstd":
         zstd_bomb(path, size)
@@ -249,7 +251,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
     )
     total, grown = map(int, done.stdout.split())
     assert total == size
-    assert grown < 160 << 10  # KiB
+    assert grown < bound << 10  # KiB
 
 
 def test_an_index_that_lies_is_noticed(tmp_path: Path) -> None:

@@ -311,8 +311,10 @@ BOMBS = {  # what stands before the zeros, where, and what comes of it
 
 @pytest.mark.parametrize("case", BOMBS, ids=list(BOMBS))
 def test_bombs_take_no_memory(tmp_path: Path, case: str) -> None:
-    size = 256 << 20
     member, name, outcome = BOMBS[case]
+    # One of them is read to its end; the others are small, and their bound is as much lower.
+    size, bound = (256, 150) if outcome == "read" else (64, 95)
+    size <<= 20
     bomb = (member, zeros(size, header(name, size) if name else b"", bytes(1024)))
     members = [V2, bomb, DT] if member.startswith("control") else [V2, CT, bomb]
     path = tmp_path / "bomb.deb"
@@ -327,7 +329,7 @@ def test_bombs_take_no_memory(tmp_path: Path, case: str) -> None:
     )
     word, peak = done.stdout.split()
     assert word == outcome
-    assert int(peak) < 150 << 10  # KiB; the interpreter and its modules take 40 MiB
+    assert int(peak) < bound << 10  # KiB; the interpreter and its modules take 40 MiB
 
 
 def opened(path: Path, content: bytes) -> bool:

@@ -67,6 +67,7 @@ def test_the_slow_ones(tmp_path: Path, name: str) -> None:
         ("negative", "damaged", "negative size"),
         ("outside", "traversal", "leads out of the package"),
         ("not-utf8", "format", "not in UTF-8"),
+        ("line-breaks", "format", "each line must start with whitespace"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, name: str, kind: str, words: str) -> None:
