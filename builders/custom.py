@@ -86,10 +86,16 @@ def _in_builder(it: Run, paths: Sequence[Path], into: Path) -> None:
     with it.alone():
         found = image.find(it) or image.build(it)
         with Step(it, "finish", found.name) as step:
+            step.phase("folders", f"mkdir -p {_IN} {plan.OUT}")
             step.container.put(_IN, [(path.name, path) for path in paths])
             step.container.put(plan.WORK, [("epoch", b"0\n")])
             phase = plan.collect((f"{_IN}/*.deb",))
-            step.phase(phase.name, f"mkdir -p {plan.OUT}\n{phase.script}")
+            step.phase(
+                phase.name,
+                phase.script,
+                hint="the builder needs the libraries that the package links: add their packages "
+                "to builder.packages of the recipe, or leave --recipe out",
+            )
             into.mkdir()
             step.fetch(plan.OUT, into)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr
 
 from builders.errors import BuildError
 
@@ -30,5 +30,5 @@ def overrides(environment: Mapping[str, str]) -> list[str]:
             f"DEBEMAIL={stated!r} and DEBFULLNAME={name!r} make no maintainer (Policy 5.6.2)",
             hint="set both, a name and an address, or unset DEBEMAIL for the recipe's",
         )
-    value = json.dumps(formataddr((name, address)) if name.isascii() else f"{name} <{address}>")
+    value = json.dumps(f"{name} <{address}>", ensure_ascii=False)
     return [f"finish.{kind}.maintainer={value}" for kind in ("xen", "kernel")]

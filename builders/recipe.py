@@ -419,7 +419,9 @@ class _Reader:
         inner = f"{prefix}." if prefix else ""
         for key in raw:
             if key not in known:
-                open_keys = sorted(set(known) - (set() if cls is Suite else _RESERVED))
+                open_keys = sorted(
+                    set(known) - (set() if cls in (Suite, Corrections) else _RESERVED)
+                )
                 raise self.error(
                     inner + key,
                     "is not a known key" + _nearest(key, open_keys),

@@ -129,7 +129,7 @@ if [ "$1" = "purge" ]; then
 fi
 """
 _POSTRM_UNIT = """\
-if [ "$1" = "purge" ] && [ -x /usr/bin/deb-systemd-helper ]; then
+if [ "$1" = "purge" ] && [ -x "$(command -v deb-systemd-helper)" ]; then
     deb-systemd-helper purge {unit} >/dev/null || true
 fi
 """
@@ -176,7 +176,7 @@ def _enable(service: _Service) -> str:
             "fi\n"
         )
     inner = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"if [ -x /usr/bin/deb-systemd-helper ]; then\n{inner}fi\n"
+    return f"if [ -x "$(command -v deb-systemd-helper)" ]; then\n{inner}fi\n"
 
 
 def _either(service: _Service, action: str, otherwise: str) -> str:

@@ -50,7 +50,6 @@ def calls(tmp_path: Path, deb: Deb, script: str, *arguments: str) -> list[str]:
         program.chmod(0o755)
     for path in ("/run/systemd", "/etc/init.d", "/boot/grub", "/var/log/x"):
         text = text.replace(f" {path}", f" {box}{path}")
-    text = text.replace("/usr/bin/deb-systemd-helper", f"{box}/bin/deb-systemd-helper")
     (box / script).write_text(text)
     (box / "calls").write_text("")
     environment = {"PATH": f"{box}/bin:{os.environ['PATH']}"}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from builders import custom, recipe
+from builders.corrections import OVERRIDES, Corrections
+from builders.deb import Deb
+from builders.errors import BuildError
+from builders.finish.services import WORDS
+from tests.unit import debs
+from tests.unit.debs import Item
+
+RULES = """
+revision = "+my1"
+services = { tool = "boot" }
+
+[[overrides]]
+tag = "no-manual-page"
+reason = "Upstream has none."
+"""
+
+
+def own(tmp_path: Path, name: str = "own.deb") -> Path:
+    return debs.make(tmp_path / name, [Item("./etc/init.d/tool", b"#!/bin/sh\n", mode=0o755)])
+
+
+def rules(tmp_path: Path, text: str = RULES) -> Path:
+    path = tmp_path / "my.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_package_is_corrected_by_a_file(tmp_path: Path) -> None:
+    raw = own(tmp_path)
+    before = raw.read_bytes()
+    (done,) = custom.correct([raw], rules(tmp_path), tmp_path / "out", None)
+    assert done.path == tmp_path / "out/sample_1.0+my1_amd64.deb"
+    assert b"update-rc.d tool defaults" in Deb.open(done.path).control_files["postinst"]
+    assert custom.LEFT_OUT in done.notes
+    first = done.path.read_bytes()
+    custom.correct([raw], rules(tmp_path), tmp_path / "out", None)
+    assert done.path.read_bytes() == first
+    assert raw.read_bytes() == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [done.path.name]
+    assert str(done.path) in custom.told([done])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("revison = '+1'", r"my.toml: revison: is not a known key \(did you mean revision"),
+        ("grub = 'yes'", "my.toml: grub: must be true or false, not a string"),
+        ("[[overrides]]\ntag = 'x'", r"my.toml: overrides\[0\].reason: is missing"),
+        ("[[overrides]]\ntag = 'x'\nreason = ' '", "without a reason"),
+        ("grub = ", "my.toml: Invalid value"),
+        ("services = { absent = 'boot' }", "no unit and no init script absent"),
+    ],
+)
+def test_a_mistake_names_the_key_and_leaves_nothing(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(BuildError, match=what) as caught:
+        custom.correct([own(tmp_path)], rules(tmp_path, text), tmp_path / "out", None)
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_package_after_a_good_one_leaves_nothing(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.deb"
+    bad.write_bytes(b"!<arch>\n")
+    for path in (bad, tmp_path / "absent.deb", tmp_path):
+        with pytest.raises(BuildError):
+            custom.correct([own(tmp_path), path], rules(tmp_path), tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_read_is_never_written_over(tmp_path: Path) -> None:
+    raw = own(tmp_path, "sample_1.0_amd64.deb")
+    with pytest.raises(BuildError, match="would be written over"):
+        custom.correct([raw], rules(tmp_path, "grub = true"), tmp_path, None)
+
+
+def test_the_time_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
+    with pytest.raises(BuildError, match="is no time"):
+        custom.correct([own(tmp_path)], rules(tmp_path), tmp_path / "out", None)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "900000000")
+    (done,) = custom.correct([own(tmp_path)], rules(tmp_path), tmp_path / "out", None)
+    assert {entry.info.mtime for entry in Deb.open(done.path).index.entries} == {900_000_000}
+
+
+def test_few_kinds_of_overrides_in_all_recipes() -> None:
+    loaded = [recipe.load(name) for name in recipe.names()]
+    stated = [o for r in loaded for c in r.finish.values() for o in c.overrides]
+    assert len({override.tag for override in stated}) <= OVERRIDES
+    assert all(not override.problem() for override in stated)
+
+
+def test_a_recipe_needs_a_reason_and_few_kinds() -> None:
+    with pytest.raises(BuildError, match=r"overrides\[0\].reason: is missing"):
+        recipe.load("xen-4.17-bookworm", ['finish.xen.overrides=[{tag="x"}]'])
+    many = ",".join(f'{{tag="x{n}",reason="y"}}' for n in range(OVERRIDES + 1))
+    with pytest.raises(BuildError, match="overrides 11 kinds"):
+        recipe.load("xen-4.17-bookworm", [f"finish.xen.overrides=[{many}]"])
+
+
+def test_the_document_has_every_verb_and_a_true_example(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/finish.md").read_text(encoding="utf-8")
+    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    for field in dataclasses.fields(Corrections):
+        assert f"`{field.name}`" in rows, field.name
+    for word in WORDS:
+        assert f"`{word}`" in rows, word
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    raw = debs.make(
+        tmp_path / "tool.deb",
+        [
+            Item("./usr/lib/systemd/system/toold.service", b"[Service]\n"),
+            Item("./usr/share/tool/tests/one", b"x"),
+        ],
+    )
+    (done,) = custom.correct([raw], rules(tmp_path, example), tmp_path / "out", None)
+    paths = {entry.path for entry in Deb.open(done.path).index.entries}
+    assert "/etc/default/toold" in paths
+    assert "/usr/share/tool/tests/one" not in paths
