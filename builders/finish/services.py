@@ -176,7 +176,7 @@ def _enable(service: _Service) -> str:
             "fi\n"
         )
     inner = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"if [ -x "$(command -v deb-systemd-helper)" ]; then\n{inner}fi\n"
+    return f'if [ -x "$(command -v deb-systemd-helper)" ]; then\n{inner}fi\n'
 
 
 def _either(service: _Service, action: str, otherwise: str) -> str:
