@@ -559,6 +559,21 @@ def verify(_: Context, path: list[str] | None = None, key: str = "", format: str
     return code
 
 
+@task(
+    klass=Verb,
+    iterable=["path"],
+    help={
+        "path": "the folders of two releases, the old one first; ./inv needs no --path",
+        "format": "markdown or json",
+    },
+)
+@verb
+def diff(_: Context, path: list[str] | None = None, format: str = "markdown") -> int:
+    """Tell what changed between two releases: inputs, packages, kernel options, audit."""
+    face.show(releasing.difference(path or [], format))
+    return Exit.DONE
+
+
 @task(klass=Verb, help={"only": "one of them: rewrite, inspect, build or idle"})
 @verb
 def bench(_: Context, only: str = "") -> int:

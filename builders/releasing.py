@@ -75,6 +75,20 @@ def verify(paths: Sequence[str], key: str, form: str, reporter: Reporter) -> tup
     return "\n".join(lines), code
 
 
+def difference(paths: Sequence[str], form: str) -> str:
+    """What changed from one release to another, as Markdown or JSON."""
+    from builders.release import notes
+
+    if form not in ("markdown", "json"):
+        raise BuildError(f"--format {form}: no such format", hint="markdown or json")
+    if len(paths) != 2:
+        raise BuildError(
+            f"diff compares two releases, {len(paths)} named", hint="./inv diff OLD NEW"
+        )
+    found = notes.difference(*map(Path, paths))
+    return notes.to_json(found) if form == "json" else notes.markdown(found)
+
+
 def _json(made: Made) -> str:
     return json.dumps(
         {

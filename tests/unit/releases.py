@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RECIPE = "xen-4.17-bookworm"
-FINGERPRINT = "ab" * 32
 PACKAGES = "gcc 4:12.2.0-3 amd64\nlibc6-dev 2.36-9 amd64\nperl-modules 5.36.0-7 all\n"
 
 
@@ -48,6 +47,8 @@ class Box:
 
     root: Path
     reporter: Lines = field(default_factory=Lines)
+    installed: str = PACKAGES
+    options: bytes = b"CONFIG_XEN=y\n# CONFIG_SOUND is not set\n"
 
     @property
     def folder(self) -> Path:
@@ -71,10 +72,11 @@ class Box:
         kind, _, flavour = target.partition("-")
         plan = xen.describe(run.recipe) if kind == "xen" else kernel.describe(run.recipe, flavour)
         store = Store(self.folder / STAGES)
-        with store.make("image", {"suite": "bookworm"}) as making:
-            (making.folder / "packages.txt").write_text(PACKAGES)
-            making.notes = {"fingerprint": FINGERPRINT, "name": "builder"}
-        inputs = {"image": FINGERPRINT, **plan.inputs()}
+        image = hashlib.sha256(self.installed.encode()).hexdigest()
+        with store.make("image", {"packages": image}) as making:
+            (making.folder / "packages.txt").write_text(self.installed)
+            making.notes = {"fingerprint": image, "name": "builder"}
+        inputs = {"image": image, **plan.inputs()}
         for name in plan.sources:
             inputs[f"source {name}"] = self._source(run, name)
         package = {"xen": "xen-upstream"}.get(kind, f"linux-image-6.1-{flavour}")
@@ -89,10 +91,9 @@ class Box:
         stage = f"{target}-finish"
         file = f"{package}_{version}_amd64.deb"
         with store.make(stage, finish) as making:
-            options = b"CONFIG_XEN=y\n# CONFIG_SOUND is not set\n"
             items = [debs.Item(f"./boot/{target}", content)]
             if kind != "xen":
-                items.append(debs.Item("./boot/config-6.1", options))
+                items.append(debs.Item("./boot/config-6.1", self.options))
             debs.make(
                 making.folder / file,
                 items,
