@@ -142,6 +142,7 @@ _SECTIONS = frozenset(
         "gnome",
         "gnu-r",
         "gnustep",
+        "golang",
         "graphics",
         "hamradio",
         "haskell",
@@ -221,7 +222,7 @@ def _control_value(facts: Facts) -> Iterator[Found]:
     if str(control.get("Essential", "no")).strip() not in ("yes", "no"):
         yield Found("Essential is neither yes nor no")
     homepage = str(control.get("Homepage", "")).strip()
-    if homepage and not re.fullmatch(r"(https?|ftp)://[^\s<>]+", homepage):
+    if homepage and not re.fullmatch(r"[a-z]+://[^\s<>]+", homepage):
         yield Found(f"Homepage {homepage!r} is no address (Policy 5.6.23)")
     address = re.search(r"<[^<>]*@([^<>]*)>", str(control.get("Maintainer", "")))
     if address and re.search(
@@ -241,7 +242,8 @@ def _control_value(facts: Facts) -> Iterator[Found]:
 def _unknown_field(facts: Facts) -> Iterator[Found]:
     for name in facts.control:
         lower = str(name).lower()
-        if lower not in _FIELDS and not lower.startswith(("x-", "xb-", "cnf-", "gstreamer-")):
+        known = lower in _FIELDS or lower.endswith("-built-using")
+        if not known and not lower.startswith(("x-", "xb-", "cnf-", "gstreamer-")):
             yield Found(f"{name} is no field of a binary package")
 
 
@@ -319,14 +321,19 @@ def _relation_to_itself(facts: Facts) -> Iterator[Found]:
         for group in str(facts.control.get(field, "")).split(",")
         if "|" not in group
     ]
-    against = facts.relations("Conflicts", "Breaks")
+    # One with an architecture, as name:i386, is against a package of that one only.
+    against = {
+        part.strip()
+        for field in ("Conflicts", "Breaks")
+        for part in str(facts.control.get(field, "")).split(",")
+    }
     for text in needs:
         match = RELATION.fullmatch(text)
         if match is None:
             continue
         if match["name"] == facts.name:
             yield Found(f"it depends on itself: {text}")
-        elif "" in against.get(match["name"], ()):
+        elif match["name"] in against:
             yield Found(
                 f"it depends on {match['name']} and conflicts with it", severity=Severity.ERROR
             )

@@ -27,8 +27,8 @@ def _target(path: str, link: str) -> str:
 def _link_form(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
         link = entry.info.linkname
-        if not entry.info.issym() or not link:
-            continue
+        if not entry.info.issym() or not link or entry.path == "/etc/os-release":
+            continue  # os-release(5) wants that one to be relative
         target = _target(entry.path, link)
         same = entry.path.split("/")[1] == target.split("/")[1]
         if link.startswith("/") and same and entry.path.count("/") > 1:
