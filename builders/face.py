@@ -43,7 +43,7 @@ def paint(text: str, colour: str) -> str:
 
 def show(text: str) -> None:
     """Print a result on standard output."""
-    print(text.rstrip("\n"))
+    print(text.rstrip("\n"), flush=True)  # so that `verb` hears of a reader that went away
 
 
 def present(error: BuildError) -> str:

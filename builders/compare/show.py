@@ -19,6 +19,7 @@ from builders.progress import printable
 SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
 
 _ROWS = 25  # of one kind that the table shows
+_LINES = 24  # of one difference of two scripts
 _TITLES = {
     "field": "fields",
     "size": "sizes",
@@ -144,10 +145,18 @@ def _row(change: Change, width: int, colour: bool) -> list[str]:
         text += f" ({change.judgement})"
     lines = _wrapped(text, f"  {mark} ", "      ", width)
     lines[0] = lines[0].replace(mark, _paint(mark, code, colour), 1)
-    for line in change.diff[2:]:  # the names of the two sides say nothing new
+    diff = change.diff[2:] if len(change.diff) > 1 else change.diff  # without the sides' names
+    for line in diff[:_LINES]:
         shown = line if len(line) <= width - 6 else line[: width - 9] + "..."
         tint = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}.get(line[:1], "")
         lines.append("      " + _paint(shown, tint, colour and bool(tint)))
+    if len(diff) > _LINES:
+        lines += _wrapped(
+            f"and {len(diff) - _LINES} more lines: --format json has more",
+            "      ",
+            "      ",
+            width,
+        )
     return lines
 
 

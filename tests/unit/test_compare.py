@@ -346,6 +346,7 @@ def test_maintainer_scripts(tmp_path: Path) -> None:
     )
     assert by_name["preinst"].diff == ("too long, or no text, to be compared line by line",)
     assert by_name["prerm"].severity == "warning"
+    assert "too long, or no text" in table([changes], [], [], 80, colour=False)
 
 
 def test_a_long_script_is_cut_short(tmp_path: Path) -> None:
@@ -354,6 +355,10 @@ def test_a_long_script_is_cut_short(tmp_path: Path) -> None:
     [script] = [c for c in changes.changes if c.kind == "script"]
     assert len(script.diff) == 201
     assert script.diff[-1] == "(804 more lines)"
+    text = table([changes], [], [], 80, colour=False)
+    assert "      +20\n" in text
+    assert "      +30\n" not in text
+    assert "and 175 more lines: --format json has more" in text
 
 
 def test_sizes(tmp_path: Path) -> None:
