@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -446,7 +447,7 @@ def table(machine: Machine, width: int = 200) -> str:
         what = f"{kind}: {machine.names.device(d.vendor, d.device)}"
         rows.append((str(d.bdf), group, d.driver or "-", verdict, what))
         if d.why and not d.bridge and not d.hidden:
-            reasons.append(f"{d.bdf} {d.verdict}: {'; '.join(d.why)}")
+            reasons += _wrapped(f"{d.bdf} {d.verdict}: {'; '.join(d.why)}", width)
     widths = [max(len(row[n]) for row in rows) for n in range(4)]
     lines = [
         ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) + "  " + row[4])[
@@ -467,5 +468,10 @@ def table(machine: Machine, width: int = 200) -> str:
         lines += [f"  {command(one, machine.memory)}" for one in fit]
     else:
         lines.append("nothing here that a guest has use for can go without harm to dom0")
-    lines += [f"note: {note}" for note in machine.notes]
+    for note in machine.notes:
+        lines += _wrapped(f"note: {note}", width)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 40), subsequent_indent="    ", break_on_hyphens=False)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every command for the host and its guests that README.md and docs/ show, typed as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.recipe import ROOT
+
+PAGES = ("README.md", "docs/host.md", "docs/guest.md")
+VERBS = ("devices", "dom0-config", "domu-config")
+
+
+def commands(page: str) -> list[str]:
+    text = (ROOT / page).read_text().replace("\\\n", "")
+    found = re.findall(r"^    \./inv (.*)$", text, re.MULTILINE)
+    return [" ".join(line.split()) for line in found if line.split()[0] in VERBS]
+
+
+def inv(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *shlex.split(line)],
+        cwd=folder,
+        env={**os.environ, "DOM0_DEBS_ARTIFACTS": str(folder / "artifacts"), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands(page)}))
+def test_the_documented_command_runs(line: str, tmp_path: Path) -> None:
+    done = inv(line, tmp_path)
+    assert done.returncode == 0, done.stderr
+    if line.startswith("domu-config"):
+        assert (tmp_path / "windows-7.cfg").read_text().count("0000:02:00") == 2
+    if line.startswith("dom0-config"):
+        (made,) = (tmp_path / "artifacts").glob("*/host/dom0-config_*_all.deb")
+        assert f"apt install ./{made.relative_to(tmp_path)}" in done.stdout
+
+
+def test_each_page_shows_some() -> None:
+    assert {line.split()[0] for line in commands("README.md")} == set(VERBS)
+    assert all(commands(page) for page in PAGES)
+
+
+def test_a_mistake_is_a_usage_error(tmp_path: Path) -> None:
+    done = inv("dom0-config --hide 2:0 --dom0-mem 4096", tmp_path)
+    assert done.returncode == 2
+    assert "no PCI address" in done.stderr
+    assert "no unit" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "artifacts").exists()
