@@ -462,6 +462,7 @@ def test(_: Context, only: str = "", build: bool = False) -> int:
         **RECIPE,
         **FLAVOUR,
         "controls": "also three boots that have to fail, each for its own reason",
+        "guest": "also hand the card to a guest: pv, pvh (which gets no card), or all",
         "accel": "kvm, tcg (emulation), or auto: kvm where this user may use it",
         "timeout": "seconds until a machine that hangs is ended",
         "format": "table or json",
@@ -474,13 +475,14 @@ def boot_test(
     flavour: str = "debian",
     set_: list[str] | None = None,
     controls: bool = False,
+    guest: str = "",
     accel: str = "auto",
     timeout: float = boot.TIMEOUT,
     format: str = "table",
 ) -> int:
     """Boot the packages in QEMU, a network card hidden; exit status 1 where a check fails."""
     it = verbs.begin(recipe, set_ or [], Terminal())
-    text, code = boot.verb(it, flavour, accel, timeout, controls, format)
+    text, code = boot.verb(it, flavour, accel, timeout, format, controls=controls, guest=guest)
     face.show(text)
     return code
 

@@ -282,13 +282,17 @@ def prove(
     accel: str = "auto",
     timeout: float = TIMEOUT,
     controls: bool = False,
+    guests: Sequence[str] = (),
 ) -> list[Boot]:
     """Boot the recipe's packages and check all that the proof asserts.
 
     controls: boot three times more, once with nothing hidden, once with an address where there
     is no device, and once with a kernel that has no PCI back end: each has to fail in its way.
+    guests: kinds of guest, each tried in a boot of its own.
     Raises BuildError where a machine hangs or panics, or something can't be built.
     """
+    from builders.guests import prove_guest
+
     qemu.accelerator(accel)
     qemu.ensure(run.reporter)
     with run.alone():
@@ -298,6 +302,8 @@ def prove(
         with parts(run, pipeline, xen, kernel) as these:
             chosen, first = _first(run, these, accel, timeout)
             boots = [first]
+            for kind in guests:
+                boots.append(prove_guest(run, these, kind, accel=chosen, timeout=timeout))
             if not controls:
                 return boots
             unbound = {"hidden card is assignable", "hidden card's driver"}
@@ -363,12 +369,25 @@ def report(boots: Sequence[Boot]) -> str:
 
 
 def verb(
-    run: Run, flavour: str, accel: str, timeout: float, controls: bool, form: str
+    run: Run,
+    flavour: str,
+    accel: str,
+    timeout: float,
+    form: str,
+    *,
+    controls: bool = False,
+    guest: str = "",
 ) -> tuple[str, int]:
     """What `prove` found, as a table or json, and the exit status: 1 where a check failed."""
     if form not in ("table", "json"):
         raise BuildError(f"--format {form}: no such format", hint="table or json")
-    boots = prove(run, flavour, accel=accel, timeout=timeout, controls=controls)
+    from builders.guests import KINDS
+
+    wanted = KINDS if guest == "all" else [guest] if guest else []
+    if guest and not set(wanted) <= set(KINDS):
+        known = ", ".join(KINDS)
+        raise BuildError(f"--guest {guest}: no such kind", hint=f"one of: {known}, all")
+    boots = prove(run, flavour, accel=accel, timeout=timeout, controls=controls, guests=wanted)
     good = all(each.good for each in boots)
     if form == "table":
         return report(boots), Exit.DONE if good else Exit.AUDIT

@@ -36,7 +36,10 @@ _TAKEN = (
     "/etc/xen/scripts/hotplugpath.sh",
     "/etc/xen/scripts/locking.sh",
     "/etc/xen/scripts/logging.sh",
+    "/etc/xen/scripts/xen-hotplug-common.sh",
 )
+# Of the suite, for the scripts above: they are written for more than busybox has.
+_BESIDE = ("/bin/bash", "/usr/bin/rev", "/lib/lsb/init-functions")
 # ldd(1) asks the suite's own loader which files a program would get.
 _SCRIPT = """
 mkdir -p {work}/initrd/bin {work}/tree {out}
@@ -56,6 +59,12 @@ for path in {taken}; do
         echo "error: $path needs a library that the suite's builder has not got"
         exit 1
     fi
+done
+for path in {beside}; do
+    test -e "$path" || continue
+    mkdir -p "{work}/initrd${{path%/*}}"
+    cp -L "$path" "{work}/initrd$path"
+    set -- "$@" $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
 done
 for library in "$@"; do
     target="{work}/initrd${{library#$PWD}}"
@@ -115,4 +124,4 @@ def _script(taken: Sequence[str]) -> str:
         f"$(cd {WORK}/tree && ls -d .{path} 2>/dev/null | cut -c2-)" if "*" in path else path
         for path in taken
     )
-    return _SCRIPT.format(work=WORK, out=OUT, name=_NAME, taken=paths)
+    return _SCRIPT.format(work=WORK, out=OUT, name=_NAME, taken=paths, beside=" ".join(_BESIDE))

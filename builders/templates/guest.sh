@@ -1,0 +1,52 @@
+# Run by dom0 after its own questions: a guest is made, given the card, started again, taken away.
+# The guest's kernel is dom0's; its initramfs is made here.
+cd /guest/root
+mkdir -p bin sbin
+cp /bin/busybox bin/
+printf '#!/bin/busybox sh\nexec /bin/busybox reboot -f\n' >sbin/reboot
+printf '#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n' >sbin/poweroff
+chmod 755 init sbin/reboot sbin/poweroff
+find . | cpio -o -H newc 2>/dev/null >/guest/initrd
+cd /
+log=/var/log/xen/console/guest-proof.log
+xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid
+
+# $1: how often the guest has come up by then
+up() {
+    n=0
+    until test "$(grep -c '@@up' $log 2>/dev/null)" = "$1"; do
+        n=$((n + 1))
+        test $n -lt 300 || return 1
+        usleep 200000
+    done
+    tail -n 5 $log | grep '@@'
+}
+gone() {
+    n=0
+    while xl domid "$1" >/dev/null 2>&1; do
+        n=$((n + 1))
+        test $n -lt 150 || return 1
+        usleep 200000
+    done
+}
+
+ask virt sh -c "xl info | grep virt_caps"
+ask dry-run xl create -n /guest/proof.cfg
+ask create xl create /guest/proof.cfg
+ask first up 1
+ask given xl pci-list proof
+ask reboot xl reboot proof
+ask second up 2
+ask given-again xl pci-list proof
+ask destroy xl destroy proof
+ask destroyed gone proof
+ask returned xl pci-assignable-list
+ask bound driver 0000:00:04.0
+
+# As the machine goes down, the service has to end the guests in good order.
+ask again xl create /guest/proof.cfg
+ask third up 3
+if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendomains; else xendomains=/etc/init.d/xendomains; fi
+ask xendomains $xendomains stop
+ask left xl list
+ask ended tail -n 3 $log
