@@ -10,6 +10,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from builders import boot, face, releasing, testing, verbs
+from builders import ci as continuous
 from builders import inspect as inspecting
 from builders import recipe as recipes_
 from builders import reproduce as reproduction
@@ -444,8 +445,8 @@ def clean(
 @task(
     klass=Verb,
     help={
-        "only": "one part: lint, unit, engine, page or build",
-        "build": "also build both packages of a recipe for real (always in CI)",
+        "only": "one part: lint, unit, engine, page, build or boot",
+        "build": "also build a recipe's packages for real and boot them (always in CI)",
     },
 )
 @verb
@@ -574,6 +575,27 @@ def diff(_: Context, path: list[str] | None = None, format: str = "markdown") ->
     """Tell what changed between two releases: inputs, packages, kernel options, audit."""
     face.show(releasing.difference(path or [], format))
     return Exit.DONE
+
+
+@task(
+    klass=Verb,
+    iterable=SETS,
+    help={
+        **RECIPE,
+        **FLAVOUR,
+        "part": "tests, or release: everything from the sources to a verified release",
+    },
+)
+@verb
+def ci(
+    _: Context,
+    part: str = "tests",
+    recipe: str = recipes_.DEFAULT,
+    flavour: str = "minimal",
+    set_: list[str] | None = None,
+) -> int:
+    """What a CI job runs: a line for each stage, and a summary where the job has a page for it."""
+    return continuous.run(part, recipe, flavour, set_ or [], Terminal())
 
 
 @task(klass=Verb, help={"only": "one of them: rewrite, inspect, build or idle"})

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import image, kernel, mirror, xen
+from builders import ccache, image, kernel, mirror, xen
 from builders.container import BUILDER, ENVIRONMENT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.plan import OUT, WORK, Plan, patch_files
@@ -333,7 +333,7 @@ class Pipeline:
         if there:
             self._run.reporter.line(f"{stage}: done before")
             return there
-        volumes = {f"dom0-debs-ccache-{self._recipe.suite.name}": "/ccache"}
+        volumes = {ccache.volume(self._recipe.suite.name): "/ccache"}
         volumes |= {slots.volume: "/slots"} if slots else {}
         with (
             self._store.make(stage, inputs) as making,

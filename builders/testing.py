@@ -24,26 +24,31 @@ _PARTS: dict[str, list[list[str]]] = {
     "engine": [[*_PYTHON, "pytest", "-q", "tests/engine"]],
     "page": [[*_PYTHON, "pytest", "-q", "tests/page"]],
     "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
+    "boot": [[*_PYTHON, "pytest", "-q", "-s", "tests/boot"]],
 }
-_TOOLS = {"page": ["chromium"]}  # packages that a part needs besides what the tool itself does
+_TOOLS = {
+    "page": ["chromium"],
+    "boot": ["qemu-system-x86"],
+}  # packages that a part needs besides what the tool itself does
 _BENCHMARKS = ("rewrite", "inspect", "idle", "build")
 
 
 def run(reporter: Reporter, only: str, *, build: bool) -> int:
     """Run all parts, or the one named `only`; the exit status. The first failure ends it.
 
-    A part that needs large tools of its own is left out where they are not installed; named
-    or in CI, it installs them.
+    build: also build packages for real and boot them, as in CI. A part that needs large tools
+    of its own is left out where they are not installed; named, or with the build, it installs
+    them.
     """
     if only and only not in _PARTS:
         raise BuildError(f"--only {only}: no such part", hint=f"one of: {', '.join(_PARTS)}")
     wanted = [only] if only else ["lint", "unit", "engine", "page"]
     if not only and (build or os.environ.get("CI")):
-        wanted.append("build")
+        wanted += ["build", "boot"]  # what was built is booted
     for part in wanted:
         begun = time.monotonic()
         tools = _TOOLS.get(part, [])
-        if only or os.environ.get("CI"):
+        if only or build or os.environ.get("CI"):
             box.ensure_tools(tools, reporter)
         elif lacking := box.missing(tools):
             reporter.line(f"{part}: left out, as {', '.join(lacking)} is not installed")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import doctor, face, image, maintainer, recipe, run
+from builders import ccache, doctor, face, image, maintainer, recipe, run
 from builders.cache import Cache
 from builders.errors import BuildError
 from builders.pipeline import STAGES, TARGETS, Package, Pipeline, State, prepare
@@ -99,11 +99,11 @@ def shell(it: Run, tree: str, flavour: str) -> int:
     if not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="run it in one")
     pipeline = Pipeline(it, flavour, [tree] if tree else TARGETS)
-    ccache = {f"dom0-debs-ccache-{it.recipe.suite.name}": "/ccache"}
+    compiled = {ccache.volume(it.recipe.suite.name): "/ccache"}
     with it.alone():
         builder = pipeline.image()
         fetched = pipeline.fetch() if tree else {}
-        with Step(it, "shell", builder.name, volumes=ccache) as step:
+        with Step(it, "shell", builder.name, volumes=compiled) as step:
             if tree:
                 plan = pipeline.plan(tree)
                 prepare(step, plan, fetched)
