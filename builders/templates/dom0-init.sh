@@ -8,6 +8,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=/usr/lib:/usr/lib64
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
+ln -s /proc/self/fd /dev/fd
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mkdir -p /run/xen /run/xenstored /run/lock /var/run/xen /var/run/xenstored /var/lib/xen/dump
 mount -t xenfs xenfs /proc/xen
