@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import inspect
@@ -232,6 +232,7 @@ def test_workflow_commands() -> None:
 
 
 @given(st.text(), st.text(), st.text())
+@example("a", "100%0A::error::x", "50%2C")
 def test_nothing_in_a_package_makes_a_workflow_command(
     name: str, message: str, subject: str
 ) -> None:
