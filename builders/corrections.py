@@ -57,7 +57,8 @@ class Corrections:
     runtime: directories below /run are made by tmpfiles.d(5) (Policy 9.1.4).
     documents: manual pages and large documents are compressed, there is a copyright file and a
         changelog (Policy 12.1, 12.3, 12.5, 12.7).
-    copyright: the text of the copyright file in place of the package's and the source's.
+    copyright: text for the copyright file: in place of the package's own, or where it has none,
+        above what the source says.
     links: symbolic links within a top-level directory are relative (Policy 10.5).
     services: unit or init script to how it is run (Policy 9.3): boot, start, restart, manual or
         sysv, see builders/finish/services.py.

@@ -48,8 +48,124 @@ grep -v '^[[:space:]]*\\(#\\|$\\)' {WORK}/patches/series | while read -r name op
 done
 """
 
+# The documents that every package of this source has: what a Debian source package says of
+# its copyright (Policy 12.5), else what the tree says; and upstream's own list of changes.
+_DOCUMENTS = """
+mkdir -p {out}
+for file in {work}/in/{source}/*.debian.tar.*; do
+    test ! -e "$file" || tar -xOf "$file" debian/copyright >{out}/copyright || true
+done
+for file in {tree}/debian/copyright {tree}/COPYING {tree}/LICENSE; do
+    test -s {out}/copyright || test ! -s "$file" || cp "$file" {out}/copyright
+done
+for file in {tree}/CHANGELOG.md {tree}/ChangeLog {tree}/NEWS; do
+    test -e {out}/changelog || test ! -s "$file" || cp "$file" {out}/changelog
+done
+test -s {out}/copyright || rm -f {out}/copyright
+chmod -f 644 {out}/copyright {out}/changelog || true
+"""
+
+# As dh_strip(1): $1 is an ELF file below tree/, sym/ gets its path without what no one needs to
+# run it, and its debugging information by its build id. What cannot be stripped stays.
+_SYMBOLS = r"""
+compress=
+if objcopy --help | grep -q -e --compress-debug-sections; then
+    compress=--compress-debug-sections
+fi
+archives=
+if strip --help | grep -q -e --enable-deterministic-archives; then
+    archives=--enable-deterministic-archives
+fi
+debug=sym/debug/usr/lib/debug
+by_id() {
+    id=$(readelf -n "$1" 2>/dev/null | sed -n 's/^ *Build ID: *\([0-9a-f]*\)$/\1/p' | head -n 1)
+    rest=${id#??}
+    test -z "$id" || echo "usr/lib/debug/.build-id/${id%"$rest"}/$rest.debug"
+}
+debugging() {
+    readelf -S -W "$1" 2>/dev/null | grep -q ' \.z\{0,1\}debug_info '
+}
+separate() {
+    # An executable has an interpreter or is static, whatever its ELF type.
+    how='--remove-section=.comment'
+    if readelf -l -W "$1" 2>/dev/null | grep -q '^ *DYNAMIC '; then
+        how="$how --remove-section=.note"
+        readelf -l -W "$1" | grep -q '^ *INTERP ' || how="$how --strip-unneeded"
+    fi
+    readelf -S -W "$1" | grep -q ' \.symtab \| \.z\{0,1\}debug_' || return 0
+    new=sym/stripped/${1#tree/}
+    mkdir -p "${new%/*}"
+    if ! strip $how -o "$new" "$1"; then
+        echo "not stripped: $1"
+        rm -f "$new"
+        return 0
+    fi
+    debugging "$1" || return 0
+    path=$(by_id "$1")
+    file=sym/debug/${path:-usr/lib/debug/${1#tree/}.debug}
+    mkdir -p "${file%/*}"
+    if [ ! -e "$file" ]; then
+        objcopy --only-keep-debug $compress "$1" "$file"
+        chmod 644 "$file"
+    fi
+    objcopy --add-gnu-debuglink="$file" "$new"
+}
+# What a package has in /usr/lib/debug already goes whole, and a link from its name to it.
+keep() {
+    readelf -h "$1" >/dev/null 2>&1 || return 0
+    name=${1#tree/}
+    name=${name#usr/lib/debug/}
+    path=$(by_id "$1")
+    mkdir -p "$debug/$(dirname "$name")"
+    if [ -n "$path" ]; then
+        path=${path#usr/lib/debug/}
+        mkdir -p "$debug/${path%/*}"
+        objcopy $compress "$1" "$debug/$path"
+        chmod 644 "$debug/$path"
+        case $name in
+            */*) path=$(dirname "$name" | sed 's,[^/][^/]*,..,g')/$path ;;
+        esac
+        ln -s "$path" "$debug/$name"
+    else
+        cp "$1" "$debug/$name"
+        chmod 644 "$debug/$name"
+    fi
+}
+symbols() {
+    rm -rf sym
+    mkdir -p sym/stripped sym/debug
+    # Only what is linked: e_type 2 and 3 (elf(5)), in the byte order of the suite's machine.
+    perl -0ne '
+        chomp; open F, "<", $_ or next; read(F, $b, 18) == 18 or next;
+        $t = unpack "S", substr($b, 16); print "$_\n" if $t == 2 || $t == 3' files |
+        while read -r file; do
+        case $file in
+            tree/boot/*) ;;
+            *) separate "$file" ;;
+        esac
+    done
+    find tree -path '*/modules' -prune -o -type f -name 'lib*.a' -print | while read -r file; do
+        new=sym/stripped/${file#tree/}
+        mkdir -p "${new%/*}"
+        strip --strip-debug --remove-section=.comment $archives -o "$new" "$file" || rm -f "$new"
+    done
+    find tree/usr/lib/debug tree/boot -type f 2>/dev/null | while read -r file; do
+        case $file in
+            tree/usr/lib/debug/* | tree/boot/xen-syms*) keep "$file" ;;
+        esac
+    done
+    if [ -n "$(find sym -type f)" ]; then
+        (cd sym && find . -type f -o -type l) | LC_ALL=C sort |
+            tar -C sym --owner=0 --group=0 --numeric-owner --mtime="@$1" --no-recursion \
+                --format=gnu -T - -cf "$2"
+    fi
+}
+"""
+
 # dpkg-shlibdeps(1) reads the ELF files of each package as the suite's own tools see them.
 _COLLECT = """
+{symbols}
+{documents}
 mkdir -p {out} {work}/elf/debian
 printf 'Source: raw\\n\\nPackage: raw\\nArchitecture: any\\n' >{work}/elf/debian/control
 cp {work}/epoch {out}/epoch
@@ -82,6 +198,7 @@ for deb in {debs}; do
         fi
         # xargs may have run it more than once: a line each
         sed -n 's/^shlibs:Depends=//p' depends | tr '\\n' ',' >{out}/"$name".depends
+        symbols "$(cat {work}/epoch)" {out}/"$name".symbols.tar
     )
 done
 test -n "$(ls {out}/*.deb 2>/dev/null)" || {{ echo "error: no package: {debs}"; exit 1; }}
@@ -168,6 +285,15 @@ def lines(commands: tuple[str, ...], environment: str) -> str:
     return dated + environment + "set -x\n" + "\n".join(commands) + "\n"
 
 
-def collect(debs: tuple[str, ...]) -> Phase:
-    """Put the packages that `debs` (globs in the tree) name into the result, and what they need."""
-    return Phase("collect", _COLLECT.format(out=OUT, work=WORK, debs=" ".join(debs)))
+def collect(source: str, debs: tuple[str, ...]) -> Phase:
+    """Put the packages that `debs` (globs in the tree) name into the result.
+
+    With each goes what it needs (.depends), and its files as they are to be: stripped/ without
+    their symbols and debug/ those (.symbols.tar); of the tree of `source`, its copyright and
+    changelog.
+    """
+    documents = _DOCUMENTS.format(out=OUT, work=WORK, tree=TREE, source=source)
+    script = _COLLECT.format(
+        out=OUT, work=WORK, debs=" ".join(debs), symbols=_SYMBOLS, documents=documents
+    )
+    return Phase("collect", script)

@@ -31,8 +31,8 @@ def correct(work: Work) -> None:
     """Documents as Policy wants them.
 
     - Manual pages, and documents of more than 4 KiB, go through gzip -9n: Policy 12.1 and 12.3.
-    - /usr/share/doc/PACKAGE/copyright: Policy 12.5; the raw package's, else what the recipe
-      states, else the source's.
+    - /usr/share/doc/PACKAGE/copyright: Policy 12.5; what the recipe states in place of the raw
+      package's, or above what the source says.
     - The changelog with one entry for this version, dated by SOURCE_DATE_EPOCH, with what the
       raw package had below it: Policy 12.7. Upstream's is beside it.
     """
@@ -61,19 +61,17 @@ def _compress(work: Work) -> None:
         work.replaced[old] = packed(content)
         work.moved[old] = wanted[old] + ".gz"
         work.modes[old] = 0o644
-    for entry in work.kept:  # links to them go along
-        if entry.info.issym() and link_target(entry) in work.replaced:
+    for entry in work.kept:  # other names of them go along
+        path = work.path(entry)
+        if entry.info.issym() and link_target(entry) in wanted and not path.endswith(".gz"):
+            work.moved[entry.path] = path = path + ".gz"
             target = work.moved[link_target(entry)]
-            if target.endswith(".gz") and not work.path(entry).endswith(".gz"):
-                work.moved[entry.path] = path = work.path(entry) + ".gz"
-                work.links[entry.path] = posixpath.relpath(target, posixpath.dirname(path))
-        elif entry.info.islnk() and entry.target in work.moved and is_document(work, entry.path):
-            work.moved[entry.path] = work.path(entry) + ".gz"
+            work.links[entry.path] = posixpath.relpath(target, posixpath.dirname(path))
+        elif entry.info.islnk() and entry.target in wanted and _is_document(path):
+            work.moved[entry.path] = path + ".gz"
 
 
-def is_document(work: Work, path: str) -> bool:
-    """Whether the member there is a document or a manual page."""
-    path = work.moved.get(path, path)
+def _is_document(path: str) -> bool:
     return bool(_MANUAL.fullmatch(path) or _DOCUMENT.fullmatch(path))
 
 
@@ -83,21 +81,19 @@ def _folder(work: Work) -> str:
 
 def _copyright(work: Work) -> None:
     path = f"{_folder(work)}/copyright"
-    stated = work.corrections.copyright
     there = next((e for e in work.kept if work.path(e) == path), None)
-    if stated:
-        content = stated.strip().encode() + b"\n"
-        if there is not None:
-            work.replaced[there.path] = content
-            return
-    elif there is not None:
+    stated = work.corrections.copyright.strip()
+    if there is not None and not stated:
         return
-    elif work.beside.copyright is not None:
-        content = _text(work.beside.copyright)
-    else:
+    content = f"{stated}\n".encode() if stated else b""
+    if there is None and work.beside.copyright is not None:
+        content += (b"\n" if stated else b"") + _text(work.beside.copyright)
+    if not content:
         work.notes.append("the package has no copyright file (Policy 12.5): state copyright")
-        return
-    work.add.append(Added(path, content))
+    elif there is not None:
+        work.replaced[there.path] = content
+    else:
+        work.add.append(Added(path, content))
 
 
 def _changelog(work: Work) -> None:

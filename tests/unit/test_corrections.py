@@ -78,6 +78,7 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
         {
             "stripped/usr/bin/tool": b"small",
             "stripped/usr/bin/second": b"small",
+            "stripped/usr/lib/libone.so.1.0": b"small",
             f"debug/{by_id}": b"debugging",
         },
         {"debug/usr/lib/debug/xen-syms-1": f".build-id/{ID[:2]}/{ID[2:]}.debug"},
@@ -85,6 +86,9 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
     items = [
         Item("./usr/bin/tool", b"large" * 100, mode=0o755),
         hardlink("./usr/bin/second", "./usr/bin/tool"),
+        symlink("./usr/bin/third", "tool"),
+        Item("./usr/lib/libone.so.1.0", b"large"),
+        symlink("./usr/lib/libone.so.1", "libone.so.1.0"),
         Item("./usr/lib/debug/xen-syms-1", b"hypervisor"),
         Item("./boot/xen-syms-1", b"hypervisor"),
     ]
@@ -94,6 +98,8 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
     assert modes(package)["/usr/bin/tool"] == 0o755
     assert package.md5sums["/usr/bin/second"] == package.md5sums["/usr/bin/tool"]
     assert not {p for p in modes(package) if "debug" in p or "boot" in p}
+    links = {e.path: e.info.linkname for e in package.index.entries if e.info.issym()}
+    assert links == {"/usr/bin/third": "tool", "/usr/lib/libone.so.1": "libone.so.1.0"}
     assert done.symbols is not None
     assert done.symbols.path.name == "xx-dbgsym_1.0-1_amd64.deb"
     debug = Deb.open(done.symbols.path)
@@ -305,6 +311,16 @@ def test_documents_of_a_native_package(tmp_path: Path) -> None:
     assert files[f"{doc}/copyright"] == b"stated\n"
     assert gzip.decompress(files[f"{doc}/changelog.upstream.gz"]) == b"upstream's"
     assert gzip.decompress(files[f"{doc}/changelog.gz"]).startswith(b"xx (1.0)")
+
+
+def test_a_copyright_that_is_stated_stands_above_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "copyright").write_text("of the source\n")
+    beside = Beside(copyright=tmp_path / "copyright")
+    corrections = Corrections(maintainer=PLAIN.maintainer, copyright="\nstated\n")
+    done = run(tmp_path, [Item("./usr/bin/a", b"")], corrections, beside=beside)
+    assert content(Deb.open(done.path))["/usr/share/doc/xx/copyright"] == (
+        b"stated\n\nof the source\n"
+    )
 
 
 def test_move_modes_and_links(tmp_path: Path) -> None:

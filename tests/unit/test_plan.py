@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -408,7 +409,7 @@ def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path)
     two = package(tmp_path, "two", {"usr/share/z": b"\x7fELG", "lib/modules/1/m.ko": elf()})
     box.put(f"tree/dist/{one.name}", one.read_bytes())
     box.put(f"out-of-tree/{two.name}", two.read_bytes())
-    script = plan.collect(("dist/*.deb", "../out-of-tree/*.deb", "none/*.deb")).script
+    script = plan.collect("xen", ("dist/*.deb", "../out-of-tree/*.deb", "none/*.deb")).script
     status, said = box.run(script)
     assert status == 0, said
     out = box.work / "out"
@@ -424,7 +425,7 @@ def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path)
 @tools
 def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
     box.put("epoch", "1\n")
-    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
     assert status == 1
     assert said == "error: no package: dist/*.deb\n"
 
@@ -433,7 +434,7 @@ def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
 def test_collect_of_a_damaged_package_fails(box: Box) -> None:
     box.put("epoch", "1\n")
     box.put("tree/dist/x_1_amd64.deb", b"!<arch>\n")
-    assert box.run(plan.collect(("dist/*.deb",)).script)[0]
+    assert box.run(plan.collect("xen", ("dist/*.deb",)).script)[0]
 
 
 @tools
@@ -443,7 +444,7 @@ def test_collect_fails_where_a_needed_library_is_missing(box: Box, tmp_path: Pat
     assert needs != elf()
     one = package(tmp_path, "one", {"usr/bin/x": needs})
     box.put(f"tree/dist/{one.name}", one.read_bytes())
-    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
     assert status
     assert "libx.so.9" in said
 
@@ -455,9 +456,111 @@ def test_collect_joins_what_several_calls_say(box: Box, tmp_path: Path) -> None:
     one = package(tmp_path, "one", dict.fromkeys(names, b"\x7fELF"))
     box.put(f"tree/dist/{one.name}", one.read_bytes())
     box.command("dpkg-shlibdeps", "#!/bin/sh\necho shlibs:Depends=libc6, need$#\n")
-    status, said = box.run(plan.collect(("dist/*.deb",)).script)
+    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
     assert status == 0, said
     stated = (box.work / "out" / f"{one.name}.depends").read_text()
     needs = [need.strip() for need in stated.split(",") if need.strip()]
     assert needs.count("libc6") > 1
     assert all(need == "libc6" or need.startswith("need") for need in needs)
+
+
+compiler = pytest.mark.skipif(
+    not all(map(shutil.which, ("gcc", "strip", "objcopy", "readelf", "dpkg-shlibdeps"))),
+    reason="needs gcc and binutils",
+)
+
+
+@compiler
+def test_collect_separates_the_symbols(box: Box, tmp_path: Path) -> None:
+    source = tmp_path / "s.c"
+    source.write_text("int shown(int a) { return a; }\nint main(void) { return shown(0); }\n")
+    built = {}
+    for name, options in (
+        ("tool", ["-g", "-Wl,--build-id"]),
+        ("lib.so", ["-g", "-shared", "-fPIC", "-Wl,--build-id"]),
+        ("static", ["-static", "-g", "-Wl,--build-id=none"]),
+        ("bare", ["-Wl,--build-id", "-s"]),
+        ("lib.o", ["-g", "-c"]),
+    ):
+        made = tmp_path / name
+        subprocess.run(["gcc", *options, "-o", made, source], check=True)
+        built[name] = made.read_bytes()
+    subprocess.run(["ar", "rc", tmp_path / "lib.a", tmp_path / "lib.o"], check=True)
+    files = {
+        "usr/bin/tool": built["tool"],
+        "usr/bin/bare": built["bare"],
+        "usr/lib/libx.so.1": built["lib.so"],
+        "usr/lib/libx.a": (tmp_path / "lib.a").read_bytes(),
+        "usr/lib/xen/boot/firmware": built["static"],
+        "usr/lib/debug/xen-syms-1": built["tool"],
+        "usr/lib/debug/xen-syms-1.map": b"map",
+        "usr/lib/debug/usr/lib/deep": built["lib.so"],
+        "boot/xen-syms-2": built["static"],
+        "lib/modules/1/m.ko": built["lib.o"],
+    }
+    one = package(tmp_path, "one", files)
+    box.put("epoch", "86400\n")
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    box.put("tree/COPYING", b"free\n")
+    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    assert status == 0, said
+    assert (box.work / "out" / "copyright").read_bytes() == b"free\n"
+    archive = box.work / "out" / f"{one.name}.symbols.tar"
+    out = tmp_path / "symbols"
+    with tarfile.open(archive) as tar:
+        assert {(m.uid, m.gid, m.mtime) for m in tar} == {(0, 0, 86400)}
+        tar.extractall(out, filter="tar")
+    stripped = sorted(str(p.relative_to(out)) for p in (out / "stripped").rglob("*") if p.is_file())
+    assert stripped == [
+        "stripped/usr/bin/tool",
+        "stripped/usr/lib/libx.a",
+        "stripped/usr/lib/libx.so.1",
+        "stripped/usr/lib/xen/boot/firmware",
+    ]
+
+    def sections(path: Path) -> str:
+        return subprocess.run(
+            ["readelf", "-S", "-W", path], check=True, capture_output=True, text=True
+        ).stdout
+
+    for name in ("usr/bin/tool", "usr/lib/libx.so.1"):
+        assert ".debug_info" not in sections(out / "stripped" / name)
+        assert ".symtab" not in sections(out / "stripped" / name)
+        assert ".gnu_debuglink" in sections(out / "stripped" / name)
+    assert ".debug_info" not in sections(out / "stripped/usr/lib/libx.a")
+    assert ".symtab" in sections(out / "stripped/usr/lib/libx.a")
+    subprocess.run([out / "stripped/usr/bin/tool"], check=True)
+    subprocess.run([out / "stripped/usr/lib/xen/boot/firmware"], check=True)
+    debug = out / "debug/usr/lib/debug"
+    assert len(list((debug / ".build-id").rglob("*.debug"))) == 2
+    for path in (
+        *(debug / ".build-id").rglob("*.debug"),
+        debug / "usr/lib/xen/boot/firmware.debug",
+    ):
+        assert ".debug_info" in sections(path)
+    # By its own name one finds what the build id leads to.
+    assert (debug / "xen-syms-1").is_symlink()
+    assert (debug / "xen-syms-1").resolve().suffix == ".debug"
+    assert (debug / "xen-syms-1").exists()
+    assert not (debug / "xen-syms-1.map").exists()
+    deep = (debug / "usr/lib/deep").readlink()
+    assert str(deep).startswith("../../.build-id/")
+    assert (debug / "boot/xen-syms-2").is_file()
+
+
+def test_collect_takes_the_copyright_of_a_debian_source(box: Box, tmp_path: Path) -> None:
+    box.put("epoch", "1\n")
+    one = package(tmp_path, "one", {"usr/share/z": b"z"})
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    box.put("tree/COPYING", b"of the tree\n")
+    box.put("tree/CHANGELOG.md", b"changes\n")
+    (tmp_path / "debian").mkdir()
+    (tmp_path / "debian" / "copyright").write_text("of the source package\n")
+    archive = tmp_path / "xen_1.debian.tar.xz"
+    subprocess.run(["tar", "-C", tmp_path, "-cJf", archive, "debian"], check=True)
+    box.put(f"in/xen/{archive.name}", archive.read_bytes())
+    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    assert status == 0, said
+    assert (box.work / "out" / "copyright").read_text() == "of the source package\n"
+    assert (box.work / "out" / "changelog").read_text() == "changes\n"
+    assert not list((box.work / "out").glob("*.symbols.tar"))
