@@ -41,7 +41,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
-    phases.append(plan.collect(kernel.source, kernel.deb))
+    phases.append(plan.collect(kernel.deb, kernel.source))
     wanted = [kernel.source]
     if flavour.base == "packaged" and kernel.config != kernel.source:
         wanted.append(kernel.config)

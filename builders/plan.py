@@ -285,7 +285,7 @@ def lines(commands: tuple[str, ...], environment: str) -> str:
     return dated + environment + "set -x\n" + "\n".join(commands) + "\n"
 
 
-def collect(source: str, debs: tuple[str, ...]) -> Phase:
+def collect(debs: tuple[str, ...], source: str = "") -> Phase:
     """Put the packages that `debs` (globs in the tree) name into the result.
 
     With each goes what it needs (.depends), and its files as they are to be: stripped/ without

@@ -27,7 +27,7 @@ def describe(recipe: Recipe) -> Plan:
     if xen.configure:
         phases.append(Phase("configure", plan.lines(xen.configure, _ENVIRONMENT), parallel=True))
     phases.append(Phase("build", plan.lines(xen.build, _ENVIRONMENT), parallel=True))
-    phases.append(plan.collect(xen.source, (xen.deb,)))
+    phases.append(plan.collect((xen.deb,), xen.source))
     return Plan(
         name="xen",
         sources=(xen.source, *dict.fromkeys(xen.place.values())),

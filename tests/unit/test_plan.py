@@ -409,7 +409,7 @@ def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path)
     two = package(tmp_path, "two", {"usr/share/z": b"\x7fELG", "lib/modules/1/m.ko": elf()})
     box.put(f"tree/dist/{one.name}", one.read_bytes())
     box.put(f"out-of-tree/{two.name}", two.read_bytes())
-    script = plan.collect("xen", ("dist/*.deb", "../out-of-tree/*.deb", "none/*.deb")).script
+    script = plan.collect(("dist/*.deb", "../out-of-tree/*.deb", "none/*.deb"), "xen").script
     status, said = box.run(script)
     assert status == 0, said
     out = box.work / "out"
@@ -425,7 +425,7 @@ def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path)
 @tools
 def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
     box.put("epoch", "1\n")
-    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status == 1
     assert said == "error: no package: dist/*.deb\n"
 
@@ -434,7 +434,7 @@ def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
 def test_collect_of_a_damaged_package_fails(box: Box) -> None:
     box.put("epoch", "1\n")
     box.put("tree/dist/x_1_amd64.deb", b"!<arch>\n")
-    assert box.run(plan.collect("xen", ("dist/*.deb",)).script)[0]
+    assert box.run(plan.collect(("dist/*.deb",), "xen").script)[0]
 
 
 @tools
@@ -444,7 +444,7 @@ def test_collect_fails_where_a_needed_library_is_missing(box: Box, tmp_path: Pat
     assert needs != elf()
     one = package(tmp_path, "one", {"usr/bin/x": needs})
     box.put(f"tree/dist/{one.name}", one.read_bytes())
-    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status
     assert "libx.so.9" in said
 
@@ -456,7 +456,7 @@ def test_collect_joins_what_several_calls_say(box: Box, tmp_path: Path) -> None:
     one = package(tmp_path, "one", dict.fromkeys(names, b"\x7fELF"))
     box.put(f"tree/dist/{one.name}", one.read_bytes())
     box.command("dpkg-shlibdeps", "#!/bin/sh\necho shlibs:Depends=libc6, need$#\n")
-    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status == 0, said
     stated = (box.work / "out" / f"{one.name}.depends").read_text()
     needs = [need.strip() for need in stated.split(",") if need.strip()]
@@ -502,7 +502,7 @@ def test_collect_separates_the_symbols(box: Box, tmp_path: Path) -> None:
     box.put("epoch", "86400\n")
     box.put(f"tree/dist/{one.name}", one.read_bytes())
     box.put("tree/COPYING", b"free\n")
-    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status == 0, said
     assert (box.work / "out" / "copyright").read_bytes() == b"free\n"
     archive = box.work / "out" / f"{one.name}.symbols.tar"
@@ -559,7 +559,7 @@ def test_collect_takes_the_copyright_of_a_debian_source(box: Box, tmp_path: Path
     archive = tmp_path / "xen_1.debian.tar.xz"
     subprocess.run(["tar", "-C", tmp_path, "-cJf", archive, "debian"], check=True)
     box.put(f"in/xen/{archive.name}", archive.read_bytes())
-    status, said = box.run(plan.collect("xen", ("dist/*.deb",)).script)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status == 0, said
     assert (box.work / "out" / "copyright").read_text() == "of the source package\n"
     assert (box.work / "out" / "changelog").read_text() == "changes\n"
