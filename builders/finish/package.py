@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from builders.finish import (
 from builders.finish.fields import control_fields
 from builders.finish.names import file_name
 from builders.finish.work import Beside, Work
+from builders.progress import printable
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def finish(
         work.control_files["conffiles"] = members.conffiles(work) or None
     needs = [*elf_depends, *work.depends]
     fields = control_fields(package, corrections, needs, work.notes)
-    name, version, architecture = (fields[f] for f in ("Package", "Version", "Architecture"))
+    name, version, architecture = (
+        _for_name(fields, f) for f in ("Package", "Version", "Architecture")
+    )
     destination = destination_dir / file_name(name, version, architecture)
     try:
         destination_dir.mkdir(parents=True, exist_ok=True)
@@ -139,3 +142,14 @@ def _edit(work: Work, fields: dict[str, str]) -> Edit:
         compression=work.corrections.compression,
         level=None if work.corrections.level == -1 else work.corrections.level,
     )
+
+
+def _for_name(fields: Mapping[str, str], field: str) -> str:
+    """A field that the file's name is made of; BuildError where that would be no name."""
+    value = fields.get(field, "").strip()
+    if not value or not value.isprintable() or set(value) & {"/", " "}:
+        raise BuildError(
+            f"the package has no {field} that a file can be named after: {printable(value)!r}",
+            hint=f"state {field} in the package's control file",
+        )
+    return value

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from builders.audit import audit
+from builders.corrections import Corrections
 from builders.deb import Deb, DebError
 from builders.errors import BuildError
+from builders.finish import finish
 from builders.recipe import ROOT
 from tests.fuzz import hostile, mutate, seeds
 from tests.fuzz.targets import TARGETS, survive
+from tests.unit import debs
 
 SLOW = {"names", "md5sums", "findings", "zeros", "conffiles", "fields", "relations"}
 SLOW |= {"long-names", "names-of-nothing", "elf-without-end", "control-zeros", "script"}
@@ -131,6 +134,17 @@ def test_a_little_fuzzing(tmp_path: Path) -> None:
             said.add((name, bool(survive(TARGETS[name], path))))
     assert {("open", True), ("open", False), ("compare", False), ("audit", False)} <= said
     assert ("audit", True) not in said
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("Architecture", ""), ("Package", "../../x"), ("Architecture", "a/b")]
+)
+def test_no_file_is_written_elsewhere(tmp_path: Path, field: str, value: str) -> None:
+    path = debs.make(tmp_path / "a.deb", control={field: value})
+    out = tmp_path / "b" / "c"
+    with pytest.raises(BuildError, match=rf"{field}|package name"):
+        finish(path, Corrections(), elf_depends=[], destination_dir=out, epoch=1)
+    assert sorted(p.name for p in tmp_path.rglob("*.deb")) == ["a.deb"]
 
 
 def test_the_fuzzer_notices(tmp_path: Path) -> None:
