@@ -322,7 +322,7 @@ test -n "$(installed $rival)" || echo "! apt did not install $rival"
 packages=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 'xen*' 'libxen*' |
     sed -n 's/^installed //p')
 dpkg --verify $packages | grep -v '^[^ ]* c ' | sed 's/^/! differs from the package: /'
-echo "= $(echo $packages)"
+echo "= $(echo $packages | wc -w) packages of theirs"
 """
 
 
