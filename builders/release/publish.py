@@ -5,7 +5,8 @@ pool/ dists/                 the apt repository
 attestations/                provenance and bills of materials of each build
 audit/ proofs/               what the audit found; the console of a boot
 dom0-debs.{asc,gpg,sources}  the public key, and a file for /etc/apt/sources.list.d
-release.json                 what is here, for programs
+index.html                   what is here, for people
+release.json                 the same for programs
 SHA256SUMS SHA256SUMS.asc    every other file, and the signature of that
 """
 
@@ -26,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import BuildError, Exit
+from builders.pipeline import STAGES
 from builders.program import VERSION
-from builders.release import armor, documents, facts, provenance, repository, signing
+from builders.release import armor, documents, facts, provenance, repository, signing, web
 from builders.release.facts import Build
 from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, kept_builds, sums
 from builders.release.repository import Pooled
@@ -142,6 +144,9 @@ class _Making:
             "missing": missing,
         }
         self._write(RECORD, _json(document))
+        self._write(
+            web.PAGE, web.html(self._folder, builds, self._run.folder / STAGES, commit, epoch)
+        )
         listed = sums(self._folder)
         self._write(SUMS, listed)
         self._write(f"{SUMS}.asc", signer.detached(listed))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from builders.page import Facts, Finding, Input, Packed, Proof, Span, render
+from builders.release.page import Facts, Finding, Input, Packed, Proof, Span, render
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

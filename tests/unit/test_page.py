@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.page import Facts, Span, bytes_for_people, render, seconds_for_people, timeline
+from builders.release.page import (
+    Facts,
+    Span,
+    bytes_for_people,
+    render,
+    seconds_for_people,
+    timeline,
+)
 
 
 def test_stages_side_by_side_and_one_after_the_other() -> None:

@@ -13,7 +13,7 @@ _TEMPLATE = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Packed:
-    """One package: its file's name, size in bytes and digest, and what its control file says.
+    """One package: its path in the release, bytes and digest, and what its control file says.
 
     folders: directory -> bytes of the files below it, the largest first.
     """
