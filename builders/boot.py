@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from builders import cpio, initramfs, qemu
 from builders.deb import Deb, is_file
 from builders.errors import BuildError, Exit
+from builders.kernel import options
 from builders.pipeline import Package, Pipeline
 from builders.qemu import Console, Machine
 
@@ -193,6 +194,8 @@ def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterat
         except (OSError, EOFError, zlib.error) as error:
             raise BuildError(f"{xen.path.name}: {found}: {error}", hint="build it again") from None
         linux, _ = _take(kernel.path, r"/boot/vmlinu[xz]-[^/]+", folder / "linux")
+        config, _ = _take(kernel.path, r"/boot/config-[^/]+", folder / "config")
+        _built_in(kernel.package, config.read_text(encoding="utf-8", errors="replace"))
         release = kernel.package.removeprefix("linux-image-")
         yield Parts(hypervisor, linux, initrd, _upstream(xen.version), release)
 
@@ -202,6 +205,22 @@ def _package(packages: Sequence[Package], prefix: str) -> Package:
         if re.match(prefix, package.package) and not package.package.endswith(("-dbgsym", "-dbg")):
             return package
     raise BuildError(f"there is no package {prefix}* to boot", hint="build both: build-all")
+
+
+# Without these the first process can't ask anything.
+_NEEDED = ("BLK_DEV_INITRD", "DEVTMPFS", "XENFS", "XEN_PRIVCMD", "XEN_DEV_EVTCHN", "E1000")
+
+
+def _built_in(name: str, config: str) -> None:
+    """BuildError where the kernel has as a module, or not at all, what the proof has to have."""
+    there = options(config)
+    lacking = [f"CONFIG_{o}" for o in _NEEDED if there.get(f"CONFIG_{o}") != "y"]
+    if lacking:
+        raise BuildError(
+            f"{name} cannot be booted here: {', '.join(lacking)} is not built in, and the proof's"
+            " initramfs has no modules",
+            hint="--flavour minimal has all of it built in",
+        )
 
 
 def _upstream(version: str) -> str:
