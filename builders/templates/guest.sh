@@ -4,7 +4,7 @@ cd /guest/root
 mkdir -p bin sbin
 cp /bin/busybox bin/
 printf '#!/bin/busybox sh\nexec /bin/busybox reboot -f\n' >sbin/reboot
-printf '#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n' >sbin/poweroff
+printf '#!/bin/busybox sh\necho "@@asked to power off" >/dev/console\nexec /bin/busybox poweroff -f\n' >sbin/poweroff
 chmod 755 init sbin/reboot sbin/poweroff
 find . | cpio -o -H newc 2>/dev/null >/guest/initrd
 cd /
@@ -47,6 +47,8 @@ ask bound driver 0000:00:04.0
 ask again xl create /guest/proof.cfg
 ask third up 3
 if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendomains; else xendomains=/etc/init.d/xendomains; fi
+if test -e /proof/no-save; then sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=""/' /etc/default/xendomains; fi
 ask xendomains $xendomains stop
 ask left xl list
-ask ended tail -n 3 $log
+ask ended grep 'asked to power off' $log
+ask saved ls /var/lib/xen/save
