@@ -50,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of the audit; severity is error, warning or info."""
+    """What a rule of the audit says of a package; severity is error, warning or info."""
 
     severity: str
     rule: str

@@ -98,17 +98,18 @@ def _inputs(builds: Iterable[Build]) -> Iterable[page.Input]:
 
 
 def _findings(folder: Path) -> Iterable[page.Finding]:
+    """What the audits found; what one rule says of many files of a package is said once."""
     for path in sorted((folder / "audit").glob("*.json")):
         document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for package in document["packages"]:
+            groups: dict[tuple[str, str, str], list[str]] = {}
             for finding in package["findings"]:
-                where = f"{finding['subject']}: " if finding["subject"] else ""
-                yield page.Finding(
-                    finding["severity"],
-                    finding["rule"],
-                    package["package"],
-                    where + finding["message"],
-                )
+                key = (finding["severity"], finding["rule"], finding["message"])
+                groups.setdefault(key, []).append(finding["subject"])
+            for (severity, rule, message), subjects in groups.items():
+                more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+                where = f"{subjects[0]}{more}: " if subjects[0] else ""
+                yield page.Finding(severity, rule, package["package"], where + message)
 
 
 def _spans(builds: Iterable[Build], stages: Path) -> list[page.Span]:
