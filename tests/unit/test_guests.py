@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import boot, guests
+from builders.errors import BuildError
+from builders.progress import Silent
+from builders.qemu import Console
+from builders.recipe import load
+from builders.run import Run
+
+
+def said(**answers: tuple[int, str]) -> Console:
+    lines = []
+    for name, (status, text) in answers.items():
+        name = name.replace("_", "-")
+        lines += [f"@@begin {name}", *text.split("\n"), f"@@end {name} {status}"]
+    return Console(tuple(lines), 0, 60.0)
+
+
+UP = "@@card 0000:00:00.0 0x8086 0x100e e1000\n@@net eth0 lo\n@@up 6.1"
+GOOD = {
+    "dry_run": (0, "Parsing config"),
+    "create": (0, "Parsing config from /guest/proof.cfg"),
+    "first": (0, UP),
+    "given": (0, "Vdev Device\n00.0 0000:00:04.0"),
+    "second": (0, UP),
+    "given_again": (0, "Vdev Device\n00.0 0000:00:04.0"),
+    "returned": (0, "0000:00:04.0"),
+    "bound": (0, "pciback"),
+    "xendomains": (0, "Shutting down Xen domains: proof(shut)."),
+    "left": (0, "Domain-0 0 512"),
+    "ended": (0, "@@asked to power off"),
+    "saved": (1, "ls: no such file"),
+}
+
+
+def failing(kind: str, **changes: tuple[int, str]) -> set[str]:
+    console = said(**{**GOOD, **changes})
+    return {check.name for check in guests.guest_checks(console, kind) if not check.good}
+
+
+def test_all_holds_of_a_pv_guest() -> None:
+    assert failing("pv") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "fails"),
+    [
+        ("dry_run", (1, ""), "guest's file is understood"),
+        ("create", (3, "libxl: error"), "guest is created"),
+        ("first", (1, ""), "guest comes up"),
+        ("first", (0, UP.replace("e1000", ".")), "guest comes up"),
+        ("first", (0, UP.replace("eth0 ", "")), "guest comes up"),
+        ("second", (0, "@@net eth0 lo\n@@up 6.1"), "guest comes up again"),
+        ("given", (0, ""), "card is the guest's"),
+        ("given_again", (0, ""), "card is the guest's again"),
+        ("returned", (0, ""), "card comes back"),
+        ("bound", (0, "e1000"), "card comes back"),
+        ("xendomains", (1, ""), "xendomains shuts it down"),
+        ("left", (0, "Domain-0\nproof 3"), "xendomains shuts it down"),
+        ("ended", (1, ""), "xendomains shuts it down"),
+    ],
+)
+def test_each_check_of_a_pv_guest_fails_where_it_has_to(
+    name: str, answer: tuple[int, str], fails: str
+) -> None:
+    assert failing("pv", **{name: answer}) == {fails}
+
+
+def test_a_pvh_guest_has_no_card_and_is_saved() -> None:
+    up = (0, "@@net lo\n@@up 6.1")
+    assert failing("pvh", first=up, second=up, saved=(0, "proof")) == set()
+    assert failing("pvh", first=up, second=up) == {"xendomains saves it"}
+
+
+def test_a_machine_that_said_nothing_of_a_guest() -> None:
+    assert len([c for c in guests.guest_checks(Console((), 0, 1.0), "pv") if not c.good]) == 8
+
+
+def test_what_a_guest_is_given(tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"kernel")
+    files = {f.path: f.content or b"" for f in guests.options("pv", kernel).files}
+    assert b'pci = ["00:04.0,permissive=1"]' in files["guest/proof.cfg"]
+    assert files["guest/vmlinuz"] == b"kernel"
+    assert "proof/no-save" in files
+    pvh = guests.options("pvh", kernel)
+    assert b"pci" not in {f.path: f.content or b"" for f in pvh.files}["guest/proof.cfg"]
+    assert "npt" in pvh.cpu
+
+
+@pytest.mark.parametrize(
+    ("guest", "form", "told"),
+    [("hvm", "table", "--guest hvm: no such kind"), ("pv", "xml", "--format xml")],
+)
+def test_what_is_asked_wrongly(tmp_path: Path, guest: str, form: str, told: str) -> None:
+    run = Run(load("xen-4.17-bookworm"), Silent(), tmp_path, cache=None)  # type: ignore[arg-type]
+    with pytest.raises(BuildError, match=told):
+        boot.verb(run, "minimal", "tcg", 1.0, form, guest=guest)
+
+
+def test_a_kernel_with_its_drivers_as_modules_is_refused() -> None:
+    config = "".join(f"CONFIG_{o}=y\n" for o in boot._NEEDED)
+    boot._built_in("linux-image-x", config)
+    with pytest.raises(BuildError, match="CONFIG_E1000 is not built in") as error:
+        boot._built_in("linux-image-x", config.replace("E1000=y", "E1000=m"))
+    assert "--flavour minimal" in error.value.hint
