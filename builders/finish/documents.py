@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import posixpath
 import re
+import zlib
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ _AS_IT_IS = re.compile(
     r"|.*/copyright|.*/examples/.*|.*/_sources/.*",
     re.IGNORECASE,
 )
+_CHANGELOG = 16 << 20  # bytes of text that no changelog reaches
 _LARGE = 4096  # bytes; dh_compress(1) leaves smaller ones
 
 
@@ -57,7 +60,9 @@ def _compress(work: Work) -> None:
             continue
         if manual or (large and not small):
             wanted[entry.path] = path
-    for old, content in work.read(wanted).items():
+    texts = work.read(wanted, total=64 << 20)
+    wanted = {old: wanted[old] for old in texts}  # what is too large stays as it is
+    for old, content in texts.items():
         work.replaced[old] = packed(content)
         work.moved[old] = wanted[old] + ".gz"
         work.modes[old] = 0o644
@@ -136,10 +141,15 @@ def _entry(work: Work) -> bytes:
 
 
 def _unpacked(data: bytes) -> bytes:
+    """The text of a changelog, or nothing where it is damaged or unpacks to what none has."""
+    if data[:2] != b"\x1f\x8b":
+        return data
     try:
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError):
+        with gzip.open(io.BytesIO(data)) as file:
+            text = file.read(_CHANGELOG + 1)
+    except (OSError, EOFError, zlib.error):
         return b""
+    return text if len(text) <= _CHANGELOG else b""
 
 
 def _text(path: Path) -> bytes:

@@ -80,17 +80,20 @@ class Work:
             return self.control_files[name] or b""
         return self.package.control_files.get(name, b"")
 
-    def read(self, wanted: Iterable[str], limit: int = 64 << 20) -> Mapping[str, bytes]:
+    def read(
+        self, wanted: Iterable[str], limit: int = 64 << 20, total: int = 256 << 20
+    ) -> Mapping[str, bytes]:
         """The content of these regular files of the raw package, in one pass over its data.
 
-        One of more than `limit` bytes is left out.
+        One of more than `limit` bytes is left out, and what would make it more than `total`.
         """
         left = set(wanted)
         found: dict[str, bytes] = {}
         if not left:
             return found
         for entry, content in self.package.entries():
-            if entry.path in left and is_plain(entry) and entry.info.size <= limit:
+            if entry.path in left and is_plain(entry) and entry.info.size <= min(limit, total):
+                total -= entry.info.size
                 found[entry.path] = b"".join(iter(lambda c=content: bytes(c.chunk()), b""))  # type: ignore[misc]
         return found
 

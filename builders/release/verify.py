@@ -13,6 +13,7 @@ import gzip
 import json
 import lzma
 import stat
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +27,10 @@ from builders.release import armor, signing
 from builders.release.layout import KEY, RECORD, SUMS, digest, inside, walk
 
 _LIMIT = 64 << 20  # bytes that no index or document here reaches
-_UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, lzma.LZMAError)
+_UNREAL = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError),
+    *(lzma.LZMAError, zlib.error),
+)
 
 
 @dataclass(frozen=True)

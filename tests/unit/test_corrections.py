@@ -375,3 +375,29 @@ def test_each_correction_can_be_left_out(tmp_path: Path) -> None:
     package = Deb.open(run(tmp_path, items, none).path)
     assert modes(package) == modes(raw)
     assert set(package.control_files) == {"control", "md5sums"}
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(b"xx (0.9) sid; urgency=low\n")[:-9],
+        b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xff\xff\xff\xff",
+        gzip.compress(b"xx (0.9)\n" + bytes(64 << 20)),
+    ],
+    ids=["truncated", "damaged", "bomb"],
+)
+def test_a_changelog_that_cannot_be_read_is_replaced(tmp_path: Path, packed: bytes) -> None:
+    path = "./usr/share/doc/xx/changelog.Debian.gz"
+    package = Deb.open(run(tmp_path, [Item(path, packed)]).path)
+    text = gzip.decompress(content(package)[path[1:]]).decode()
+    assert text.startswith("xx (1.0-1)")
+    assert "0.9" not in text
+
+
+def test_documents_that_are_too_large_in_all_stay_as_they_are(tmp_path: Path) -> None:
+    doc = "./usr/share/doc/xx"
+    items = [Item(f"{doc}/{n}", bytes(24 << 20)) for n in "abc"]
+    package = Deb.open(run(tmp_path, [*items, symlink(f"{doc}/d", "c")]).path)
+    names = {e.path.rpartition("/")[2]: e.info.linkname for e in package.index.entries}
+    assert {"a.gz", "b.gz", "c", "d"} <= set(names)
+    assert names["d"] == "c"

@@ -93,7 +93,7 @@ def test_the_sources_are_the_tree_and_what_is_placed_once_each() -> None:
         ("xen.build=make world", {"script build"}),
         ("xen.configure=./configure", {"script configure"}),
         ("xen.deb=*.deb", {"script collect"}),
-        ("xen.source=tree", {"script unpack"}),
+        ("xen.source=tree", {"script unpack", "script collect"}),  # its copyright and changelog
         ("xen.place={x='seabios'}", {"script place"}),
         ("xen.files={x='y'}", {"script place", "file files/0"}),
         ("kernel.build=x", set()),
