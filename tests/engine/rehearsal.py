@@ -36,6 +36,7 @@ from tests.unit.servers import Site
 
 FIXTURES = ROOT / "tests" / "fixtures" / "rehearsal"
 MADE = 1_350_000_000  # seconds since the epoch: autumn 2012
+OLD_TOOLS = ("objcopy", "strip", "dpkg-shlibdeps")  # found before the suite's, and less able
 OLD_KERNEL, KERNEL = "3.2.96-2", "3.2.102-1"  # in the suite itself, and in its security pocket
 
 # Source packages of the suite: only their build dependencies are read.
@@ -156,7 +157,8 @@ class Wheezy:
         # The last two are what the source packages need to be built.
         download(pool, state, *wanted, "libaio-dev", "bc")
         kpkg = FIXTURES / "kernel-package" / "make-kpkg"
-        package(pool, "kernel-package", "12.036", {"/usr/bin/make-kpkg": kpkg})
+        tools = {f"/usr/local/bin/{name}": FIXTURES / "old" / "tool" for name in OLD_TOOLS}
+        package(pool, "kernel-package", "12.036", {"/usr/bin/make-kpkg": kpkg, **tools})
         security.mkdir(parents=True)
         config = (FIXTURES / "linux.config").read_bytes()
         for where, version in ((pool, OLD_KERNEL), (security, KERNEL)):

@@ -32,6 +32,7 @@ from tests.unit.servers import Site, folder, page
 pytestmark = needs_debian
 TITLE = "bits.example is for sale"
 XEN = "xen-upstream_4.2.0+dom0.1_amd64.deb"
+DEBUG = "xen-upstream-dbgsym_4.2.0+dom0.1_amd64.deb"
 KERNEL = "linux-image-3.2.102_1.0.0+dom0.1_amd64.deb"
 
 
@@ -152,8 +153,8 @@ def depends(deb: Path) -> set[str]:
 # -- what comes out -------------------------------------------------------------------
 
 
-def test_it_ends_with_the_two_packages(built: Built) -> None:
-    assert sorted(path.name for path in built.folder.glob("*.deb")) == [KERNEL, XEN]
+def test_it_ends_with_the_packages(built: Built) -> None:
+    assert sorted(path.name for path in built.folder.glob("*.deb")) == [KERNEL, DEBUG, XEN]
     manifest = json.loads((built.folder / "manifest.json").read_text())
     assert set(manifest["targets"]) == {"xen", "kernel-debian"}
     assert "note:" not in built.said
@@ -253,10 +254,28 @@ def test_both_are_packed_as_dpkg_of_wheezy_reads_them(built: Built) -> None:
         assert output("ar", "t", deb).split() == ["debian-binary", "control.tar.gz", "data.tar.gz"]
 
 
+def test_each_has_the_copyright_that_its_source_states(built: Built) -> None:
+    for deb, source in ((built.xen, "Xen"), (built.kernel, "Linux")):
+        name = output("dpkg-deb", "-f", deb, "Package").strip()
+        text = (built.content(deb) / "usr/share/doc" / name / "copyright").read_text()
+        assert f"What the stand-in for {source} says of its license" in text
+
+
+def test_symbols_are_separate_where_the_tools_know_less(built: Built) -> None:
+    library = built.content(built.xen) / "usr/lib/libxenctrl.so.4.2.0"
+    assert ".symtab" not in output("readelf", "--sections", "--wide", library)
+    symbols = built.content(built.folder / DEBUG) / "usr/lib/debug"
+    (syms,) = (path for path in symbols.rglob("*") if path.is_file() and not path.is_symlink())
+    said = output("readelf", "--sections", "--wide", syms)
+    (line,) = (line for line in said.splitlines() if " .debug_info " in line)
+    assert "C" not in line.split()[-4], "the old objcopy was not taken"
+
+
 def test_inspect_finds_no_error_in_them(built: Built, world: World) -> None:
     done = world.inv(built.here, "inspect")
     assert done.returncode == 0, done.stdout
-    assert "2 packages: nothing found" in done.stdout
+    counted = done.stdout.rstrip().rpartition("\n")[2]
+    assert re.fullmatch(r"3 packages: \d+ notes", counted), done.stdout
     raw = world.inv(built.here, "inspect", str(built.raw("xen")))
     assert raw.returncode == 1, raw.stdout
 

@@ -320,6 +320,17 @@ CASES = [
         Item("./usr/lib/python3/dist-packages/x.cpython-311-x86_64-linux-gnu.so"),
         Depends="python3 (<< 3.12), python3 (>= 3.11~)",
     ),
+    fine(
+        "python-dependency",
+        Item("./usr/lib/python2.7/dist-packages/x.py"),
+        Depends="python (>= 2.7)",
+    ),
+    bad(
+        "python-dependency",
+        Item("./usr/lib/python2.7/dist-packages/x.py"),
+        subject="/usr/lib/python2.7/dist-packages/x.py",
+        Depends="python-yaml",
+    ),
     # documents
     bad("copyright-missing"),
     fine("copyright-missing", Item("./usr/share/doc/sample/copyright")),

@@ -65,7 +65,8 @@ def _python_site_packages(facts: Facts) -> Iterator[Found]:
 )
 def _python_dependency(facts: Facts) -> Iterator[Found]:
     depends = facts.relations("Depends", "Pre-Depends")
-    python = [name for name in depends if re.match(r"(lib)?python[23]|pypy", name)]
+    # Up to Debian 10 the package python was Python 2.
+    python = [n for n in depends if re.match(r"(lib)?python[23]|python(-minimal)?$|pypy", n)]
     if facts.name.startswith(("python3", "libpython3", "python2", "libpython2")) and any(
         re.match(r"(lib)?python[23]\.", name) for name in (facts.name, *python)
     ):
