@@ -128,10 +128,12 @@ def test_piuparts_and_lintian_find_what_is_wrong(run: Run, tmp_path: Path) -> No
     assert judges.exit_code(verdicts) == 1
 
 
-def test_piuparts_itself_has_to_mount(run: Run, tmp_path: Path) -> None:
-    # The control of GUARD: there it fails.
-    with trial.judge(run, "rights", [package(tmp_path)]) as step:
-        assert step.attempt("guard", GUARD)[0] != 0
+@pytest.mark.parametrize("mounts", [True, False], ids=["piuparts", "lintian"])
+def test_of_the_judges_piuparts_alone_may_mount(run: Run, tmp_path: Path, *, mounts: bool) -> None:
+    # The control of GUARD too: it can fail.
+    supplied = trial.Supply() if mounts else None
+    with trial.judge(run, "rights", [package(tmp_path)], supplied=supplied) as step:
+        assert (step.attempt("guard", GUARD)[0] != 0) == mounts
 
 
 def test_downloads_that_are_there_need_no_network(run: Run, tmp_path: Path) -> None:
