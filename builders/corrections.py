@@ -36,6 +36,20 @@ class Override:
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """A passage of a text file, and what takes its place.
+
+    path: glob (fnmatch) of absolute paths, as the raw package has them. In each file that it
+        matches `old` is there exactly once; where it is not, the package is not what the recipe
+        was written for.
+    """
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
 class Corrections:
     """What a recipe states about a finished package; an empty value keeps the raw one's.
 
@@ -47,6 +61,7 @@ class Corrections:
     remove: globs (fnmatch, "*" matches "/" too) of absolute paths, such as "/boot/xen-syms*";
         a directory that matches goes with all below it.
     move: old path to new path; a directory takes all below it along.
+    replace: passages of text files, such as the head of an init script (Policy 9.3.2).
     modes: glob to permission bits, such as "0700" (Policy 10.9); links have none.
     symbols: files are stripped, and their symbols go into NAME-dbgsym (Policy 10.1): a build hands
         both over. With it goes what lies in /usr/lib/debug.
@@ -89,6 +104,7 @@ class Corrections:
     breaks: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     move: Mapping[str, str] = field(default_factory=dict)
+    replace: tuple[Replacement, ...] = ()
     modes: Mapping[str, str] = field(default_factory=dict)
     symbols: bool = True
     libraries: bool = True

@@ -19,10 +19,12 @@ from builders.finish import (
     members,
     overrides,
     python,
+    retired,
     runtime,
     services,
     snippets,
     symbols,
+    texts,
 )
 from builders.finish.fields import control_fields
 from builders.finish.names import file_name
@@ -67,6 +69,7 @@ def finish(
     work = Work(package, corrections, beside or Beside(), epoch, first["Package"], first["Version"])
     _remove(work)
     members.move(work)
+    texts.correct(work)
     found = symbols.correct(work) if corrections.symbols else symbols.Symbols({}, ())
     for wanted, correct in (
         (corrections.libraries, libraries.correct),
@@ -80,6 +83,7 @@ def finish(
     members.set_modes(work)
     work.removed |= members.emptied(work)
     members.note_dangling(work)
+    retired.correct(work)
     hooks.correct(work)
     overrides.correct(work)
     services.correct(work)

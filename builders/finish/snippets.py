@@ -11,8 +11,10 @@ _WHEN = {
     "preinst": ("install", "upgrade"),
     "postinst": ("configure", "abort-upgrade", "abort-deconfigure", "abort-remove"),
     "prerm": ("remove", "upgrade", "deconfigure"),
-    "postrm": ("remove", "purge"),
+    "postrm": ("remove", "purge", "abort-install", "abort-upgrade"),
 }
+_BEGIN = "# Automatically added by dom0-debs\n"
+_END = "# End automatically added section\n"
 
 
 def correct(work: Work) -> None:
@@ -40,7 +42,8 @@ def _joined(script: str, old: str, body: str, *, before: bool) -> str | None:
     """The script with `body` in it; None where it is not for a shell."""
     when = " || ".join(f'[ "$1" = "{each}" ]' for each in _WHEN[script])
     indented = "".join(f"    {line}\n" if line else "\n" for line in body.splitlines())
-    block = f"if {when}; then\n{indented}fi\n"
+    # debhelper(7)'s marks: lintian and people tell by them what no person wrote.
+    block = f"{_BEGIN}if {when}; then\n{indented}fi\n{_END}"
     if not old.strip():
         return f"#!/bin/sh\nset -e\n\n{block}"
     first, _, rest = old.partition("\n")

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import io
+import posixpath
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builders import deb
@@ -49,7 +51,47 @@ def read(path: Path) -> Symbols:
                     debug.append(Added("/" + rest, content))
     except (tarfile.TarError, OSError) as error:
         raise BuildError(f"{path}: {error}", hint="build the package again") from None
-    return Symbols(stripped, tuple(debug))
+    return Symbols(stripped, tuple(_named(debug)))
+
+
+def _named(debug: list[Added]) -> list[Added]:
+    """A hypervisor's xen-syms that brings symbols only goes where its /boot path says.
+
+    A debugger expects debugging information at a build id. Symbols are for who reads a crash: the
+    link keeps the name.
+    """
+    bare: dict[str, str] = {}  # old path to new one
+    links: dict[str, str] = {}
+    for link in debug:
+        name = posixpath.basename(link.path)
+        if not link.link or not name.startswith("xen-syms"):
+            continue
+        file = next((added for added in debug if added.path == _target(link)), None)
+        if file and isinstance(file.content, Slice) and not _informed(file.content):
+            bare[file.path] = f"/usr/lib/debug/boot/{name}.debug"
+            links[link.path] = posixpath.relpath(bare[file.path], posixpath.dirname(link.path))
+    return [
+        replace(a, path=bare.get(a.path, a.path), link=links.get(a.path, a.link)) for a in debug
+    ]
+
+
+def _target(added: Added) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(added.path), added.link))
+
+
+def _informed(content: Slice) -> bool:
+    """Whether an ELF file has debugging information; a damaged one may."""
+    from elftools.elf.elffile import ELFFile
+
+    with content.path.open("rb") as stream:
+        stream.seek(content.start)
+        data = io.BytesIO(stream.read(content.size))
+    try:
+        names = {section.name for section in ELFFile(data).iter_sections()}
+    # A damaged file makes pyelftools raise nearly anything.
+    except Exception:
+        return True
+    return bool(names & {".debug_info", ".zdebug_info"})
 
 
 def moved(work: Work) -> set[str]:

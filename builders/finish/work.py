@@ -83,12 +83,14 @@ class Work:
     def read(
         self, wanted: Iterable[str], limit: int = 64 << 20, total: int = 256 << 20
     ) -> Mapping[str, bytes]:
-        """The content of these regular files of the raw package, in one pass over its data.
+        """The content of these regular files as it is so far, in one pass over the raw package.
 
         One of more than `limit` bytes is left out, and what would make it more than `total`.
         """
         left = set(wanted)
-        found: dict[str, bytes] = {}
+        new = ((path, self.replaced.get(path)) for path in left)
+        found = {path: content for path, content in new if isinstance(content, bytes)}
+        left -= found.keys()
         if not left:
             return found
         for entry, content in self.package.entries():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.corrections import Corrections
+from builders.corrections import Corrections, Replacement
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish import Beside, Finished, finish, libraries
@@ -124,6 +125,23 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
     assert again.symbols is not None
     assert again.symbols.path.read_bytes() == done.symbols.path.read_bytes()
     assert again.path.read_bytes() == done.path.read_bytes()
+
+
+def test_symbols_alone_have_a_name_and_no_build_id(tmp_path: Path) -> None:
+    target = f".build-id/{ID[:2]}/{ID[2:]}.debug"
+    bare = debs.elf()
+    beside = handed(
+        tmp_path / "symbols.tar",
+        {f"debug/usr/lib/debug/{target}": bare},
+        {"debug/usr/lib/debug/xen-syms-1": target},
+    )
+    done = run(tmp_path, [Item("./usr/lib/debug/xen-syms-1", bare)], beside=beside)
+    assert done.symbols is not None
+    debug = Deb.open(done.symbols.path)
+    assert content(debug) == {"/usr/lib/debug/boot/xen-syms-1.debug": bare}
+    links = {e.path: e.info.linkname for e in debug.index.entries if e.info.issym()}
+    assert links["/usr/lib/debug/xen-syms-1"] == "boot/xen-syms-1.debug"
+    assert "Build-Ids" not in debug.control
 
 
 def test_without_what_the_build_hands_over_symbols_stay(tmp_path: Path) -> None:
@@ -345,6 +363,87 @@ def test_move_modes_and_links(tmp_path: Path) -> None:
     assert there["/var/lib/x"] == 0o700
     links = {e.path: e.info.linkname for e in package.index.entries if e.info.issym()}
     assert links == {"/usr/bin/pygrub": "../lib/xen/bin/pygrub", "/etc/y": "/usr/share/y"}
+
+
+def test_passages_are_replaced_in_turn(tmp_path: Path) -> None:
+    corrections = dataclasses.replace(
+        PLAIN,
+        replace=(
+            Replacement("/etc/init.d/*", "start 2 3 5\n", "start 2 3 4 5\n"),
+            Replacement("/etc/init.d/b", "2 3 4 5", "S"),
+            Replacement("/usr/share/man/man8/b.8", "old", "new"),
+        ),
+    )
+    items = [
+        Item("./etc/init.d/a", b"#!/bin/sh\nstart 2 3 5\n", mode=0o755),
+        Item("./etc/init.d/b", b"start 2 3 5\n", mode=0o755),
+        Item("./usr/share/man/man8/b.8", b"old page"),
+    ]
+    package = Deb.open(run(tmp_path, items, corrections).path)
+    found = content(package)
+    assert found["/etc/init.d/a"] == b"#!/bin/sh\nstart 2 3 4 5\n"
+    assert found["/etc/init.d/b"] == b"start S\n"
+    # What comes after it, such as compression, goes on from the new text.
+    assert gzip.decompress(found["/usr/share/man/man8/b.8.gz"]) == b"new page"
+    assert modes(package)["/etc/init.d/a"] == 0o755
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "what"),
+    [
+        ("/etc/absent", "x", "matches no file"),
+        ("/etc/a", "absent", "0 times, not once"),
+        ("/etc/a", "one", "2 times, not once"),
+        ("/etc/a", "", "0 times, not once"),
+        ("/etc/*", "two", "/etc/b has 'two' 0 times"),
+    ],
+)
+def test_a_passage_that_is_not_there_once(tmp_path: Path, path: str, old: str, what: str) -> None:
+    items = [Item("./etc/a", b"one one two"), Item("./etc/b", b"one")]
+    corrections = dataclasses.replace(PLAIN, replace=(Replacement(path, old, "new"),))
+    with pytest.raises(BuildError, match=what) as caught:
+        run(tmp_path, items, corrections)
+    assert caught.value.hint
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_conffiles_that_go_leave_hosts_that_have_them(tmp_path: Path) -> None:
+    corrections = dataclasses.replace(
+        PLAIN,
+        revision="+1",
+        remove=("/etc/gone/b", "/etc/away.d/y"),
+        move={"/etc/away.d/x": "/usr/share/x", "/etc/old": "/etc/new/old"},
+    )
+    items = [
+        Item("./etc/gone/b", b"b"),
+        Item("./etc/gone/c", b"c"),
+        Item("./etc/away.d/x", b"x"),
+        Item("./etc/away.d/y", b"never a conffile"),
+        Item("./etc/old", b"old"),
+    ]
+    listed = b"/etc/gone/b\n/etc/gone/c\n/etc/away.d/x\n/etc/old\n"
+    package = Deb.open(run(tmp_path, items, corrections, conffiles=listed).path)
+    lines = [
+        "dpkg-maintscript-helper rm_conffile /etc/gone/b 1.0-1+1~",
+        "dpkg-maintscript-helper rm_conffile /etc/away.d/x 1.0-1+1~",
+        "dpkg-maintscript-helper mv_conffile /etc/old /etc/new/old 1.0-1+1~",
+    ]
+    for script in ("preinst", "postinst", "postrm"):
+        text = package.control_files[script].decode()
+        assert text.count("dpkg-maintscript-helper") == len(lines)
+        assert all(f'{line} -- "$@"\n' in text for line in lines)
+    text = package.control_files["postinst"].decode()
+    assert "rmdir --ignore-fail-on-non-empty /etc/away.d\n" in text
+    assert "rmdir --ignore-fail-on-non-empty /etc/gone" not in text
+    # dpkg calls the new postrm where an installation failed, for the old file to come back.
+    assert '"$1" = "abort-install"' in package.control_files["postrm"].decode()
+    assert package.conffiles == ("/etc/gone/c", "/etc/new/old")
+
+
+def test_a_renamed_package_takes_no_conffiles_away(tmp_path: Path) -> None:
+    corrections = dataclasses.replace(PLAIN, package="yy", remove=("/etc/b",))
+    done = run(tmp_path, [Item("./etc/b", b"b")], corrections, conffiles=b"/etc/b\n")
+    assert not {"preinst", "postinst", "postrm"} & set(Deb.open(done.path).control_files)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,29 @@ def test_a_judge_that_crashed_has_given_no_verdict(
     assert caught.value.log
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "sound"),
+    [
+        (b"O: a: no-manual-page [usr/bin/x]\n", 2, True),  # what --show-overrides does to it
+        (b"O: a: no-manual-page [usr/bin/x]\n", 1, False),
+        (b"E: a: no-copyright-file\n", 1, True),  # as before --fail-on
+        (b"N: nothing\n", 2, False),
+    ],
+)
+def test_the_status_of_lintian(
+    started: Callable[[Client], Run], deb: Path, said: bytes, status: int, sound: bool
+) -> None:
+    def play(script: str) -> Played:
+        return Played([b"1.2"]) if "dpkg-query" in script else Played([said], status)
+
+    run = started(Client(play))
+    if sound:
+        assert len(judges.lintian(run, [deb]).findings) == 1
+    else:
+        with pytest.raises(BuildError, match="could not do its work"):
+            judges.lintian(run, [deb])
+
+
 def test_what_piuparts_passed_over_is_no_pass(started: Callable[[Client], Run], deb: Path) -> None:
     said = (
         b"0m1.0s INFO: Can't test upgrade: packages not known by apt-get.\n"
