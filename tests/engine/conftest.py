@@ -93,6 +93,8 @@ class Box:
         lines += ["[xen]", 'source = "xen-tree"', "configure = []"]
         lines += [f"build = ['''{self.xen_build}''']"]
         lines += ["[kernel]", 'source = "linux-tree"', f"build = ['''{self.kernel_build}''']"]
+        # The passages of the real init scripts; the tiny one has none of them.
+        lines += ["[finish.xen]", "replace = []"]
         self.recipe.write_text("\n".join(lines) + "\n" + self.extra)
 
     def run(self) -> Run:
