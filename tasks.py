@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs. Each parses, calls the library and prints; `face` turns errors into exit codes."""
+"""The verbs. Each parses, calls the library and prints; `face` turns errors into exit codes.
+
+What only one verb needs is imported in it: each ./inv pays for what is imported here.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,9 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import boot, face, releasing, testing, verbs
-from builders import ci as continuous
+from builders import face, verbs
 from builders import inspect as inspecting
 from builders import recipe as recipes_
-from builders import reproduce as reproduction
 from builders.errors import Exit
 from builders.face import Verb, verb
 from builders.progress import Terminal
@@ -452,6 +453,8 @@ def clean(
 @verb
 def test(_: Context, only: str = "", build: bool = False) -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
+    from builders import testing
+
     return testing.run(Terminal(), only, build=build)
 
 
@@ -478,10 +481,12 @@ def boot_test(
     controls: bool = False,
     guest: str = "",
     accel: str = "auto",
-    timeout: float = boot.TIMEOUT,
+    timeout: float = 120.0,
     format: str = "table",
 ) -> int:
     """Boot the packages in QEMU, a network card hidden; exit status 1 where a check fails."""
+    from builders import boot
+
     it = verbs.begin(recipe, set_ or [], Terminal())
     text, code = boot.verb(it, flavour, accel, timeout, format, controls=controls, guest=guest)
     face.show(text)
@@ -510,6 +515,8 @@ def reproduce(
     format: str = "table",
 ) -> int:
     """Build again as if on another box; exit status 1 where a byte of a package differs."""
+    from builders import reproduce as reproduction
+
     it = verbs.begin(recipe, set_ or [], Terminal())
     text, code = reproduction.verb(it, flavour, only, seconds, format)
     face.show(text)
@@ -540,6 +547,8 @@ def release(
     format: str = "table",
 ) -> int:
     """Make a signed apt repository of what was built, with its attestations."""
+    from builders import releasing
+
     wanted = releasing.Wanted(flavour, sign_key, out, url, keep, format)
     face.show(releasing.release(recipe, wanted, Terminal()))
     return Exit.DONE
@@ -557,6 +566,8 @@ def release(
 @verb
 def verify(_: Context, path: list[str] | None = None, key: str = "", format: str = "table") -> int:
     """Check a release: signatures, digests, nothing missing or extra; 1 where it is not sound."""
+    from builders import releasing
+
     text, code = releasing.verify(path or [], key, format, Terminal())
     face.show(text)
     return code
@@ -573,6 +584,8 @@ def verify(_: Context, path: list[str] | None = None, key: str = "", format: str
 @verb
 def diff(_: Context, path: list[str] | None = None, format: str = "markdown") -> int:
     """Tell what changed between two releases: inputs, packages, kernel options, audit."""
+    from builders import releasing
+
     face.show(releasing.difference(path or [], format))
     return Exit.DONE
 
@@ -595,6 +608,8 @@ def ci(
     set_: list[str] | None = None,
 ) -> int:
     """What a CI job runs: a line for each stage, and a summary where the job has a page for it."""
+    from builders import ci as continuous
+
     return continuous.run(part, recipe, flavour, set_ or [], Terminal())
 
 
@@ -602,4 +617,6 @@ def ci(
 @verb
 def bench(_: Context, only: str = "") -> int:
     """Measure the speed figures that the README quotes, each against its peer."""
+    from builders import testing
+
     return testing.bench(Terminal(), only)

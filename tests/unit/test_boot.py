@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tasks
 from builders import boot, qemu
 from builders.boot import Boot, Check, Parts, answers, checks, report
 from builders.errors import BuildError, Exit, Interrupted
@@ -250,3 +252,8 @@ def test_an_accelerator_that_is_not_to_be_had(
     (tmp_path / "kvm").touch()
     assert qemu.accelerator("auto") == "kvm"
     assert qemu.accelerator("tcg") == "tcg"
+
+
+def test_the_verb_waits_as_long_as_the_library() -> None:
+    default = inspect.signature(tasks.boot_test.body).parameters["timeout"].default
+    assert default == boot.TIMEOUT

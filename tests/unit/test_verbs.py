@@ -77,7 +77,7 @@ def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
 
 
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
-    slow = ("docker", "requests", "urllib3", "elftools")
+    slow = ("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard")
     code = f"import sys, tasks; print([m for m in {slow!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
