@@ -27,9 +27,17 @@ from builders.run import Run
 
 # The sources are the tests' own and tiny, so that each test takes seconds: what they exercise
 # is the pipeline. tests/build builds the real ones.
-XEN_MAKEFILE = """
+SERVICES = load("xen-4.17-bookworm").finish["xen"].services  # they have to be in the package
+XEN_MAKEFILE = f"""
+INITS = {" ".join(name for name, word in SERVICES.items() if word == "sysv")}
+UNITS = {" ".join(name for name, word in SERVICES.items() if word != "sysv")}
+"""
+XEN_MAKEFILE += """
 debball:
 \tmkdir -p dist/deb/DEBIAN dist/deb/boot dist/deb/etc/xen dist/deb/usr/bin
+\tmkdir -p dist/deb/etc/init.d dist/deb/lib/systemd/system
+\tfor name in $(INITS); do echo '#!/bin/sh' >dist/deb/etc/init.d/$$name; done
+\tfor name in $(UNITS); do echo '[Unit]' >dist/deb/lib/systemd/system/$$name.service; done
 \tgcc -o dist/deb/usr/bin/xl xl.c -lz
 \tdate -u -d "@$$SOURCE_DATE_EPOCH" >dist/deb/etc/xen/xl.conf
 \techo xen >dist/deb/boot/xen-9.9.1.gz
