@@ -27,6 +27,7 @@ from builders.errors import BuildError, Exit
 
 CHUNK = 1 << 20  # bytes that are handed on at a time
 _INPUT = 1 << 16  # compressed bytes that are decoded at a time
+_XZ_INPUT = 1 << 18  # the same of a block of xz, of which several are decoded side by side
 _MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
 _BLOCK_LIMIT = 96 << 20  # largest xz block that is held whole; xz -9 writes 192 MiB ones
 _INDEX_LIMIT = 4 << 20
@@ -365,18 +366,41 @@ def xz_table(packed: Packed) -> XzTable | None:
     return XzTable(check, tuple(blocks))
 
 
-def _xz_decode(packed: Packed, table: XzTable, block: XzBlock) -> bytes:
-    """The data of one block, every size and check of it verified."""
-    raw = packed.read(block.offset, block.padded)
-    # As a stream of its own, so that the decoder compares all with the index.
-    stream = b"".join(
-        (_xz_head(table.check), raw, _xz_tail(table.check, [(block.unpadded, block.size)]))
-    )
+def _xz_decode(packed: Packed, table: XzTable, block: XzBlock) -> list[bytes]:
+    """The data of one block in pieces, every size and check of it verified."""
     decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
-    data = decoder.decompress(stream, block.size + 1)
-    if not decoder.eof or len(data) != block.size:
-        raise CodecError("the xz data is damaged: a block is not what the index says")
-    return data
+    pieces: list[bytes] = []
+    size = 0
+    for part in _xz_alone(packed, table, block):
+        out = decoder.decompress(part, CHUNK)
+        while out:
+            size += len(out)
+            if size > block.size:
+                raise _xz_other()
+            pieces.append(out)
+            out = b"" if decoder.eof else decoder.decompress(b"", CHUNK)
+        if decoder.eof:
+            break
+    if not decoder.eof or size != block.size:
+        raise _xz_other()
+    return pieces
+
+
+def _xz_other() -> CodecError:
+    return CodecError("the xz data is damaged: a block is not what the index says")
+
+
+def _xz_alone(packed: Packed, table: XzTable, block: XzBlock) -> Iterator[bytes]:
+    """The block as a stream of its own, so that the decoder compares all with the index."""
+    yield _xz_head(table.check)
+    done = 0
+    while done < block.padded:
+        part = packed.read(block.offset + done, min(_XZ_INPUT, block.padded - done))
+        if not part:
+            return
+        done += len(part)
+        yield part
+    yield _xz_tail(table.check, [(block.unpadded, block.size)])
 
 
 def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
@@ -384,7 +408,7 @@ def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
     largest = max(block.size + block.unpadded for block in table.blocks)
     threads = max(1, min(threads, _MEMORY // (largest + 1)))
     pool = ThreadPoolExecutor(threads)
-    ahead: deque[Future[bytes]] = deque()
+    ahead: deque[Future[list[bytes]]] = deque()
     todo = iter(table.blocks)
     try:
         for block in todo:
@@ -397,10 +421,11 @@ def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(future: Future[bytes]) -> Iterator[bytes]:
-    data = future.result()
-    if data:
-        yield data
+def _result(future: Future[list[bytes]]) -> Iterator[bytes]:
+    pieces = future.result()
+    pieces.reverse()
+    while pieces:  # one that was read is let go
+        yield pieces.pop()
 
 
 # Writing
@@ -659,7 +684,7 @@ def _xz_raw(packed: Packed, table: XzTable, block: XzBlock) -> tuple[bytes, int,
 
 def _xz_whole(packed: Packed, table: XzTable, block: XzBlock) -> tuple[bytes, int, int]:
     raw = packed.read(block.offset, block.padded)
-    return _xz_front(raw, memoryview(_xz_decode(packed, table, block)), block.size)
+    return _xz_front(raw, memoryview(b"".join(_xz_decode(packed, table, block))), block.size)
 
 
 def check_level(codec: Codec, level: int | None) -> int:
@@ -895,7 +920,7 @@ def _splice_blocks(source: Packed, table: XzTable, pieces: Iterable[Piece], sink
                 at = stop
                 continue
             if held is None or held[0] is not block:
-                held = (block, memoryview(_xz_decode(source, table, block)))
+                held = (block, memoryview(b"".join(_xz_decode(source, table, block))))
             data = held[1]
             if usable and stop - at >= _FRONT and sink.check == lzma.CHECK_CRC32:
                 front = _xz_front(raw, data, stop - at)
