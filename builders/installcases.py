@@ -35,8 +35,8 @@ class Subject:
     """The packages on trial.
 
     raw: name and version of what they were made from; needs: their Pre-Depends, Depends and
-    Recommends, a relation each; recommends: those of them that are Recommends; paths: all that
-    they contain.
+    Recommends, a relation each; recommends: those of them that are Recommends; symbols: the names
+    of those with debugging symbols; paths: all that they contain.
     """
 
     names: tuple[str, ...]
@@ -44,6 +44,7 @@ class Subject:
     raw: tuple[tuple[str, str], ...] = ()
     needs: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
     paths: frozenset[str] = frozenset()
 
 
@@ -219,8 +220,12 @@ for unit in $(files | grep -E '^(/usr)?/lib/systemd/system/[^/]*[.][a-z]+$'); do
     name=${unit##*/}
     grep -q '^.Install' "$unit" || continue
     count=$((count + 1))
-    ls /etc/systemd/system/*/"$name" /var/lib/systemd/deb-systemd-helper-enabled/"$name".dsh-also \
-        >/dev/null 2>&1 || echo "! $unit can be enabled, and systemd was not told of it"
+    told=no
+    for file in /etc/systemd/system/*/"$name" \
+        /var/lib/systemd/deb-systemd-helper-enabled/"$name".dsh-also; do
+        test ! -e "$file" -a ! -L "$file" || told=yes
+    done
+    test $told = yes || echo "! $unit can be enabled, and systemd was not told of it"
 done
 echo "= $count units"
 """
@@ -315,7 +320,9 @@ done
 dpkg --verify $names | grep -v '^[^ ]* c ' | sed 's/^/! differs from the package: /'
 """
 
+# apt does not replace a package while its debugging symbols, which depend on it, are there.
 _BACK = r"""
+test -z "$symbols" || get remove $symbols
 get install $rival
 dpkg --audit | sed 's/^/! /'
 test -n "$(installed $rival)" || echo "! apt did not install $rival"
@@ -396,6 +403,7 @@ def variables(subject: Subject) -> str:
         "raw_names": " ".join(name for name, _ in subject.raw),
         "needs": ", ".join([*needs, *_helpers(subject)]),
         "rival": RIVAL,
+        "symbols": " ".join(subject.symbols),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
 
