@@ -236,7 +236,7 @@ def check(
     format: str = "table",
     offline: bool = False,
 ) -> int:
-    """Have the suite's lintian and piuparts judge the packages; 1 where they find something."""
+    """Have the suite's lintian and piuparts judge the packages; exit status 1 on a finding."""
     it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
     text, code = verbs.check(it, flavour, path or [], format)
     face.show(text)
@@ -254,7 +254,7 @@ def install_test(
     format: str = "table",
     offline: bool = False,
 ) -> int:
-    """Install, use, upgrade, remove and purge the packages on clean machines; 1 on a failure."""
+    """Install, use, upgrade, purge the packages on clean machines; exit status 1 on failure."""
     it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
     text, code = verbs.install_test(it, flavour, path or [], format)
     face.show(text)
@@ -565,7 +565,7 @@ def release(
 )
 @verb
 def verify(_: Context, path: list[str] | None = None, key: str = "", format: str = "table") -> int:
-    """Check a release: signatures, digests, nothing missing or extra; 1 where it is not sound."""
+    """Check a release: signatures, digests, all there; exit status 1 where it is not sound."""
     from builders import releasing
 
     text, code = releasing.verify(path or [], key, format, Terminal())
@@ -607,7 +607,7 @@ def ci(
     flavour: str = "minimal",
     set_: list[str] | None = None,
 ) -> int:
-    """What a CI job runs: a line for each stage, and a summary where the job has a page for it."""
+    """Run what a CI job runs: a line for each stage, and a summary for the job's page."""
     from builders import ci as continuous
 
     return continuous.run(part, recipe, flavour, set_ or [], Terminal())

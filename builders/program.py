@@ -58,4 +58,7 @@ def main() -> None:
         binary_names=["inv"],
         namespace=namespace,
     )
-    program.run([sys.argv[0], *spread(sys.argv[1:], paths(namespace))])
+    words = sys.argv[1:]
+    if words[1:] in (["--help"], ["-h"]):  # where a verb has a free word, Invoke takes it for that
+        words.reverse()
+    program.run([sys.argv[0], *spread(words, paths(namespace))])
