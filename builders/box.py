@@ -29,6 +29,7 @@ PACKAGES = {
     "chromium": "chromium",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "docker.io": "dockerd",
+    "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "git": "git",
     "gnupg": "gpg",
     "gpgv": "gpgv",

@@ -27,7 +27,7 @@ _PARTS: dict[str, list[list[str]]] = {
     "boot": [[*_PYTHON, "pytest", "-q", "-s", "tests/boot"]],
 }
 _TOOLS = {
-    "page": ["chromium"],
+    "page": ["chromium", "fonts-dejavu-core"],
     "boot": ["qemu-system-x86"],
 }  # packages that a part needs besides what the tool itself does
 _BENCHMARKS = ("rewrite", "inspect", "idle", "build")
