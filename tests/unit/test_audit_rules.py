@@ -183,6 +183,18 @@ CASES = [
         severity="info",
         Depends="other",
     ),
+    *(
+        case(
+            "dangling-link",
+            Item("./usr/share/doc/CHANGES"),
+            symlink("./usr/share/doc/x-dbgsym", "x"),
+            **wanted,
+        )
+        for case, wanted in (
+            (fine, {"Depends": "x (= 1)"}),
+            (bad, {"Suggests": "x", "subject": "/usr/share/doc/x-dbgsym", "severity": "info"}),
+        )
+    ),
     fine("dangling-link", Item("./usr/a"), symlink("./usr/x", "a"), symlink("./usr/y", "/run/y")),
     bad("hard-link-across", Item("./usr/a"), hardlink("./var/b", "./usr/a"), subject="/var/b"),
     fine("hard-link-across", Item("./usr/bin/a"), hardlink("./usr/lib/b", "./usr/bin/a")),

@@ -85,13 +85,14 @@ def _link_loop(facts: Facts) -> Iterator[Found]:
     Severity.WARNING,
     explanation="A symbolic link leads to what is not in the package, though its folder is, and"
     " nothing that the package depends on can bring it. With dependencies it is a note: one of"
-    " them may have the file.",
-    reference="Policy 10.5",
+    " them may have the file. The documents of what it depends on are there.",
+    reference="Policy 10.5, 12.3",
     remedy="remove the link, or ship or depend on what it leads to",
     needs=Needs.MEMBERS,
 )
 def _dangling_link(facts: Facts) -> Iterator[Found]:
     depends = facts.relations("Depends", "Pre-Depends", "Recommends", "Suggests")
+    needed = facts.relations("Depends", "Pre-Depends")
     own = [n for n in depends if not n.startswith(("libc6", "libgcc"))]
     folders = {posixpath.dirname(entry.path) for entry in facts.entries if not entry.info.isdir()}
     for entry in facts.entries:
@@ -103,6 +104,8 @@ def _dangling_link(facts: Facts) -> Iterator[Found]:
         )
         if target in facts.paths or made or posixpath.dirname(target) not in folders:
             continue
+        if posixpath.dirname(target) == "/usr/share/doc" and posixpath.basename(target) in needed:
+            continue  # Policy 12.3: in place of a folder of its own
         yield Found(
             f"leads to {entry.info.linkname}, which is not there",
             entry.path,
