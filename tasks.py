@@ -7,12 +7,13 @@ What only one verb needs is imported in it: each ./inv pays for what is imported
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, verbs
+from builders import face, reports, verbs
 from builders import inspect as inspecting
 from builders import recipe as recipes_
 from builders.errors import Exit
@@ -23,9 +24,11 @@ RECIPE = {
     "recipe": "name of a recipe (`invoke recipes` lists them), or a .toml file",
     "set_": "KEY=VALUE: override one value of the recipe for this run; may be given again",
 }
+FORMAT = {"format": "table or json (docs/json.md)"}
 FLAVOUR = {"flavour": "of the kernel: debian (the suite's config) or minimal"}
 BUILD = {
     **RECIPE,
+    **FORMAT,
     "jobs": "compilers at once, for all steps together (default: every core)",
     "explain": "only say, for every stage, whether it is done, and what changed if not",
     "offline": "use only what is cached",
@@ -34,8 +37,8 @@ BUILD = {
 TRIAL = {
     **RECIPE,
     **FLAVOUR,
+    **FORMAT,
     "path": "a .deb or a folder of them, in place of the recipe's; ./inv needs no --path",
-    "format": "table or json",
     "offline": "use only what earlier trials downloaded",
 }
 SETS = ["set_"]
@@ -58,13 +61,15 @@ def build_all(
     offline: bool = False,
     keep_going: bool = False,
     shell: bool = False,
+    format: str = "table",
 ) -> int:
     """Build Xen and the dom0 kernel; the finished packages go to artifacts/RECIPE/."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     if explain:
-        face.show(face.states(verbs.explain(it, flavour)))
+        report = reports.stages(verbs.explain(it, flavour))
     else:
-        face.show(verbs.packages(verbs.build(it, flavour, keep_going=keep_going, shell=shell)))
+        report = reports.packages(verbs.build(it, flavour, keep_going=keep_going, shell=shell))
+    face.show(report.said(format))
     return Exit.DONE
 
 
@@ -78,14 +83,16 @@ def build_xen(
     explain: bool = False,
     offline: bool = False,
     shell: bool = False,
+    format: str = "table",
 ) -> int:
     """Build only the hypervisor and its tools."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     flavour = next(iter(it.recipe.kernel.flavours))
     if explain:
-        face.show(face.states(verbs.explain(it, flavour, ["xen"])))
+        report = reports.stages(verbs.explain(it, flavour, ["xen"]))
     else:
-        face.show(verbs.packages(verbs.build(it, flavour, ["xen"], shell=shell)))
+        report = reports.packages(verbs.build(it, flavour, ["xen"], shell=shell))
+    face.show(report.said(format))
     return Exit.DONE
 
 
@@ -100,20 +107,22 @@ def build_kernel(
     explain: bool = False,
     offline: bool = False,
     shell: bool = False,
+    format: str = "table",
 ) -> int:
     """Build only the dom0 kernel."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline)
+    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     if explain:
-        face.show(face.states(verbs.explain(it, flavour, ["kernel"])))
+        report = reports.stages(verbs.explain(it, flavour, ["kernel"]))
     else:
-        face.show(verbs.packages(verbs.build(it, flavour, ["kernel"], shell=shell)))
+        report = reports.packages(verbs.build(it, flavour, ["kernel"], shell=shell))
+    face.show(report.said(format))
     return Exit.DONE
 
 
 @task(
     klass=Verb,
     iterable=SETS,
-    help={**RECIPE, "again": "ask the suite again for its newest version"},
+    help={**RECIPE, **FORMAT, "again": "ask the suite again for its newest version"},
 )
 @verb
 def fetch(
@@ -121,17 +130,18 @@ def fetch(
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
     again: bool = False,
+    format: str = "table",
 ) -> int:
     """Fetch and verify every source of a recipe into the cache."""
-    found = verbs.fetch(verbs.begin(recipe, set_ or [], Terminal()), refresh=again)
-    face.show(face.table([(n, f.version, x.name) for n, f in found.items() for x in f.files]))
+    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
+    face.show(reports.sources(verbs.fetch(it, refresh=again)).said(format))
     return Exit.DONE
 
 
 @task(
     klass=Verb,
     iterable=SETS,
-    help={**RECIPE, "again": "make it anew, with the suite's newest packages"},
+    help={**RECIPE, **FORMAT, "again": "make it anew, with the suite's newest packages"},
 )
 @verb
 def image(
@@ -139,10 +149,11 @@ def image(
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
     again: bool = False,
+    format: str = "table",
 ) -> int:
     """Make the builder image of a recipe."""
-    made = verbs.make_image(verbs.begin(recipe, set_ or [], Terminal()), refresh=again)
-    face.show(f"{made.name}: {len(made.packages.splitlines())} packages")
+    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
+    face.show(reports.image(verbs.make_image(it, refresh=again)).said(format))
     return Exit.DONE
 
 
@@ -155,6 +166,7 @@ def image(
         "path": "a .deb of your own in place of what was built; ./inv needs no --path",
         "rules": "the .toml file of its corrections (docs/finish.md)",
         "out": "the folder for it (default: this one)",
+        **FORMAT,
     },
 )
 @verb
@@ -166,14 +178,18 @@ def finish(
     recipe: str = "",
     flavour: str = "debian",
     set_: list[str] | None = None,
+    format: str = "table",
 ) -> int:
     """Correct the packages that were built once more, or a .deb of your own by --rules."""
+    verbs.known_form(format)
+    made: Sequence[reports.Packed]
     if path or rules or out:
-        text = verbs.finish_own(path or [], rules, out, recipe, set_ or [], Terminal())
+        made = verbs.finish_own(path or [], rules, out, recipe, set_ or [], Terminal())
     else:
-        it = verbs.begin(recipe or recipes_.DEFAULT, set_ or [], Terminal())
-        text = verbs.packages(verbs.finish(it, flavour))
-    face.show(text)
+        made = verbs.finish(
+            verbs.begin(recipe or recipes_.DEFAULT, set_ or [], Terminal()), flavour
+        )
+    face.show(reports.packages(made).said(format))
     return Exit.DONE
 
 
@@ -182,7 +198,7 @@ def finish(
     iterable=[*SETS, "path", "only", "skip"],
     help={
         "path": "a .deb, or a folder of them; ./inv needs no --path before it, and takes many",
-        "format": "table, json, sarif or github (annotations); of --diff table or json",
+        "format": "table, json, sarif or github (annotations); only of findings the last two",
         "diff": "compare two packages, or two folders; exit status 1 where a change is an error",
         "fail_on": "exit status 1 from this severity on: error, warning, info or never",
         "only": "RULE: tell only of this rule, with every row; may be given again",
@@ -214,7 +230,7 @@ def inspect(
 ) -> int:
     """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
     if explain or rules:
-        face.show(inspecting.explain(explain))
+        face.show(inspecting.explain(explain, format).said(format))
         return Exit.DONE
     if diff:
         text, code = inspecting.diff(path or [], format)
@@ -300,6 +316,7 @@ def recipes(_: Context, format: str = "table") -> int:
         "no_save": "shut guests down with the host, and do not save them",
         "version": "of the package (default: 1+ and a digest of the settings)",
         "out": "the folder for it (default: artifacts/RECIPE/host)",
+        **FORMAT,
     },
 )
 @verb
@@ -314,11 +331,12 @@ def dom0_config(
     out: str = "",
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
+    format: str = "table",
 ) -> int:
     """Make the package of this host's settings: hidden devices, dom0's memory, what boots."""
-    it = verbs.begin(recipe, set_ or [], Terminal())
+    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {"memory": dom0_mem, "vcpus": dom0_vcpus, "vnc": vnc_listen, "save": not no_save}
-    face.show(verbs.dom0_config(it, hide or [], asked, version, out))
+    face.show(verbs.dom0_config(it, hide or [], asked, version, out).said(format))
     return Exit.DONE
 
 
@@ -344,6 +362,7 @@ def dom0_config(
         "windows": "local time, Hyper-V's interfaces and a tablet",
         "gfx_passthru": "the PCI graphics card is the guest's primary one (xl.cfg(5))",
         "out": "the file for it (default: print it)",
+        **FORMAT,
     },
 )
 @verb
@@ -367,9 +386,10 @@ def domu_config(
     out: str = "",
     recipe: str = recipes_.DEFAULT,
     set_: list[str] | None = None,
+    format: str = "table",
 ) -> int:
     """Write the file of a guest for xl or xm, its PCI devices with it."""
-    it = verbs.begin(recipe, set_ or [], Terminal())
+    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {
         "name": name,
         "memory": memory,
@@ -387,7 +407,7 @@ def domu_config(
         "windows": windows,
         "primary": gfx_passthru,
     }
-    face.show(verbs.domu_config(it, asked, out))
+    face.show(verbs.domu_config(it, asked, out).said(format))
     return Exit.DONE
 
 
@@ -427,6 +447,7 @@ def shell(
         "images": "also the images and volumes in the engine",
         "cache": "also the cached sources",
         "all_": "all of that",
+        **FORMAT,
     },
 )
 @verb
@@ -437,9 +458,12 @@ def clean(
     images: bool = False,
     cache: bool = False,
     all_: bool = False,
+    format: str = "table",
 ) -> int:
     """Remove what was built."""
-    verbs.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
+    verbs.known_form(format)
+    done = verbs.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
+    face.show(done.said(format))
     return Exit.DONE
 
 
@@ -448,14 +472,17 @@ def clean(
     help={
         "only": "one part: lint, unit, engine, page, build or boot",
         "build": "also build a recipe's packages for real and boot them (always in CI)",
+        **FORMAT,
     },
 )
 @verb
-def test(_: Context, only: str = "", build: bool = False) -> int:
+def test(_: Context, only: str = "", build: bool = False, format: str = "table") -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
     from builders import testing
 
-    return testing.run(Terminal(), only, build=build)
+    verbs.known_form(format)
+    face.show(testing.run(Terminal(), only, build=build).said(format))
+    return Exit.DONE
 
 
 @task(
@@ -597,6 +624,7 @@ def diff(_: Context, path: list[str] | None = None, format: str = "markdown") ->
         **RECIPE,
         **FLAVOUR,
         "part": "tests, or release: everything from the sources to a verified release",
+        **FORMAT,
     },
 )
 @verb
@@ -606,17 +634,25 @@ def ci(
     recipe: str = recipes_.DEFAULT,
     flavour: str = "minimal",
     set_: list[str] | None = None,
+    format: str = "table",
 ) -> int:
     """Run what a CI job runs: a line for each stage, and a summary for the job's page."""
     from builders import ci as continuous
 
-    return continuous.run(part, recipe, flavour, set_ or [], Terminal())
+    verbs.known_form(format)
+    summary = continuous.Summary()
+    try:
+        return continuous.run(part, recipe, flavour, set_ or [], Terminal(), summary)
+    finally:  # of a stage that failed too
+        face.show(summary.report().said(format))
 
 
-@task(klass=Verb, help={"only": "one of them: rewrite, inspect, build or idle"})
+@task(klass=Verb, help={"only": "one of them: rewrite, inspect, build or idle", **FORMAT})
 @verb
-def bench(_: Context, only: str = "") -> int:
+def bench(_: Context, only: str = "", format: str = "table") -> int:
     """Measure the speed figures that the README quotes, each against its peer."""
     from builders import testing
 
-    return testing.bench(Terminal(), only)
+    verbs.known_form(format)
+    face.show(testing.bench(Terminal(), only, format).said(format))
+    return Exit.DONE

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import Row, table
+from benchmarks.machine import Row, show
 from builders import image, verbs, xen
 from builders.cache import Cache
 from builders.container import BUILDER, ENVIRONMENT
@@ -95,7 +95,7 @@ def main() -> int:
             ours.append(_ours(folder / "ours"))
             peer.append(_peer(name, plan, folder / "sources", folder))
     row = Row("build-xen (raw package) / docker run", ours, peer, _GOAL)
-    print(table([row]))
+    show([row])
     return int(row.figure > row.goal)
 
 

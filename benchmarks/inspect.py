@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.machine import Row, table
+from benchmarks.machine import Row, show
 from builders import run, trial, verbs
 from builders.audit import audit
 from builders.deb import Deb
@@ -142,8 +142,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="inspect-") as name:
         packages = options.packages or [*_ours(options.recipe), _kernel(Path(name))]
-        print(table(measure(packages, options.recipe, options.runs)))
-    print(f"load average {os.getloadavg()[0]:.1f}")
+        rows = measure(packages, options.recipe, options.runs)
+    show(rows, load=round(os.getloadavg()[0], 1))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from builders.testing import FORM
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,13 @@ def table(rows: Sequence[Row]) -> str:
             f"{row.figure:7.3f}{unit} {row.goal:6.2f}{unit} {met} ({len(row.ours)} runs)"
         )
     return "\n".join(lines)
+
+
+def show(rows: Sequence[Row], **more: float) -> None:
+    """Print the figures, and what else there is to say of the run, in the form that is wanted."""
+    if os.environ.get(FORM) != "json":
+        said = (f"{name.replace('_', ' ')}: {value}" for name, value in more.items())
+        print("\n".join([table(rows), *said]))
+        return
+    figures = [asdict(row) | {"figure": row.figure, "met": row.figure <= row.goal} for row in rows]
+    print(json.dumps({"machine": machine(), "rows": figures, **more}))

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.machine import Row, table
+from benchmarks.machine import Row, show
 from builders import deb
 from builders.deb import Deb, Edit
 
@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--codecs", default=",".join(_CODECS))
     options = parser.parse_args()
-    print(table(run(options.package, options.codecs.split(","), options.runs)))
-    print(f"load average {os.getloadavg()[0]:.1f}")
+    rows = run(options.package, options.codecs.split(","), options.runs)
+    show(rows, load=round(os.getloadavg()[0], 1))
 
 
 if __name__ == "__main__":

@@ -115,13 +115,3 @@ def _moved(done: Finished, out: Path, notes: Sequence[str]) -> Finished:
     return Finished(
         destination, done.package, done.version, done.architecture, (*done.notes, *notes)
     )
-
-
-def told(made: Sequence[Finished]) -> str:
-    """The packages, as lines for people."""
-    lines = []
-    for done in made:
-        size = done.path.stat().st_size / (1 << 20)
-        lines.append(f"{done.path}  {size:.1f} MiB")
-        lines += [f"  note: {note}" for note in done.notes]
-    return "\n".join(lines)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 from invoke.exceptions import Exit as Leave
@@ -42,8 +43,16 @@ def paint(text: str, colour: str) -> str:
 
 
 def show(text: str) -> None:
-    """Print a result on standard output."""
+    """Print a result on standard output; nothing where there is nothing to say."""
+    if not text:
+        return
     print(text.rstrip("\n"), flush=True)  # so that `verb` hears of a reader that went away
+
+
+def near(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def present(error: BuildError) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from builders import face, recipe, run
 from builders.errors import BuildError
+from builders.reports import Report
 from builders.verbs import width
 
 if TYPE_CHECKING:
@@ -40,11 +41,15 @@ class Wanted:
     suite: str = ""
 
 
-def explain(name: str) -> str:
+def explain(name: str, form: str) -> Report:
     """One rule in words, or where none is named, all of them in a line each."""
+    from builders.audit import RULES
     from builders.audit import explain as words
 
-    return words.text(name, width()) if name else words.listing(width())
+    _known(form, DIFF_FORMS, "--explain and --rules with ")
+    rules = [words.known(name)] if name else list(RULES.values())
+    text = words.text(name, width()) if name else words.listing(width())
+    return Report(text, {"rules": [words.document(rule) for rule in rules]})
 
 
 def inspect(

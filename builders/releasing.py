@@ -110,7 +110,7 @@ def _table(made: Made) -> str:
             for path in build["files"]
             if path.endswith(".deb")
         ]
-    near = verbs.near(made.folder)
+    near = face.near(made.folder)
     lines = [f"{near}: {made.uid} {made.fingerprint}", face.table(rows)]
     lines += [f"note: without {text}" for text in made.missing]
     lines += [f"note: {text}" for text in made.notes]

@@ -16,12 +16,14 @@ from builders.cache import Cache
 from builders.errors import BuildError
 from builders.pipeline import STAGES, TARGETS, Package, Pipeline, State, prepare
 from builders.progress import Reporter
+from builders.reports import Report
 from builders.run import Run
 from builders.stages import Store
 from builders.step import Step
 
 if TYPE_CHECKING:
     from builders.cache import Fetched
+    from builders.finish import Finished
 
 
 def begin(
@@ -31,8 +33,10 @@ def begin(
     *,
     jobs: int = 0,
     offline: bool = False,
+    form: str = "table",
 ) -> Run:
-    """A run of the recipe of that name."""
+    """A run of the recipe of that name; form: in which there will be something to say."""
+    known_form(form)
     loaded = recipe.load(name, [*maintainer.overrides(os.environ), *overrides])
     folder = run.artifacts() / loaded.name
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline)
@@ -127,8 +131,8 @@ def finish_own(
     name: str,
     overrides: Sequence[str],
     reporter: Reporter,
-) -> str:
-    """Correct the .debs at `paths` by the file `rules`; what was made, for people."""
+) -> list[Finished]:
+    """Correct the .debs at `paths` by the file `rules`; what was made."""
     from builders import custom
 
     wanted = [Path(path) for path in paths if path]
@@ -138,7 +142,7 @@ def finish_own(
             hint="./inv finish some.deb --rules my.toml",
         )
     it = begin(name, overrides, reporter) if name else None
-    return custom.told(custom.correct(wanted, Path(rules), Path(out or "."), it))
+    return custom.correct(wanted, Path(rules), Path(out or "."), it)
 
 
 def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list[Path]]:
@@ -225,40 +229,56 @@ def list_recipes(form: str) -> str:
 
 def dom0_config(
     it: Run, hide: Sequence[str], asked: Mapping[str, Any], version: str, out: str
-) -> str:
+) -> Report:
     """Make the package of a host's settings; what was made and how to install it."""
     from builders import devices, dom0
 
     like = dom0.style(it.recipe)
     chosen = dom0.settings(hide, like=like, **asked)
-    for warning in dom0.warnings(chosen, devices.memory()):
+    warnings = dom0.warnings(chosen, devices.memory())
+    for warning in warnings:
         it.reporter.line(f"warning: {warning}")
     folder = Path(out) if out else it.folder / "host"
-    made = near(dom0.package(it.recipe, chosen, folder, version=version))
+    package = dom0.package(it.recipe, chosen, folder, version=version)
+    made, tells = face.near(package), dom0.tells(it.recipe, chosen)
     where = made if made.startswith("/") else f"./{made}"
-    return "\n".join(
-        [
-            made,
-            *(f"  {line}" for line in dom0.tells(it.recipe, chosen)),
-            "",
-            "on the host, with the packages of Xen and the kernel:",
-            f"  apt install {where}",
-        ]
-    )
+    text = [
+        made,
+        *(f"  {line}" for line in tells),
+        "",
+        "on the host, with the packages of Xen and the kernel:",
+        f"  apt install {where}",
+    ]
+    document = {
+        "file": str(package.absolute()),
+        "xen_options": chosen.xen_options,
+        "linux_options": chosen.linux_options,
+        "tells": tells,
+        "warnings": warnings,
+    }
+    return Report("\n".join(text), document)
 
 
-def domu_config(it: Run, asked: Mapping[str, Any], out: str) -> str:
+def domu_config(it: Run, asked: Mapping[str, Any], out: str) -> Report:
     """Write a guest file to `out`, or give its text where that is empty."""
     from builders import domu
 
     guest = domu.guest(it.recipe, domu.Asked(**asked))
-    for warning in domu.warnings(guest):
+    warnings = domu.warnings(guest)
+    for warning in warnings:
         it.reporter.line(f"warning: {warning}")
     content = domu.text(guest)
-    if not out:
-        return content.rstrip("\n")
-    domu.write(content, Path(out))
-    return f"{out}\n\nlook at it, then start the guest:\n  {guest.toolstack} create {out}"
+    text = content.rstrip("\n")
+    if out:
+        domu.write(content, Path(out))
+        text = f"{out}\n\nlook at it, then start the guest:\n  {guest.toolstack} create {out}"
+    document = {
+        "file": str(Path(out).absolute()) if out else None,
+        "toolstack": guest.toolstack,
+        "text": content,
+        "warnings": warnings,
+    }
+    return Report(text, document)
 
 
 def devices(form: str, sysfs: str) -> str:
@@ -272,11 +292,11 @@ def devices(form: str, sysfs: str) -> str:
     return host.to_json(machine) if form == "json" else host.table(machine, width())
 
 
-def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> None:
+def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> Report:
     """Remove what was built of one recipe or all; with the flags, less of it or more.
 
     old: only outputs of stages that a newer one has replaced. images: also what lies in the
-    engine. cache: also the sources.
+    engine. cache: also the sources. It is said as it is done, and the report has no text.
     """
     wanted = Path(name).stem if name.endswith(".toml") else name
     # Only folders that are there and ours: a name never leads out of the artifacts.
@@ -285,38 +305,27 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
     if name and not folders:
         there = ", ".join(folder.name for folder in ours) or "nothing"
         raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
+    removed: list[dict[str, Any]] = []
+    document: dict[str, Any] = {"artifacts": removed, "engine": None, "freed": None}
     for folder in folders:
         with run.hold(folder):
             if old:
                 gone = Store(folder / STAGES).forget_old()
                 reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
             else:
+                gone = None
                 shutil.rmtree(folder)
                 reporter.line(f"{folder.name}: removed")
+        removed.append({"recipe": folder.name, "replaced": gone})
     if images:
         from builders import container, engine
 
-        removed = container.remove_images(engine.connect(reporter, setup=False))
-        reporter.line(f"the engine: removed {removed} image(s) and volume(s)")
+        document["engine"] = container.remove_images(engine.connect(reporter, setup=False))
+        reporter.line(f"the engine: removed {document['engine']} image(s) and volume(s)")
     if cache:
-        freed = Cache.default().prune()
-        reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
-
-
-def packages(paths: Sequence[Package]) -> str:
-    """The finished packages as lines for people."""
-    lines = []
-    for package in paths:
-        size = package.path.stat().st_size / (1 << 20)
-        lines.append(f"{near(package.path)}  {size:.1f} MiB")
-        lines += [f"  note: {note}" for note in package.notes]
-    return "\n".join(lines)
-
-
-def near(path: Path) -> str:
-    """A path as short as it can be said from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+        document["freed"] = Cache.default().prune()
+        reporter.line(f"the source cache: freed {document['freed'] / (1 << 20):.0f} MiB")
+    return Report("", document)
 
 
 def width() -> int:

@@ -44,6 +44,18 @@ def text(name: str, width: int) -> str:
     return "\n".join(parts) + "\n"
 
 
+def document(rule: Rule) -> dict[str, str]:
+    """One rule for programs."""
+    return {
+        "rule": rule.name,
+        "severity": rule.severity.value,
+        "explanation": rule.explanation,
+        "reference": rule.reference,
+        "remedy": rule.remedy,
+        "needs": rule.needs.value,
+    }
+
+
 def _labelled(label: str, words: str, width: int) -> Iterator[str]:
     indent = " " * 10
     yield from textwrap.wrap(

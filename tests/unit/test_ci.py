@@ -7,30 +7,59 @@ from pathlib import Path
 import pytest
 
 from builders import ci, testing
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Silent
 from builders.recipe import ROOT, load, names
+from builders.reports import Report
+from tests.unit.engines import Heard
 
 
-def test_a_stage_that_fails_is_in_the_summary_and_raised(
+def passed() -> ci._Done:
+    return ci._Done(Exit.DONE, "3 | packages <b>", "not to be said")
+
+
+def failed() -> ci._Done:
+    return ci._Done(Exit.AUDIT, "2 errors", "etc: /etc/x is no conffile\n2 errors\n")
+
+
+def raises() -> ci._Done:
+    raise BuildError("no disk", exit=Exit.ENGINE)
+
+
+def stops() -> ci._Done:
+    raise Interrupted
+
+
+def test_each_stage_is_in_the_summary_as_soon_as_it_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "summary.md"
+    place.write_text("what another command said\n")
     monkeypatch.setenv(ci.SUMMARY, str(place))
-    summary = ci.Summary("a recipe")
-    assert ci._stage(summary, Silent(), "audit", lambda: (Exit.DONE, "3 | packages <b>")) == 0
-
-    def fails() -> tuple[int, str]:
-        raise BuildError("no disk", exit=Exit.ENGINE)
-
+    summary, heard = ci.Summary("a recipe"), Heard()
+    assert ci._stage(summary, heard, "audit", passed) == 0
+    assert ci._stage(summary, heard, "check", failed) == 1
     with pytest.raises(BuildError, match="no disk"):
-        ci._stage(summary, Silent(), "build", fails)
+        ci._stage(summary, heard, "build", raises)
+    with pytest.raises(Interrupted):
+        ci._stage(summary, heard, "boot", stops)
     lines = place.read_text().splitlines()
-    assert lines[0] == "## a recipe"
+    assert lines[:2] == ["what another command said", "## a recipe"]
     assert any(
         re.match(r"\| audit \| passed \| \S+ \| 3 \\\| packages &lt;b> \|$", x) for x in lines
     )
     assert any(x.startswith("| build | failed |") and "no disk" in x for x in lines)
+    assert any(x.startswith("| boot | stopped |") for x in lines)
+    assert [s["state"] for s in summary.report().document["stages"]] == [
+        *("passed", "failed", "failed", "stopped")
+    ]
+    # A line for each; all that there is to say only of what failed.
+    assert heard.lines == [
+        "audit: passed in 0:00; 3 | packages <b>",
+        "etc: /etc/x is no conffile\n2 errors",
+        "check: failed in 0:00; 2 errors",
+        "build: failed in 0:00; no disk",
+    ]
 
 
 def test_no_page_for_a_summary_is_no_failure(
@@ -42,20 +71,24 @@ def test_no_page_for_a_summary_is_no_failure(
     ci.Summary("x").write()
 
 
+def run(part: str) -> int:
+    return ci.run(part, "xen-4.17-bookworm", "minimal", [], Silent(), ci.Summary())
+
+
 def test_an_unknown_part() -> None:
     with pytest.raises(BuildError, match="--part x"):
-        ci.run("x", "xen-4.17-bookworm", "minimal", [], Silent())
+        run("x")
 
 
 def test_tests_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, bool]] = []
 
-    def run(_: object, only: str, *, build: bool) -> int:
+    def tested(_: object, only: str, *, build: bool) -> Report:
         asked.append((only, build))
-        return 0
+        return Report("", {"parts": [{"part": "unit", "state": "passed", "seconds": 61.0}]})
 
-    monkeypatch.setattr(testing, "run", run)
-    assert ci.run("tests", "", "", [], Silent()) == 0
+    monkeypatch.setattr(testing, "run", tested)
+    assert run("tests") == 0
     assert asked == [("", True)]
 
 
@@ -67,7 +100,7 @@ def test_a_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with ci._key() as key:
         path = Path(key)
         assert "secret" in path.read_text()
-        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.stat().st_nlink == 0  # on no disk
     assert not path.exists()
     monkeypatch.delenv(ci.KEY)
     with ci._key() as key:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import custom, recipe
+from builders import custom, recipe, reports
 from builders.corrections import OVERRIDES, Corrections
 from builders.deb import Deb
 from builders.errors import BuildError
@@ -46,7 +46,7 @@ def test_a_package_is_corrected_by_a_file(tmp_path: Path) -> None:
     assert done.path.read_bytes() == first
     assert raw.read_bytes() == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == [done.path.name]
-    assert str(done.path) in custom.told([done])
+    assert str(done.path) in reports.packages([done]).text
 
 
 @pytest.mark.parametrize(

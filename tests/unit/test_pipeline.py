@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import container, image, mirror, verbs
+from builders import container, image, mirror, reports
 from builders.cache import Cache, Fetched
 from builders.errors import BuildError, Exit, Interrupted
 from builders.image import Image
@@ -497,5 +497,5 @@ def test_jobs_are_not_less_than_none(world: World, jobs: int) -> None:
 def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     (made,) = world.pipeline().build()
     monkeypatch.chdir(world.folder.parent)
-    shown = verbs.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))])
+    shown = reports.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))]).text
     assert shown == f"good/{made.path.name}  0.0 MiB\n  note: a note"
