@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 
 RECORD = "release.json"
 SUMS = "SHA256SUMS"
@@ -117,3 +117,13 @@ def kept_builds(folder: Path, recipe: str) -> list[Kept]:
                     hint=f"restore it, or {aside}",
                 )
     return found
+
+
+def disk_error(error: OSError, where: Path) -> BuildError:
+    """The error for a folder that a release can't be made in; `where` is said where none is."""
+    path = error.filename if isinstance(error.filename, str) else where
+    return BuildError(
+        f"{path}: {error.strerror or error}",
+        hint="make room or make it writable, then run it again; the release is as it was",
+        exit=Exit.ENGINE,
+    )

@@ -26,12 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import BuildError, Exit
 from builders.pipeline import STAGES
 from builders.program import VERSION
 from builders.release import armor, documents, facts, provenance, repository, signing, web
 from builders.release.facts import Build
-from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, kept_builds, sums
+from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, disk_error, kept_builds, sums
 from builders.release.repository import Pooled
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 FOLDER = "release"
 SCHEMA = 1  # of release.json
 _MAKING = ".release-"  # beside the release: one that is being made
+_ASIDE = "-old"  # at the end of that: the one before, while it has no place
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,14 @@ def publish(
     the repository; -1 is all. Raises BuildError; the folder is then as it was.
     """
     folder = Path(out).absolute() if out else run.folder / FOLDER
-    with run.alone(), signing.signer(key, run.reporter) as signer:
+    with run.alone():
         builds = facts.collect(name, run.folder, run.cache, flavour)
-        old = kept_builds(folder, run.recipe.name)
-        with _making(folder) as fresh, run.reporter.work("release") as task:
+        with (
+            _making(folder) as fresh,
+            signing.signer(key, run.folder, run.reporter) as signer,
+            run.reporter.work("release") as task,
+        ):
+            old = kept_builds(folder, run.recipe.name)
             making = _Making(fresh, run, url or f"file:{folder}", task.show)
             made = making.fill(builds, old, folder, keep, signer)
             _replace(fresh, folder)
@@ -299,29 +303,40 @@ def _place(source: Path, target: Path) -> Path:
 
 @contextmanager
 def _making(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, gone after the block; what a killed run left goes too."""
+    """A new folder beside `folder`, gone after the block.
+
+    What a run that was killed left goes too, but for the old release where it has lost its place.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(f"{_MAKING}{folder.name}-*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.name.endswith(_ASIDE) and not folder.exists():
+                left.rename(folder)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise _disk(error, folder.parent) from None
-    fresh.chmod(0o755)
+        raise disk_error(error, folder.parent) from None
     try:
+        fresh.chmod(0o755)
         yield fresh
     except OSError as error:
-        raise _disk(error, Path(error.filename or fresh)) from None
+        # The folder's own name ends with the run, and tells a person nothing.
+        inside = str(error.filename or "").startswith(str(fresh))
+        error.filename = None if inside else error.filename
+        raise disk_error(error, folder.parent) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _replace(fresh: Path, folder: Path) -> None:
     """Put `fresh` in the place of `folder` at once; what was there is then where `fresh` was."""
-    for path in fresh.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    for path in [fresh, *fresh.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     if not folder.exists():
         fresh.rename(folder)
         return
@@ -330,15 +345,11 @@ def _replace(fresh: Path, folder: Path) -> None:
     if libc.renameat2(here, os.fsencode(fresh), here, os.fsencode(folder), exchange) == 0:
         return
     # A file system without it: there is a moment without a release, and never half of one.
-    aside = fresh.with_name(f"{fresh.name}-old")
-    folder.rename(aside)
-    fresh.rename(folder)
+    aside = fresh.with_name(f"{fresh.name}{_ASIDE}")
+    try:
+        folder.rename(aside)
+        fresh.rename(folder)
+    finally:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _disk(error: OSError, where: Path) -> BuildError:
-    return BuildError(
-        f"{where}: {error.strerror or error}",
-        hint="make room or make it writable; the release is as it was",
-        exit=Exit.ENGINE,
-    )

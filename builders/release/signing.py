@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from builders import box
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter, printable
 from builders.release import armor
+from builders.release.layout import disk_error
 
 PASSPHRASE = "DOM0_DEBS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+_HOME = ".signing"  # in the artifacts: tells of a GNUPGHOME of ours
+_PREFIX = "dom0-debs-gpg-"
 _TRIAL = "dom0-debs trial key (thrown away after one release)"
 _TRIAL_LIFE = "30d"
 _BAD = {
@@ -144,34 +149,62 @@ def _listed(home: Path | None, kind: str, name: str) -> list[_Key]:
 
 
 @contextmanager
-def signer(key: str, reporter: Reporter) -> Iterator[Signer]:
+def signer(key: str, folder: Path, reporter: Reporter) -> Iterator[Signer]:
     """The key to sign with, for the block.
 
     key: a fingerprint, key id or user id in the user's keyring, or a file that holds a secret
     key; "" makes one for this release alone, whose secret half is gone afterwards.
+    folder: of artifacts, which the caller holds: a run that was killed is tidied up after there.
     Raises BuildError where gpg is missing, or no key or several match, or it can't sign.
     """
     box.ensure_tools(["gnupg", "gpgv"], reporter)
+    _tidy(folder / _HOME)
     if key and not Path(key).is_file():
         if "/" in key:
             raise BuildError(f"--sign-key {key}: no such file", hint="name a key or a key file")
         yield _usable(None, key, f"--sign-key {key}")
         return
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-", ignore_cleanup_errors=True) as made:
-        home = Path(made)
-        try:
-            if key:
-                _gpg(home, [*_unlock(), "--import", "--", str(Path(key).absolute())])
-                yield _usable(home, "", f"--sign-key {key}")
-            else:
-                yield _ephemeral(home, reporter)
-        finally:
-            subprocess.run(
-                ["gpgconf", "--homedir", str(home), "--kill", "all"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
+    try:
+        home = _home(folder / _HOME)
+        if key:
+            _gpg(home, [*_unlock(), "--import", "--", str(Path(key).absolute())])
+            yield _usable(home, "", f"--sign-key {key}")
+        else:
+            yield _ephemeral(home, reporter)
+    finally:
+        _tidy(folder / _HOME)
+
+
+def _home(link: Path) -> Path:
+    """A new GNUPGHOME, which `link` tells of before there is any.
+
+    It is not below the artifacts: the path of the agent's socket has to be short (unix(7)).
+    """
+    home = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(8)}"
+    try:
+        link.symlink_to(home)
+        home.mkdir(0o700)
+    except OSError as error:
+        raise disk_error(error, link.parent) from None
+    return home
+
+
+def _tidy(link: Path) -> None:
+    """Remove the GNUPGHOME that `link` tells of, and end its agent; then the link."""
+    try:
+        home = link.readlink()
+        ours = home.name.startswith(_PREFIX) and home.lstat().st_uid == os.geteuid()
+    except OSError:
+        ours = False
+    if ours:
+        subprocess.run(
+            ["gpgconf", "--homedir", str(home), "--kill", "all"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        shutil.rmtree(home, ignore_errors=True)
+    link.unlink(missing_ok=True)
 
 
 def _ephemeral(home: Path, reporter: Reporter) -> Signer:
@@ -184,10 +217,13 @@ def _ephemeral(home: Path, reporter: Reporter) -> Signer:
         ],
     )
     if made.returncode:
+        said = printable_lines(made.stderr.decode("utf-8", "replace"))
         raise BuildError(
             "gpg could not make a key for this release",
-            excerpt=box.tail(printable_lines(made.stderr.decode("utf-8", "replace"))),
-            hint="name a key of yours: --sign-key KEY",
+            excerpt=box.tail(said),
+            hint=f"make room in {home.parent}, or name another folder in TMPDIR"
+            if "No space left" in said
+            else "name a key of yours: --sign-key KEY",
             exit=Exit.ENGINE,
         )
     found = _usable(home, "", "the key for this release")
@@ -236,41 +272,56 @@ def check(keyring: bytes, signature: bytes, data: bytes | None = None) -> tuple[
     Returns the primary key's fingerprint and what was signed. Raises Refused where the
     signature is not good, or its key has expired or was revoked.
     """
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as made:
-        home = Path(made)
-        (home / "keys.gpg").write_bytes(keyring)
-        (home / "signature").write_bytes(signature)
-        files = [str(home / "signature")]
-        output: list[str] = []
-        if data is None:
-            output = ["--output", str(home / "data")]
-        else:
-            (home / "data").write_bytes(data)
-            files.append(str(home / "data"))
+    with ExitStack() as stack:
+        # Files in memory: whatever ends this run, nothing is left on a disk.
+        keys = stack.enter_context(in_memory(keyring))
+        status = stack.enter_context(in_memory(b""))
+        files = [stack.enter_context(in_memory(signature))]
+        if data is not None:
+            files.append(stack.enter_context(in_memory(data)))
         done = subprocess.run(
             [
-                *("gpgv", "--homedir", str(home), "--status-fd", "1"),
-                *("--keyring", str(home / "keys.gpg"), *output, *files),
+                *("gpgv", "--homedir", "/nonexistent", "--status-fd", str(status)),
+                *("--keyring", path_of(keys), *(["--output", "-"] if data is None else [])),
+                *map(path_of, files),
             ],
-            env={**os.environ, "LC_ALL": "C", "GNUPGHOME": str(home)},
+            env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            pass_fds=[status],
             check=False,  # its status lines say more
         )
-        said: dict[str, list[str]] = {}
-        signatures = 0
-        for line in done.stdout.decode("utf-8", "replace").splitlines():
-            words = line.split()
-            if words[:1] == ["[GNUPG:]"] and len(words) > 1:
-                signatures += words[1] == "NEWSIG"
-                said[words[1]] = words[2:]
-        for word, why in _BAD.items():
-            if word in said:
-                raise Refused(why)
-        if done.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(said):
-            raise Refused("it is no sound signature")
-        signed = (home / "data").read_bytes() if (home / "data").exists() else b""
-        return said["VALIDSIG"][-1], signed
+        told = Path(path_of(status)).read_text(encoding="utf-8", errors="replace")
+    said: dict[str, list[str]] = {}
+    signatures = 0
+    for line in told.splitlines():
+        words = line.split()
+        if words[:1] == ["[GNUPG:]"] and len(words) > 1:
+            signatures += words[1] == "NEWSIG"
+            said[words[1]] = words[2:]
+    for word, why in _BAD.items():
+        if word in said:
+            raise Refused(why)
+    if done.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(said):
+        raise Refused("it is no sound signature")
+    return said["VALIDSIG"][-1], done.stdout if data is None else data
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[int]:
+    """A file of that content in memory, for the block: its descriptor."""
+    descriptor = os.memfd_create("dom0-debs")
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as stream:
+            stream.write(content)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def path_of(descriptor: int) -> str:
+    """Where programs that this process starts find a file of its own (proc(5))."""
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def public_keys(path: Path) -> bytes:
