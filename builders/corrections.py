@@ -63,8 +63,8 @@ class Corrections:
     move: old path to new path; a directory takes all below it along.
     replace: passages of text files, such as the head of an init script (Policy 9.3.2).
     modes: glob to permission bits, such as "0700" (Policy 10.9); links have none.
-    symbols: files are stripped, and their symbols go into NAME-dbgsym (Policy 10.1): a build hands
-        both over. With it goes what lies in /usr/lib/debug.
+    symbols: files are stripped, and their symbols go into NAME-dbgsym (Policy 10.1): the suite's
+        tools, which only a builder has, make both. With it goes what lies in /usr/lib/debug.
     libraries: shared libraries are not executable, and have a shlibs file and the trigger for
         the linker's cache (Policy 8.1.1, 8.6, 10.9).
     python: modules are in dist-packages, without caches, with a python3 that fits, and are

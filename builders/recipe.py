@@ -216,7 +216,8 @@ def names() -> list[str]:
 def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Recipe:
     """The recipe called `name` (or the .toml file of that path) with `overrides` applied.
 
-    overrides: "key.path=value"; the value is TOML, or a bare string.
+    overrides: "key.path=value"; the value is TOML, or a bare string. "key.path+=value" adds to a
+        list.
     Raises BuildError where a file, a key, a type or an override is wrong.
     """
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
@@ -305,7 +306,8 @@ def _join(below: dict[str, Any], above: Mapping[str, Any]) -> None:
 
 def _override(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
     typed, equals, value = text.partition("=")
-    steps = _steps(typed.strip())
+    more = typed.endswith("+")
+    steps = _steps(typed.removesuffix("+").strip())
     if not equals or not all(step.strip() for step in steps):
         raise BuildError(
             f"--set {text}: not of the form key=value",
@@ -326,6 +328,14 @@ def _override(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
                 )
         where = where[step]
     parsed = _value(value)
+    if more:
+        there = where.get(steps[-1])
+        if not isinstance(there, list):
+            raise BuildError(
+                f"--set {text}: += is for a list, and the recipe states none there",
+                hint=f"--set {'.'.join(steps)}=... sets it",
+            )
+        parsed = [*there, *(parsed if isinstance(parsed, list) else [parsed])]
     kind = KINDS.get(parsed) if isinstance(parsed, str) else None
     if steps[0] == "sources" and len(steps) == 3 and steps[2] == "kind" and kind:
         # Another kind has other keys: what it does not know goes with the old kind.

@@ -62,7 +62,8 @@ def packages(made: Sequence[Packed]) -> Report:
     documents: list[Mapping[str, Any]] = []
     for each in made:
         size = each.path.stat().st_size
-        lines.append(f"{face.near(each.path)}  {size / (1 << 20):.1f} MiB")
+        shown = f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{-(-size >> 10)} KiB"
+        lines.append(f"{face.near(each.path)}  {shown}")
         lines += [f"  note: {note}" for note in each.notes]
         about = {
             "file": str(each.path.absolute()),

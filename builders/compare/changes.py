@@ -175,7 +175,7 @@ def _relations(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         before, after = parse_relations(old.get(name)), parse_relations(new.get(name))
         for key in (*before, *(k for k in after if k not in before)):
             was, now = before.get(key, ""), after.get(key, "")
-            if was != now:
+            if sorted(was.split(", ")) != sorted(now.split(", ")):
                 severity, judgement = _relation(name, key, was, now, old, new, every)
                 yield change("relation", f"{name}: {key}", was, now, severity, judgement)
 

@@ -41,6 +41,7 @@ class Layout:
         self._tidy = edit.tidy or edit.members
         self._there = {entry.path: entry for entry in index.entries}
         self._written: dict[str, str] = {}  # path to digest
+        self._leaves: set[str] = set()  # paths of those that are no directories
         self.moved = self._moves()
         self._members(index)
         for added in edit.add:
@@ -148,6 +149,11 @@ class Layout:
     def _parents(self, path: str) -> None:
         """Directories that have to be there before `path` is."""
         for parent in list(above(path))[:0:-1]:
+            if parent in self._leaves:
+                raise BuildError(
+                    f"{printable(path)} can't be: {printable(parent)} is no directory",
+                    hint="name another path, or remove that one",
+                )
             if parent in self._written:
                 continue
             there = self._there.get(parent)
@@ -207,6 +213,8 @@ class Layout:
                 f"the edit gives {printable(path)} twice", hint="remove the one that is there"
             )
         self._written[path] = md5
+        if not info.isdir():
+            self._leaves.add(path)
         self.entries.append(Entry(info, path, 0, 0, 0, md5))
 
     def _range(self, start: int, end: int) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from builders.deb import Added
 from builders.errors import BuildError
 from builders.finish.work import Work, is_plain, link_target
+from builders.progress import printable
 
 _MANUAL = re.compile(r"/usr/share/(man/([^/]+/)?man\d[^/]*|info)/[^/]+")
 _DOCUMENT = re.compile(r"/usr/share/doc/.+")
-_CHANGES = re.compile(r"/usr/share/doc/[^/]+/(changelog|NEWS)[^/]*", re.IGNORECASE)
+_CHANGES = re.compile(r"/usr/share/doc/[^/]+/(changelog|NEWS)[^/]*")  # as dh_compress(1)
 _COMPRESSED = re.compile(r".*\.(gz|bz2|xz|zst|lzma|Z)")
 # What people open in programs that do not read gzip, or what is compressed in itself.
 _AS_IT_IS = re.compile(
@@ -38,10 +39,15 @@ def correct(work: Work) -> None:
       package's, or above what the source says.
     - The changelog with one entry for this version, dated by SOURCE_DATE_EPOCH, with what the
       raw package had below it: Policy 12.7. Upstream's is beside it.
+
+    Where the folder is a link to that of another package of the same source, that one has both
+    (Policy 12.5).
     """
+    _follow(work)
     _compress(work)
-    _copyright(work)
-    _changelog(work)
+    if not _elsewhere(work):
+        _copyright(work)
+        _changelog(work)
 
 
 def packed(text: bytes) -> bytes:
@@ -76,6 +82,30 @@ def _compress(work: Work) -> None:
             work.moved[entry.path] = path + ".gz"
 
 
+def _follow(work: Work) -> None:
+    """The documents of a package that is renamed go to the folder of its new name."""
+    old = f"/usr/share/doc/{work.package.control.get('Package', '')}"
+    new = _folder(work)
+    if old == new or any((work.path(e) + "/").startswith(f"{new}/") for e in work.kept):
+        return
+    for entry in work.kept:
+        path = work.path(entry)
+        if path == old or path.startswith(f"{old}/"):
+            work.moved[entry.path] = new + path[len(old) :]
+
+
+def _elsewhere(work: Work) -> bool:
+    """Whether its folder is a link; BuildError where a copyright is stated for it all the same."""
+    folder = _folder(work)
+    link = next((e for e in work.kept if work.path(e) == folder and e.info.issym()), None)
+    if link is not None and work.corrections.copyright.strip():
+        raise BuildError(
+            f"copyright: {folder} is a link to {printable(link.info.linkname)}, of another package",
+            hint=f'leave copyright out, or remove = ["{link.path}"]',
+        )
+    return link is not None
+
+
 def _is_document(path: str) -> bool:
     return bool(_MANUAL.fullmatch(path) or _DOCUMENT.fullmatch(path))
 
@@ -95,9 +125,10 @@ def _copyright(work: Work) -> None:
         content += (b"\n" if stated else b"") + _text(work.beside.copyright)
     if not content:
         work.notes.append("the package has no copyright file (Policy 12.5): state copyright")
-    elif there is not None:
+    elif there is not None and is_plain(there):
         work.replaced[there.path] = content
     else:
+        work.removed |= {there.path} if there is not None else set()
         work.add.append(Added(path, content))
 
 
@@ -107,6 +138,8 @@ def _changelog(work: Work) -> None:
     path = f"{_folder(work)}/{name}"
     there = next((e for e in work.kept if work.path(e) == path), None)
     before = b""
+    if there is not None and not is_plain(there):
+        return  # a link to the changelog of another package
     if there is not None:
         before = _unpacked(work.read([there.path]).get(there.path, b""))
         if native and not before.startswith(work.package.control["Package"].encode()):
@@ -114,7 +147,7 @@ def _changelog(work: Work) -> None:
             work.moved[there.path] = f"{_folder(work)}/changelog.upstream.gz"
             there, before = None, b""
     entry = _entry(work)
-    if before.startswith(entry.partition(b"\n")[0]):
+    if before.startswith(f"{work.name} ({work.version}) ".encode()):
         return  # it has this very version already
     trailer = re.search(rb"(?m)^ -- .*$", before)
     if trailer is None or re.search(rb"@[^.>]*>", trailer[0]):
@@ -135,7 +168,7 @@ def _entry(work: Work) -> bytes:
     maintainer = work.corrections.maintainer or work.package.control.get("Maintainer", "")
     return (
         f"{work.name} ({work.version}) {work.beside.suite}; urgency=medium\n\n"
-        f"  * Built from source as {work.package.control.get('Version', '')}, and corrected.\n\n"
+        f"  * The package {work.package.control.get('Version', '')}, corrected.\n\n"
         f" -- {maintainer}  {date}\n"
     ).encode()
 

@@ -61,7 +61,12 @@ def control_fields(
     if not raw("Description"):
         notes.append("the package has no description: state one")
     own = {name, package.control.get("Package", "")}
-    put("Depends", joined_depends(raw("Depends"), corrections.depends, elf_depends, own, notes))
+    put(
+        "Depends",
+        joined_depends(
+            raw("Depends"), corrections.depends, elf_depends, own, notes, raw("Pre-Depends")
+        ),
+    )
     for key in _ADDED:
         stated_relations = [
             *parse_relations(key, [raw(key)]),

@@ -4,6 +4,6 @@
 from __future__ import annotations
 
 
-def file_name(package: str, version: str, architecture: str) -> str:
+def file_name(package: str, version: str, architecture: str, suffix: str = ".deb") -> str:
     """package_version_architecture.deb, without the epoch of the version (dpkg-name(1))."""
-    return f"{package}_{version.partition(':')[2] or version}_{architecture}.deb"
+    return f"{package}_{version.partition(':')[2] or version}_{architecture}{suffix}"

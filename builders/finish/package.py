@@ -71,11 +71,13 @@ def finish(
     members.move(work)
     texts.correct(work)
     found = symbols.correct(work) if corrections.symbols else symbols.Symbols({}, ())
+    # Policy does not cover the installer's packages (udeb): they have no documents.
+    udeb = raw.suffix == ".udeb"
     for wanted, correct in (
         (corrections.libraries, libraries.correct),
         (corrections.python, python.correct),
         (corrections.runtime, runtime.correct),
-        (corrections.documents, documents.correct),
+        (corrections.documents and not udeb, documents.correct),
         (corrections.links, members.shorten_links),
     ):
         if wanted:
@@ -95,7 +97,8 @@ def finish(
     name, version, architecture = (
         _for_name(fields, f) for f in ("Package", "Version", "Architecture")
     )
-    destination = destination_dir / file_name(name, version, architecture)
+    suffix = ".udeb" if udeb else ".deb"
+    destination = destination_dir / file_name(name, version, architecture, suffix)
     try:
         destination_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

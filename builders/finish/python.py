@@ -9,6 +9,7 @@ from builders.finish.work import Work
 
 _MODULES = re.compile(r"/usr/lib/python3(\.\d+)?/(site|dist)-packages(?=/)")
 _HOME = "/usr/lib/python3/dist-packages"
+_ANY = re.compile(r"(^|[\s,|])python3:any\b")  # as dh_python3(1) writes it
 _CACHE = re.compile(r"/__pycache__(/|$)|\.py[co]$")
 _EXTENSION = re.compile(r"\.cpython-3(\d+)[a-z]*-[^/]*\.so$")
 
@@ -35,8 +36,9 @@ def correct(work: Work) -> None:
 
     - All public modules are in /usr/lib/python3/dist-packages: Python Policy 2.5.
     - An extension module is for one version of the interpreter, so that the package needs that
-      one: python3 (>= 3.11), python3 (<< 3.12); else any python3 does: Python Policy 3.2.
-    - postinst compiles what the package has, prerm removes that again: py3compile(1).
+      one: python3 (>= 3.11~), python3 (<< 3.12); else any python3 does: Python Policy 3.2.
+    - postinst compiles what the package has, prerm removes that again: py3compile(1). Where it
+      does already, nothing is added.
     """
     versions: set[int] = set()
     modules = False
@@ -53,10 +55,10 @@ def correct(work: Work) -> None:
         if extension := _EXTENSION.search(path):
             versions.add(int(extension[1]))
     if versions:
-        work.depends.append(f"python3 (>= 3.{min(versions)})")
+        work.depends.append(f"python3 (>= 3.{min(versions)}~)")
         work.depends.append(f"python3 (<< 3.{max(versions) + 1})")
-    elif modules:
+    elif modules and not _ANY.search(work.package.control.get("Depends", "")):
         work.depends.append("python3")
-    if modules:
+    if modules and b"py3compile" not in work.control_file("postinst"):
         work.snippets.append(("postinst", _COMPILE.format(package=work.name)))
         work.snippets.append(("prerm", _CLEAN.format(package=work.name)))

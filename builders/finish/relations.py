@@ -13,7 +13,12 @@ from builders.errors import BuildError
 from builders.progress import printable
 
 NAME = r"[a-z0-9][a-z0-9+.-]+"  # Policy 5.6.1
-_ALTERNATIVES = ("depends", "recommends", "suggests")  # Policy 7.1: no "|" in the others
+_ALTERNATIVES = (
+    "pre-depends",
+    "depends",
+    "recommends",
+    "suggests",
+)  # Policy 7.1: no "|" in the others
 
 _RELATION = re.compile(
     rf"(?P<name>{NAME})(?P<arch>:[a-z0-9-]+)?"
@@ -101,8 +106,12 @@ def joined_depends(
     elf_depends: Sequence[str],
     own: set[str],
     notes: list[str],
+    before: str = "",
 ) -> str:
-    """The three joined: what another one implies is dropped, and what the package itself is."""
+    """The three joined: what another one implies is dropped, and what the package itself is.
+
+    before: Pre-Depends; what that implies is dropped too, as dpkg-gencontrol(1) does.
+    """
     computed = parse_relations("depends", elf_depends)
     named = {one.name for group in computed for one in group.choices}
     groups = [*parse_relations("depends", [raw]), *computed]
@@ -119,8 +128,10 @@ def joined_depends(
                 )
         groups.append(group)
     unique = {str(g): g for g in groups if not any(one.name in own for one in g.choices)}
+    stronger = parse_relations("pre-depends", [before])
     for text, group in list(unique.items()):
-        if any(other.implies(group) for other in unique.values() if other is not group):
+        others = [*stronger, *(other for other in unique.values() if other is not group)]
+        if group in stronger or any(other.implies(group) for other in others):
             del unique[text]
     return ", ".join(sorted(unique))
 

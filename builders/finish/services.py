@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from builders.deb import Added
 from builders.errors import BuildError
-from builders.finish.work import Work
+from builders.finish.work import Work, is_plain
 
 # What a recipe may say of a service.
 WORDS = {
@@ -59,15 +59,45 @@ def correct(work: Work) -> None:
     known |= {service.name for service in stated}
     # A template is enabled by instance; mounts and targets come with what needs them.
     loose = {u for u in units if u.endswith(".service") and "@." not in u}
-    for name in sorted((loose | inits) - known):
-        if name.removesuffix(".service") not in known:
-            work.notes.append(f"service {name} is not registered: state it in services")
+    rest = {n for n in (loose | inits) - known if n.removesuffix(".service") not in known}
+    registered = _registered(work)
+    for name in sorted(_enabled(work, rest - registered)):
+        work.notes.append(f"service {name} is not registered: state it in services")
+    for service in stated:
+        if registered & {service.name, service.unit}:
+            work.notes.append(
+                f"services: {service.name} is registered by the package's own scripts too,"
+                " which stay as they are"
+            )
     folder = min(units.values(), default="/lib/systemd/system")
     for service in stated:
         if service.word == "sysv":
             work.add.append(Added(f"{folder}/{service.name}.service", link="/dev/null"))
     for script, text in _lines(stated):
         work.snippets.append((script, text))
+
+
+def _registered(work: Work) -> set[str]:
+    """Units and init scripts that the package's own maintainer scripts register."""
+    text = work.control_file("postinst").decode("utf-8", "replace")
+    calls = re.findall(r"\b(?:update-rc\.d|deb-systemd-helper)\b([^\n;&|]*)", text)
+    return {word.strip("'\"") for call in calls for word in call.split()}
+
+
+def _enabled(work: Work, names: set[str]) -> set[str]:
+    """Those of `names` that are there to be registered: init scripts, and units that say how.
+
+    A unit without [Install] (systemd.unit(5)) is started by others, a link is another name.
+    """
+    paths = {e.path: work.path(e).rpartition("/")[2] for e in work.kept if names and is_plain(e)}
+    units = {path for path, name in paths.items() if name in names and _UNIT.fullmatch(path)}
+    silent = {
+        paths[path]
+        for path, text in work.read(units).items()
+        if not re.search(rb"(?m)^\[Install\]", text)
+    }
+    links = {n for n in names if n.endswith(".service")} - {paths[path] for path in units}
+    return names - silent - links
 
 
 def _service(name: str, word: str, units: dict[str, str], inits: set[str]) -> _Service:

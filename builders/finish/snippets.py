@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from builders.finish.work import Work
 from builders.progress import printable
 
@@ -23,6 +25,7 @@ def correct(work: Work) -> None:
     postinst: after the package's own; prerm: before it, in the other order, as what was set up
     last is to be taken down first.
     """
+    _note_old_name(work)
     for script in _WHEN:
         lines = [text for name, text in work.snippets if name == script]
         if not lines:
@@ -36,6 +39,17 @@ def correct(work: Work) -> None:
             work.notes.append(f"{script} begins with {first}: nothing was added to it")
             continue
         work.control_files[script] = joined.encode("utf-8", "surrogateescape")
+
+
+def _note_old_name(work: Work) -> None:
+    """Say which scripts may look for a package that was renamed under its old name."""
+    name = work.package.control.get("Package", "")
+    if name == work.name or not name:
+        return
+    for script in _WHEN:
+        text = work.control_file(script).decode("utf-8", "replace")
+        if re.search(rf"(?<![\w./+-]){re.escape(name)}(?![\w.+-])", text):
+            work.notes.append(f"{script} names {printable(name)}, which is {work.name} now")
 
 
 def _joined(script: str, old: str, body: str, *, before: bool) -> str | None:

@@ -94,9 +94,14 @@ def _informed(content: Slice) -> bool:
     return bool(names & {".debug_info", ".zdebug_info"})
 
 
+def _handed(work: Work) -> Path | None:
+    """The archive that the build hands over; None for a package of debugging symbols itself."""
+    return None if work.name.endswith(("-dbg", "-dbgsym")) else work.beside.symbols
+
+
 def moved(work: Work) -> set[str]:
     """The members that the package of debugging symbols has in place of this one."""
-    if work.beside.symbols is None:
+    if _handed(work) is None:
         return set()
     return {entry.path for entry in work.entries if _SYMBOLS.match(entry.path)}
 
@@ -108,9 +113,10 @@ def correct(work: Work) -> Symbols:
     executable, to link for a shared library (--strip-unneeded), debugging information alone for a
     static one. Kernel modules keep theirs, as it would break their signature.
     """
-    if work.beside.symbols is None:
+    archive = _handed(work)
+    if archive is None:
         return Symbols({}, ())
-    found = read(work.beside.symbols)
+    found = read(archive)
     for entry in work.kept:
         content = found.stripped.get(entry.path)
         if content is not None and is_plain(entry):
@@ -130,6 +136,7 @@ def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path)
     ids = sorted({"".join(m.groups()) for a in found.debug if (m := _BUILD_ID.fullmatch(a.path))})
     control = {
         "Package": name,
+        "Source": fields.get("Source", work.name),
         "Version": fields["Version"],
         "Auto-Built-Package": "debug-symbols",
         "Architecture": fields["Architecture"],
@@ -139,8 +146,8 @@ def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path)
         "Priority": "optional",
         "Description": f"debug symbols for {work.name}",
     }
-    if "Source" in fields:
-        control["Source"] = fields["Source"]
+    if fields.get("Multi-Arch") == "same":  # those of two architectures go together too
+        control["Multi-Arch"] = "same"
     if ids:
         control["Build-Ids"] = " ".join(ids)
     return deb.create(

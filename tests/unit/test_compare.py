@@ -94,6 +94,11 @@ def test_relations_are_parsed() -> None:
     assert parse_relations("a (>= 1), a (<< 2)") == {"a": "a (>= 1), a (<< 2)"}
 
 
+def test_conditions_in_another_order_are_the_same(tmp_path: Path) -> None:
+    control = fields({"Depends": "a (>= 1), b, a (<< 2)"}, {"Depends": "a (<< 2), a (>= 1), b"})
+    assert not told(between(tmp_path, [], [], control=control), "relation")
+
+
 def program(*needed: str) -> Item:
     return Item("./usr/bin/x", elf(needed), mode=0o755)
 

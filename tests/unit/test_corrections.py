@@ -108,6 +108,7 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
     control.pop("Installed-Size")
     assert control == {
         "Package": "xx-dbgsym",
+        "Source": "xx",
         "Version": "1.0-1",
         "Auto-Built-Package": "debug-symbols",
         "Architecture": "amd64",
@@ -207,7 +208,7 @@ def test_python(tmp_path: Path) -> None:
     there = modes(package)
     assert f"{home}/one/__init__.py" in there
     assert not [p for p in there if "cache" in p or p.endswith(".pyc") or "python3.11" in p]
-    assert package.control["Depends"] == "python3 (<< 3.12), python3 (>= 3.11)"
+    assert package.control["Depends"] == "python3 (<< 3.12), python3 (>= 3.11~)"
     postinst = package.control_files["postinst"].decode()
     assert "echo hello" in postinst
     assert "py3compile -p xx" in postinst
@@ -500,3 +501,87 @@ def test_documents_that_are_too_large_in_all_stay_as_they_are(tmp_path: Path) ->
     names = {e.path.rpartition("/")[2]: e.info.linkname for e in package.index.entries}
     assert {"a.gz", "b.gz", "c", "d"} <= set(names)
     assert names["d"] == "c"
+
+
+def test_symbols_of_a_package_of_symbols_stay(tmp_path: Path) -> None:
+    beside = handed(tmp_path / "symbols.tar", {"debug/usr/lib/debug/y": b"y"}, {})
+    corrections = dataclasses.replace(PLAIN, package="xx-dbg")
+    done = run(tmp_path, [Item("./usr/lib/debug/y", b"y")], corrections, beside=beside)
+    assert done.symbols is None
+    assert "/usr/lib/debug/y" in modes(Deb.open(done.path))
+
+
+def test_a_folder_of_documents_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    items = [symlink("./usr/share/doc/xx", "yy"), Item("./usr/bin/x", b"")]
+    done = run(tmp_path, items)
+    assert not done.notes
+    assert [p for p in modes(Deb.open(done.path)) if "/doc/" in p] == ["/usr/share/doc/xx"]
+    stated = dataclasses.replace(PLAIN, copyright="free")
+    with pytest.raises(BuildError, match="is a link to yy") as caught:
+        run(tmp_path / "stated", items, stated)
+    assert 'remove = ["/usr/share/doc/xx"]' in caught.value.hint
+    stated = dataclasses.replace(stated, remove=("/usr/share/doc/xx",))
+    assert "/usr/share/doc/xx/copyright" in modes(
+        Deb.open(run(tmp_path / "own", items, stated).path)
+    )
+
+
+def test_documents_that_are_links(tmp_path: Path) -> None:
+    doc = "./usr/share/doc/xx"
+    items = [
+        symlink(f"{doc}/changelog.Debian.gz", "../yy/changelog.Debian.gz"),
+        symlink(f"{doc}/copyright", "../yy/copyright"),
+    ]
+    package = Deb.open(run(tmp_path, items, dataclasses.replace(PLAIN, copyright="free")).path)
+    assert content(package) == {"/usr/share/doc/xx/copyright": b"free\n"}
+
+
+def test_documents_follow_the_name(tmp_path: Path) -> None:
+    items = [Item("./usr/share/doc/xx/copyright", b"free"), Item("./usr/share/doc/xxl/a", b"a")]
+    done = run(
+        tmp_path,
+        items,
+        dataclasses.replace(PLAIN, package="yy"),
+        postinst=b"#!/bin/sh\ncp /usr/share/xx/a /a\n",
+        prerm=b"#!/bin/sh\npy3clean -p xx\n",
+    )
+    there = modes(Deb.open(done.path))
+    assert {p for p in there if p.startswith("/usr/share/doc/")} == {
+        "/usr/share/doc/xxl",
+        "/usr/share/doc/xxl/a",
+        "/usr/share/doc/yy",
+        "/usr/share/doc/yy/copyright",
+        "/usr/share/doc/yy/changelog.Debian.gz",
+    }
+    assert done.notes == ("prerm names xx, which is yy now",)
+
+
+def test_a_changelog_that_has_the_version_stays(tmp_path: Path) -> None:
+    before = b"xx (1.0-1) sid; urgency=low\n\n  * a\n\n -- A <a@b.org>  Thu, 10 Jan 2008\n"
+    path = "./usr/share/doc/xx/changelog.Debian.gz"
+    items = [Item(path, gzip.compress(before)), Item("./usr/share/doc/xx/copyright", b"free")]
+    package = Deb.open(run(tmp_path, items, beside=Beside(suite="bookworm")).path)
+    assert gzip.decompress(content(package)[path[1:]]) == before
+
+
+def test_a_package_of_the_installer_has_no_documents(tmp_path: Path) -> None:
+    raw = debs.make(tmp_path / "x.udeb", [Item("./bin/x", b"")])
+    done = finish(raw, PLAIN, elf_depends=(), destination_dir=tmp_path / "out", epoch=EPOCH)
+    assert done.path.name == "sample_1.0_amd64.udeb"
+    assert not [p for p in modes(Deb.open(done.path)) if "doc" in p]
+
+
+def test_python_as_its_build_left_it_stays(tmp_path: Path) -> None:
+    items = [Item("./usr/lib/python3/dist-packages/two.py", b"")]
+    postinst = b"#!/bin/sh\nset -e\npy3compile -p xx\n"
+    raw = debs.make(
+        tmp_path / "raw.deb",
+        items,
+        control={"Depends": "python3:any"},
+        files={"postinst": postinst},
+    )
+    done = finish(raw, PLAIN, elf_depends=(), destination_dir=tmp_path / "out", epoch=EPOCH)
+    package = Deb.open(done.path)
+    assert package.control["Depends"] == "python3:any"
+    assert package.control_files["postinst"] == postinst
+    assert "prerm" not in package.control_files

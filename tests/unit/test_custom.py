@@ -40,13 +40,44 @@ def test_a_package_is_corrected_by_a_file(tmp_path: Path) -> None:
     (done,) = custom.correct([raw], rules(tmp_path), tmp_path / "out", None)
     assert done.path == tmp_path / "out/sample_1.0+my1_amd64.deb"
     assert b"update-rc.d tool defaults" in Deb.open(done.path).control_files["postinst"]
-    assert custom.LEFT_OUT in done.notes
     first = done.path.read_bytes()
     custom.correct([raw], rules(tmp_path), tmp_path / "out", None)
     assert done.path.read_bytes() == first
     assert raw.read_bytes() == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == [done.path.name]
     assert str(done.path) in reports.packages([done]).text
+
+
+@pytest.mark.parametrize(
+    ("program", "symbols", "told"),
+    [
+        (debs.elf(symbols=True), "true", {custom.LEFT_OUT, custom.STAY}),
+        (debs.elf(symbols=True), "false", {custom.LEFT_OUT}),
+        (debs.elf(), "true", {custom.LEFT_OUT}),
+        (debs.elf()[:70], "true", {custom.LEFT_OUT}),
+        (b"#!/bin/sh\n", "true", set()),
+    ],
+)
+def test_what_a_builder_would_do_is_told(
+    tmp_path: Path, program: bytes, symbols: str, told: set[str]
+) -> None:
+    items = [
+        Item("./etc/init.d/tool", b"#!/bin/sh\n", mode=0o755),
+        Item("./usr/bin/x", program),
+    ]
+    raw = debs.make(tmp_path / "own.deb", items)
+    stated = rules(tmp_path, f"symbols = {symbols}\n{RULES}")
+    (done,) = custom.correct([raw], stated, tmp_path / "out", None)
+    assert {custom.LEFT_OUT, custom.STAY} & set(done.notes) == told
+
+
+def test_two_packages_never_share_a_file(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(BuildError, match=r"two packages would be sample_1\.0\+my1_amd64\.deb"):
+        custom.correct(
+            [own(tmp_path), own(tmp_path / "b")], rules(tmp_path), tmp_path / "out", None
+        )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

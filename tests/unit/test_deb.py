@@ -792,3 +792,11 @@ def test_create_is_a_package_that_dpkg_reads(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="twice"):
         deb.create(tmp_path / "bad.deb", NEW, members=[members[0], members[0]], epoch=0)
     assert not list(tmp_path.glob("*bad.deb*"))
+
+
+@pytest.mark.parametrize("edit", [Edit(add=(Added("/a/x", b""),)), Edit(rename={"/b": "/a/b"})])
+def test_nothing_is_put_below_what_is_no_directory(tmp_path: Path, edit: Edit) -> None:
+    raw = debs.make(tmp_path / "raw.deb", [symlink("./a", "usr"), Item("./b", b"")])
+    with pytest.raises(BuildError, match="/a is no directory"):
+        deb.rewrite(raw, tmp_path / "new.deb", edit)
+    assert not (tmp_path / "new.deb").exists()

@@ -404,3 +404,16 @@ def test_a_destination_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BuildError, match="out"):
         made(tmp_path, Corrections())
+
+
+def test_what_a_pre_dependency_implies_is_not_stated_again(tmp_path: Path) -> None:
+    raw = debs.make(
+        tmp_path / "raw.deb",
+        [Item("./usr/bin/x", b"x")],
+        control={"Pre-Depends": "libc6 (>= 2.36), aa | bb", "Depends": "aa | bb, cc"},
+    )
+    done = run(tmp_path, XEN, raw, ("libc6 (>= 2.34)", "libz1"))
+    depends = Deb.open(done.path).control["Depends"].split(", ")
+    assert "cc" in depends
+    assert "libz1" in depends
+    assert not {"aa | bb", "libc6 (>= 2.34)"} & set(depends)

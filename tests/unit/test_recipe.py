@@ -526,6 +526,17 @@ def test_an_override_of_a_wrong_type(folder: Path, text: str, what: str) -> None
     assert refused(folder, None, text).message == f"--set {text}: {what}"
 
 
+def test_an_override_may_add_to_a_list(folder: Path) -> None:
+    before = load("good", [], folder).builder.packages
+    added = ["builder.packages+=libz1", 'builder.packages += ["a", "b"]']
+    assert load("good", added, folder).builder.packages == (*before, "libz1", "a", "b")
+    error = refused(folder, None, "suite.name+=x")
+    assert (
+        error.message == "--set suite.name+=x: += is for a list, and the recipe states none there"
+    )
+    assert "suite.name=... sets it" in error.hint
+
+
 def test_an_override_may_give_one_string_for_a_list(folder: Path) -> None:
     it = load("good", ["sources.xen.urls=file:///tmp/xen.tar.gz"], folder)
     assert isinstance(it.sources["xen"], UrlSource)

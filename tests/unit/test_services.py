@@ -14,14 +14,14 @@ from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish import finish
 from tests.unit import debs
-from tests.unit.debs import Item
+from tests.unit.debs import Item, symlink
 
 UNITS = "./usr/lib/systemd/system"
 ITEMS = [
     Item("./etc/init.d/both", b"#!/bin/sh\n", mode=0o755),
     Item("./etc/init.d/old", b"#!/bin/sh\n", mode=0o755),
     Item(f"{UNITS}/both.service", b"[Service]\n"),
-    Item(f"{UNITS}/new.service", b"[Service]\n"),
+    Item(f"{UNITS}/new.service", b"[Service]\n[Install]\n"),
     Item(f"{UNITS}/some.mount", b"[Mount]\n"),
 ]
 TOOLS = ("deb-systemd-invoke", "systemctl", "update-rc.d", "invoke-rc.d", "update-grub")
@@ -159,3 +159,43 @@ def test_files_and_overrides(tmp_path: Path) -> None:
     )
     with pytest.raises(BuildError, match="in the package already"):
         finished(tmp_path, Corrections(files={"/etc/init.d/old": "x"}))
+
+
+def test_overrides_come_below_those_that_are_there(tmp_path: Path) -> None:
+    before = Item("./usr/share/lintian/overrides/sample", b"sample: old-tag")
+    raw = debs.make(tmp_path / "raw.deb", [before])
+    stated = Corrections(overrides=(Override("no-manual-page", "None."),))
+    done = finish(raw, stated, elf_depends=(), destination_dir=tmp_path / "out", epoch=1)
+    content = {e.path: b"".join(iter(c.chunk, b"")) for e, c in Deb.open(done.path).entries()}
+    assert content["/usr/share/lintian/overrides/sample"] == (
+        b"sample: old-tag\n# None.\nsample: no-manual-page\n"
+    )
+
+
+def test_what_a_package_registers_itself_is_not_asked_for(tmp_path: Path) -> None:
+    postinst = b"""#!/bin/sh
+update-rc.d old defaults >/dev/null
+if deb-systemd-helper --quiet was-enabled 'new.service'; then
+    deb-systemd-helper enable 'new.service' >/dev/null || true
+fi
+"""
+    items = [
+        *ITEMS,
+        Item(f"{UNITS}/static.service", b"[Service]\n"),
+        symlink(f"{UNITS}/alias.service", "new.service"),
+        Item("./etc/init.d/third", b"#!/bin/sh\n", mode=0o755),
+        Item(f"{UNITS}/third.service", b"[Service]\n[Install]\n"),
+    ]
+    raw = debs.make(tmp_path / "raw.deb", items, files={"postinst": postinst})
+    done = finish(
+        raw,
+        Corrections(services={"both": "boot", "old": "boot"}),
+        elf_depends=(),
+        destination_dir=tmp_path / "out",
+        epoch=1,
+    )
+    assert [note for note in done.notes if "service" in note] == [
+        "service third is not registered: state it in services",
+        "service third.service is not registered: state it in services",
+        "services: old is registered by the package's own scripts too, which stay as they are",
+    ]
