@@ -56,6 +56,23 @@ _COLLECTED = re.compile(r"\w[\w.+~:%-]*")  # names that a container may give a f
 
 
 @dataclass(frozen=True)
+class Place:
+    """Who builds where: the host's name, the user and its number, and the folder of a build."""
+
+    hostname: str = HOSTNAME
+    user: str = "builder"
+    uid: int = BUILDER
+    folder: str = "/build"
+
+    @property
+    def home(self) -> str:
+        return f"/home/{self.user}"
+
+
+PLACE = Place()  # of every container but those of a build that is repeated elsewhere
+
+
+@dataclass(frozen=True)
 class Limits:
     """What one container may use. memory: GiB; pids, nofile: numbers."""
 
@@ -161,6 +178,7 @@ class Container:
     mounts: root may also mount(2), which takes CAP_SYS_ADMIN: for piuparts(1) and nothing else.
     volumes: named volume -> where it is mounted, ":ro" after it for reading only. Never a folder
     of the box.
+    place: what the image has, or else a user and folders that are made in the container.
     """
 
     def __init__(
@@ -176,12 +194,13 @@ class Container:
         root: bool = False,
         mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
-        hostname: str = HOSTNAME,
+        place: Place = PLACE,
     ) -> None:
         self._client = client
         self._what = what
         self._live = live
         self._root = root
+        self._place = place
         from docker.types import Ulimit
 
         rights: dict[str, Any] = (
@@ -195,7 +214,7 @@ class Container:
                 _WATCHDOG,
                 entrypoint=[],
                 user="root" if root else str(BUILDER),
-                hostname=hostname,
+                hostname=place.hostname,
                 working_dir="/",
                 environment=ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
                 labels=dict(labels),
@@ -222,6 +241,8 @@ class Container:
                     self.id, params={"stdin": 1, "stream": 1}
                 )
                 self._it.start()
+            if self._place.uid != BUILDER:
+                self._settle()
         except BaseException:
             self._remove()
             raise
@@ -238,6 +259,31 @@ class Container:
         with suppress(Exception):
             self._stdin.close()
         self._remove()
+
+    def _settle(self) -> None:
+        """Make the user of another place, and its folders: no process of the build may do that."""
+        place, out = self._place, io.BytesIO()
+        lines = {
+            "etc/passwd": f"{place.user}:x:{place.uid}:{place.uid}::{place.home}:/bin/sh\n",
+            "etc/group": f"{place.user}:x:{place.uid}:\n",
+        }
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            for name, line in lines.items():
+                content = self.read(f"/{name}") + line.encode()
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+            for folder in (place.home, place.folder):
+                info = tarfile.TarInfo(folder.lstrip("/"))
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                info.uid = info.gid = place.uid
+                tar.addfile(info)
+        with engine_errors(f"{self._what}: making the user {place.user}"):
+            self._client.api.put_archive(self.id, "/", iter([out.getvalue()]))
+
+    @property
+    def _user(self) -> str:
+        return "root" if self._root else str(self._place.uid)
 
     def _remove(self) -> None:
         import docker.errors
@@ -260,7 +306,7 @@ class Container:
         self, folder: str, files: Iterable[tuple[str, bytes | Path]], mode: int = 0o644
     ) -> None:
         """Put files (name, content or a file of the box) into `folder`, owned by the builder."""
-        stream = _tar(files, mode, 0 if self._root else BUILDER)
+        stream = _tar(files, mode, 0 if self._root else self._place.uid)
         with engine_errors(f"{self._what}: copying files in"):
             self._client.api.put_archive(self.id, folder, stream)
 
@@ -313,7 +359,7 @@ class Container:
                 command,
                 workdir=folder,
                 environment=dict(environment or {}),
-                user="root" if self._root else str(BUILDER),
+                user=self._user,
             )["Id"]
             pending = b""
             for chunk in self._client.api.exec_start(created, stream=True):
@@ -367,7 +413,7 @@ class Container:
                 stdin=True,
                 tty=True,
                 workdir=folder,
-                user="root" if self._root else str(BUILDER),
+                user=self._user,
                 environment={"TERM": os.environ.get("TERM", "dumb")},
             )["Id"]
             stream = self._client.api.exec_start(created, tty=True, socket=True)

@@ -1,84 +1,112 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Why two packages that should be the same are not: which member, from which byte on, and what
-stands there. Nothing is unpacked to disk but the members that differ, in files without a name."""
+"""Why two packages that should be the same are not: which member, and what of it. Nothing is
+unpacked to disk but the members that differ, in files without a name."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
+import posixpath
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
+from typing import IO
 
 from builders.deb import Deb, Entry
+from builders.evidence import Known, moment, why
 from builders.progress import printable
 
-_MEMBERS = 20  # of a package that are looked into
+_BY_ID = "/usr/lib/debug/.build-id/"
+_MEMBERS = 40  # of a package that are looked into
+_NAMES = 20  # of the others, that are told
 _SPOOL = 8 << 20
 _CHUNK = 1 << 20
-_CONTEXT = 24  # bytes that are shown on each side
-_INSIDE = 1 << 30  # bytes of what a compressed member decompresses to
 
 
-def differences(first: Path, second: Path) -> list[str]:
-    """What differs between two .debs, a line each; empty where all that dpkg reads is the same.
+def differences(first: Path, second: Path, known: Sequence[Known] = ()) -> list[str]:
+    """What differs between two .debs, a line each.
 
-    Raises BuildError where one can't be read.
+    known: what differs between the boxes that made them. Raises BuildError where one can't be
+    read.
     """
     one, other = Deb.open(first), Deb.open(second)
-    told = list(_control(one, other))
+    told = list(_control(one, other, known))
     a, b = ({e.path: e for e in deb.index.entries} for deb in (one, other))
-    contents = []
-    for path in sorted(a.keys() | b.keys()):
-        if path not in a or path not in b:
-            told.append(f"{printable(path)}: only in the {'second' if path in b else 'first'}")
-            continue
+    contents: list[tuple[str, str]] = []
+    for path in sorted(a.keys() & b.keys()):
         told += [f"{printable(path)}: {text}" for text in _header(a[path], b[path])]
         if a[path].md5 != b[path].md5:
-            contents.append(path)
-    for path, mine, its in _pairs(one, other, contents[:_MEMBERS]):
+            contents.append((path, path))
+    renamed = _renamed(a, b)
+    names = {*renamed, *renamed.values()}
+    folders = {posixpath.dirname(path) for path in names}
+    for alone in sorted((a.keys() ^ b.keys()) - names - folders):
+        told.append(f"{printable(alone)}: only in the {'second' if alone in b else 'first'}")
+    contents += renamed.items()
+    for path, its_path, mine, its in _pairs(one, other, contents[:_MEMBERS]):
         with mine, its:
-            told.append(f"{printable(path)}: {_why(mine, its)}")
+            also = f" (in the second {printable(its_path)})" if its_path != path else ""
+            told.append(f"{printable(path)}{also}: {why(mine, its, known)}")
     if len(contents) > _MEMBERS:
-        told.append(f"and {len(contents) - _MEMBERS} more files differ")
+        others = [path for path, _ in contents[_MEMBERS:]]
+        few = printable(", ".join(others[:_NAMES])) + (", ..." if others[_NAMES:] else "")
+        told.append(f"{len(others)} more files differ: {few}")
     order = [[e.path for e in deb.index.entries] for deb in (one, other)]
     if not told and order[0] != order[1]:
         told.append("the members come in another order")
     return told or ["only the compression or the archive's own headers differ"]
 
 
-def _control(one: Deb, other: Deb) -> Iterator[str]:
+def _control(one: Deb, other: Deb, known: Sequence[Known]) -> Iterator[str]:
     for name in sorted(one.control_files.keys() | other.control_files.keys()):
         a, b = one.control_files.get(name), other.control_files.get(name)
         if a is None or b is None:
             yield f"control.tar: {name} only in the {'second' if a is None else 'first'}"
         elif a != b and name != "md5sums":  # these follow the files
-            yield f"control.tar: {name}: {_why(io.BytesIO(a), io.BytesIO(b))}"
+            yield f"control.tar: {name}: {why(io.BytesIO(a), io.BytesIO(b), known)}"
 
 
 def _header(a: Entry, b: Entry) -> Iterator[str]:
     for name in ("type", "mode", "uid", "gid", "uname", "gname", "mtime", "size", "linkname"):
         mine, its = getattr(a.info, name), getattr(b.info, name)
         if mine != its:
-            shown = [oct(v) if name == "mode" else printable(str(v)) for v in (mine, its)]
-            yield f"{name} is {shown[0]} and {shown[1]}"
+            if name == "mode":
+                masked = " (the umask)" if mine & ~0o077 == its & ~0o077 else ""
+                yield f"mode is {mine:04o} and {its:04o}{masked}"
+            elif name == "mtime":
+                yield f"mtime is {moment(mine)} and {moment(its)}"
+            else:
+                yield f"{name} is {printable(str(mine))} and {printable(str(its))}"
 
 
-def _pairs(one: Deb, other: Deb, paths: list[str]) -> Iterator[tuple[str, IO[bytes], IO[bytes]]]:
-    """The contents of `paths` in both, which the caller closes."""
+def _renamed(a: Mapping[str, Entry], b: Mapping[str, Entry]) -> dict[str, str]:
+    """Debugging symbols whose name, a digest of them, is another in the second: path to path.
+
+    Which belongs to which is not recorded; those of one place by size are taken for the same.
+    """
+    alone = [
+        sorted(
+            (entries[path].info.size, path)
+            for path in entries.keys() - its.keys()
+            if path.startswith(_BY_ID) and entries[path].info.isreg()
+        )
+        for entries, its in ((a, b), (b, a))
+    ]
+    if len(alone[0]) != len(alone[1]):
+        return {}
+    return {mine: its for (_, mine), (_, its) in zip(*alone, strict=True)}
+
+
+def _pairs(
+    one: Deb, other: Deb, paths: list[tuple[str, str]]
+) -> Iterator[tuple[str, str, IO[bytes], IO[bytes]]]:
+    """The contents of `paths` in the first and the second, which the caller closes."""
     if not paths:
         return
-    mine, its = _contents(one, set(paths)), _contents(other, set(paths))
-    for path in paths:
+    mine, its = _contents(one, {a for a, _ in paths}), _contents(other, {b for _, b in paths})
+    for a, b in paths:
         # Another name of a file that is told already has no content of its own.
-        if path in mine and path in its:
-            yield path, mine[path], its[path]
+        if a in mine and b in its:
+            yield a, b, mine[a], its[b]
 
 
 def _contents(deb: Deb, paths: set[str]) -> dict[str, IO[bytes]]:
@@ -90,80 +118,3 @@ def _contents(deb: Deb, paths: set[str]) -> dict[str, IO[bytes]]:
                 file.write(part)
             found[entry.path] = file
     return found
-
-
-def _why(one: IO[bytes], other: IO[bytes]) -> str:
-    """From where on two contents differ, and what stands there; inside, where compressed."""
-    inner = [_inside(file) for file in (one, other)]
-    where = ""
-    if inner[0] and inner[1]:
-        at = _first(inner[0], inner[1])
-        if at is None:
-            return "only its compression differs"
-        where, (one, other) = "inside its compressed data, ", (inner[0], inner[1])
-    else:
-        at = _first(one, other)
-    if at is None:
-        return "the contents are the same"
-    section = _section(one, at)
-    shown = " and ".join(_around(file, at) for file in (one, other))
-    return f"{where}from byte {at}{section} on: {shown}"
-
-
-def _first(one: IO[bytes], other: IO[bytes]) -> int | None:
-    """The offset of the first byte that differs."""
-    one.seek(0)
-    other.seek(0)
-    at = 0
-    while True:
-        a, b = one.read(_CHUNK), other.read(_CHUNK)
-        if a != b:
-            near = zip(a, b, strict=False)
-            return at + next((n for n, (x, y) in enumerate(near) if x != y), min(len(a), len(b)))
-        if not a:
-            return None
-        at += len(a)
-
-
-def _inside(file: IO[bytes]) -> IO[bytes] | None:
-    """What a gzip or xz file decompresses to."""
-    file.seek(0)
-    head = file.read(6)
-    file.seek(0)
-    out = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 - it has no name and goes with us
-    try:
-        source: Any
-        if head[:2] == b"\x1f\x8b":
-            source = gzip.GzipFile(fileobj=file, mode="rb")
-        elif head == b"\xfd7zXZ\0":
-            source = lzma.LZMAFile(file)  # noqa: SIM115
-        else:
-            return None
-        while (part := source.read(_CHUNK)) and out.tell() < _INSIDE:
-            out.write(part)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error):
-        return None
-    return out
-
-
-def _section(file: IO[bytes], at: int) -> str:
-    """The ELF section (elf(5)) that has byte `at`, in words."""
-    file.seek(0)
-    if file.read(4) != b"\x7fELF":
-        return ""
-    try:
-        unsure: Any = file
-        elf: Any = ELFFile(unsure)
-        for section in elf.iter_sections():
-            begin = section["sh_offset"]
-            if section["sh_type"] != "SHT_NOBITS" and begin <= at < begin + section["sh_size"]:
-                return f" ({section.name})"
-    except (ELFError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return ""
-
-
-def _around(file: IO[bytes], at: int) -> str:
-    file.seek(max(0, at - _CONTEXT))
-    data = file.read(2 * _CONTEXT)
-    return repr(printable(data.decode("latin-1")))

@@ -15,14 +15,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import ccache, image, kernel, mirror, xen
-from builders.container import BUILDER, ENVIRONMENT
+from builders.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
 from builders.errors import BuildError, Exit, Interrupted
-from builders.plan import OUT, WORK, Plan, patch_files
+from builders.plan import Plan, patch_files
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
 from builders.run import Run
@@ -84,6 +84,7 @@ class Pipeline:
         self._shell = shell
         self._keep_going = keep_going
         flavour(self._recipe, flavour_name)
+        self._place = variation.place if variation else PLACE
         self._plans: dict[str, Plan] = {}
         for target in targets:
             plan = (
@@ -120,7 +121,10 @@ class Pipeline:
     def _build_inputs(
         self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
     ) -> dict[str, str]:
-        surroundings = json.dumps([ENVIRONMENT, BUILDER, self._run.hostname, plan.makeflags])
+        known: list[object] = [ENVIRONMENT, BUILDER, HOSTNAME, plan.makeflags]
+        if self._place != PLACE:
+            known.append(asdict(self._place))
+        surroundings = json.dumps(known)
         inputs = {
             "image": fingerprint,
             "environment": hashlib.sha256(surroundings.encode()).hexdigest(),
@@ -337,7 +341,7 @@ class Pipeline:
         volumes |= {slots.volume: "/slots"} if slots else {}
         with (
             self._store.make(stage, inputs) as making,
-            Step(self._run, stage, builder.name, volumes=volumes) as step,
+            Step(self._run, stage, builder.name, volumes=volumes, place=self._place) as step,
         ):
             try:
                 self._phases(step, plan, fetched, slots)
@@ -348,7 +352,7 @@ class Pipeline:
             finally:
                 if slots:
                     slots.give()
-            step.fetch(OUT, making.folder)
+            step.fetch(f"{plan.work}/out", making.folder)
             making.notes = {
                 "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version}
             }
@@ -471,12 +475,14 @@ def corrections_digest(recipe: Recipe, target: str) -> str:
 def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
     """Put a plan's sources, files and patches into the step's container."""
     folders = [f"in/{name}" for name in plan.sources] + ["patches", "fragments", "files"]
-    step.phase("copy", f"cd {WORK} && mkdir -p tree {' '.join(folders)}")
+    step.phase("copy", f"cd {plan.work} && mkdir -p tree {' '.join(folders)}")
     for name in plan.sources:
         step.say("copy", name)
-        step.container.put(f"{WORK}/in/{name}", [(f.name, f.path) for f in fetched[name].files])
-    step.container.put(f"{WORK}/patches", patch_files(plan.patches))
-    step.container.put(WORK, plan.files.items())
+        step.container.put(
+            f"{plan.work}/in/{name}", [(f.name, f.path) for f in fetched[name].files]
+        )
+    step.container.put(f"{plan.work}/patches", patch_files(plan.patches))
+    step.container.put(plan.work, plan.files.items())
 
 
 def explain_patch(error: BuildError, plan: Plan) -> BuildError:

@@ -222,6 +222,7 @@ class Plan:
     sources: the sources it reads, the tree's first; files: further files put below /build.
     makeflags: the make of this build understands a jobserver (make-kpkg(1) does not).
     after: phase -> what checks the tree then; it is given a reader of the tree's files.
+    work: the folder of it all, which its scripts name.
     """
 
     name: str
@@ -231,6 +232,7 @@ class Plan:
     files: Mapping[str, bytes] = field(default_factory=dict)
     makeflags: bool = True
     after: Mapping[str, Callable[[Callable[[str], bytes]], None]] = field(default_factory=dict)
+    work: str = WORK
 
     def inputs(self) -> dict[str, str]:
         """All of the description that can change what comes out, each with its digest."""

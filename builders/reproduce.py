@@ -20,6 +20,7 @@ from builders.variation import Variation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from builders.evidence import Known
     from builders.run import Run
 
 FOLDER = "reproduce"  # in a recipe's artifacts: the second build, kept where it differs
@@ -49,8 +50,7 @@ def reproduce(
 ) -> list[Compared]:
     """Build what is missing, then all of it again elsewhere; every package, compared.
 
-    The second build has another host name, user, home and time zone, half the jobs, another
-    umask and folder of artifacts, no ccache, and a clock that is `seconds` ahead. It is removed
+    The second build is as Variation says, with a clock that is `seconds` ahead. It is removed
     where every package is the same, and else kept below FOLDER for a closer look.
     Raises BuildError as a build does.
     """
@@ -63,12 +63,14 @@ def reproduce(
         again = dataclasses.replace(
             run,
             folder=folder,
-            jobs=max(1, run.jobs // 2),
-            hostname=variation.hostname,
+            # $JOBS is neither all of the first build's nor its half, where it shared them.
+            jobs=len(wanted) * (run.jobs + 1),
         )
+        pipeline = Pipeline(again, flavour, wanted, variation=variation)
+        pipeline.fetch()  # the cache is not the second build's alone
         with _umask(0o077):
-            second = Pipeline(again, flavour, wanted, variation=variation).build()
-            compared = compare(first, second)
+            second = pipeline.build()
+            compared = compare(first, second, variation.known())
         if all(each.same for each in compared):
             shutil.rmtree(folder, ignore_errors=True)
         else:
@@ -86,8 +88,13 @@ def _umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def compare(first: Sequence[Package], second: Sequence[Package]) -> list[Compared]:
-    """The packages of two builds by file name, and where a pair is not the same, why."""
+def compare(
+    first: Sequence[Package], second: Sequence[Package], known: Sequence[Known] = ()
+) -> list[Compared]:
+    """The packages of two builds by file name, and where a pair is not the same, why.
+
+    known: what differs between the boxes that built them.
+    """
     from builders.differ import differences
 
     one, other = ({p.path.name: p for p in packages} for packages in (first, second))
@@ -100,7 +107,7 @@ def compare(first: Sequence[Package], second: Sequence[Package]) -> list[Compare
         elif a.sha256 == b.sha256:
             told = ()
         else:
-            told = tuple(differences(a.path, b.path))
+            told = tuple(differences(a.path, b.path, known))
         found.append(Compared(name, a.sha256 if a else "", b.sha256 if b else "", told))
     return found
 
@@ -115,7 +122,8 @@ def verb(run: Run, flavour: str, only: str, seconds: int, form: str) -> tuple[st
     same = all(each.same for each in compared)
     kept = run.folder / FOLDER / STAGES
     text = json.dumps([asdict(c) for c in compared], indent=2) if form == "json" else ""
-    return text or report(compared, kept), Exit.DONE if same else Exit.AUDIT
+    built = f"built again with {Variation(seconds=seconds).about()}\n"
+    return text or built + report(compared, kept), Exit.DONE if same else Exit.AUDIT
 
 
 def report(compared: Sequence[Compared], kept: Path) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from builders import container, engine
 from builders.cache import Cache
-from builders.container import HOSTNAME, Container, Limits, Live
+from builders.container import PLACE, Container, Limits, Live, Place
 from builders.errors import BuildError
 from builders.progress import Reporter
 from builders.recipe import ROOT, Recipe
@@ -32,8 +32,7 @@ LOCK = ".lock"  # in a recipe's artifacts; also what tells that a folder is one 
 class Run:
     """One run of one recipe.
 
-    folder: where its artifacts go; jobs: how many compilers at once, for all steps together;
-    hostname: of the containers.
+    folder: where its artifacts go; jobs: how many compilers at once, for all steps together.
     """
 
     recipe: Recipe
@@ -42,7 +41,6 @@ class Run:
     cache: Cache
     jobs: int = 0
     offline: bool = False
-    hostname: str = HOSTNAME
     live: Live = field(default_factory=Live)
     _client: DockerClient | None = None
     _swept: bool = False
@@ -87,6 +85,7 @@ class Run:
         root: bool = False,
         mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
+        place: Place = PLACE,
     ) -> Container:
         """A container of this run for `role`, within the recipe's limits."""
         builder = self.recipe.builder
@@ -101,7 +100,7 @@ class Run:
             root=root,
             mounts=mounts,
             volumes=volumes,
-            hostname=self.hostname,
+            place=place,
         )
 
     def alone(self) -> AbstractContextManager[None]:

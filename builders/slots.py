@@ -47,9 +47,10 @@ class Slots:
 
     def __enter__(self) -> Self:
         self._keeper.__enter__()
-        # A FIFO forgets what it holds when nobody has it open: one process keeps it so.
+        # A FIFO forgets what it holds when nobody has it open: one process keeps it so. Whoever
+        # builds may be another user than the keeper.
         status = self._keeper.run(
-            f"rm -f {_FIFO}; mkfifo {_FIFO}; exec 9<>{_FIFO}\n"
+            f"rm -f {_FIFO}; mkfifo -m 666 {_FIFO}; exec 9<>{_FIFO}\n"
             f"printf '%s' '{'+' * self._free}' >&9\n"
             "sleep 2147483647 </dev/null >/dev/null 2>&1 &",
             log=io.BytesIO(),

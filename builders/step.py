@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from builders.container import Container, disk_full, excerpt
+from builders.container import PLACE, Container, Place, disk_full, excerpt
 from builders.errors import BuildError, Exit
 from builders.progress import Silent, clock
 
@@ -41,12 +41,13 @@ class Step:
         root: bool = False,
         mounts: bool = False,
         volumes: Mapping[str, str] | None = None,
+        place: Place = PLACE,
     ) -> None:
         self._run = run
         self.name = name
         self.log = run.logs / f"{name}.log"
         self.container: Container = run.container(
-            image, name, network=network, root=root, mounts=mounts, volumes=volumes
+            image, name, network=network, root=root, mounts=mounts, volumes=volumes, place=place
         )
         self._stack = ExitStack()
         self._out: BinaryIO

@@ -45,6 +45,7 @@ debball:
 \tprintf 'Package: xen-upstream\\nVersion: 9.9.1\\nArchitecture: amd64\\n' >dist/deb/DEBIAN/control
 \tprintf 'Maintainer: Unmaintained snapshot\\nSection: admin\\nDescription: x\\n y\\n' \
 >>dist/deb/DEBIAN/control
+\tchmod -R u=rwX,go=rX dist/deb
 \tfakeroot dpkg-deb -z0 --build dist/deb dist/xen-upstream-9.9.1.deb
 """
 XL_SOURCE = """
@@ -63,6 +64,7 @@ bindeb-pkg:
 \tprintf 'Package: linux-image-6.9.1$(LOCALVERSION)\\nVersion: 6.9.1-1\\nArchitecture: amd64\\n' \
 >deb/DEBIAN/control
 \tprintf 'Maintainer: builder <b@b>\\nDescription: x\\n y\\n' >>deb/DEBIAN/control
+\tchmod -R u=rwX,go=rX deb
 \tfakeroot dpkg-deb -z0 --build deb ../linux-image-6.9.1$(LOCALVERSION)_6.9.1-1_amd64.deb
 """
 

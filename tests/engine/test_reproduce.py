@@ -3,11 +3,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from builders.reproduce import FOLDER, reproduce
+import pytest
 
-from .conftest import XEN_MAKEFILE, Box
+from builders import verbs
+from builders.pipeline import Pipeline
+from builders.reproduce import FOLDER, reproduce
+from builders.variation import Variation
+
+from .conftest import XEN_MAKEFILE, Box, Daemon
+
+NUMBER = "a number, as of jobs or processors"
+COUNT = "python3 -c 'import os; print(os.cpu_count())'"
+# What a careless build takes from its box into a file, and how the report names it.
+TAKEN = {
+    "clock": ("date -u +%F", "a date or a time"),
+    "seconds": ("date +%s", "seconds since 1970"),
+    "host": ("uname -n", "the host's name"),
+    "user": ("id -un", "the user's name"),
+    "number": ("echo uid $$(id -u)", "the user's number"),
+    "home": ("echo $$HOME", "the home of the user"),
+    "variable": ("echo $$LOGNAME", "the user's name"),
+    "path": ("echo $$PATH", "the $PATH"),
+    "folder": ("pwd", "the folder of the build"),
+    "zone": ("date +%z", "the time zone"),
+    "locale": ("echo $$LANG", "the locale"),
+    "letters": ("printf 't\\nz\\n' | sort", "the same lines in another order"),
+    "order": ("mkdir -p n && touch n/a n/b n/c && ls -U n", "the same lines in another order"),
+    "kernel": ("uname -r", "the release of the kernel"),
+    "cores": ("nproc", NUMBER),
+    "processors": (COUNT, NUMBER),
+    "jobs": ("echo $$JOBS", NUMBER),
+    "mask": ("umask", "the umask"),
+}
+COMPILED = """
+#include <stdio.h>
+int main(void) { return puts("made on " __DATE__); }
+"""
 
 
 def test_a_build_that_takes_nothing_from_its_box(
@@ -24,22 +58,44 @@ def test_a_build_that_takes_nothing_from_its_box(
     assert containers() == []
 
 
-def test_what_a_build_takes_from_its_box_is_found(box: Box) -> None:
-    lines = {
-        "clock": "date -u +%F",
-        "host": "hostname",
-        "user": "echo $$USER",
-        "jobs": "echo $$JOBS",
-    }
-    script = "".join(f"\t({line}) >dist/deb/usr/bin/{name}\n" for name, line in lines.items())
-    box.xen["Makefile"] = XEN_MAKEFILE.replace("\techo xen >", f"{script}\techo xen >")
+def test_what_a_build_takes_from_its_box_is_found_and_named(box: Box) -> None:
+    script = "".join(f"\t({line}) >dist/deb/usr/bin/{n}\n" for n, (line, _) in TAKEN.items())
+    script += "\tgcc -g -o dist/deb/usr/bin/debugged xl.c -lz\n"
+    script += "\tenv -u SOURCE_DATE_EPOCH gcc -o dist/deb/usr/bin/compiled made.c\n"
+    script += "\techo text >text; gzip text; cp text.gz dist/deb/usr/bin/packed.gz\n"
+    script += "\tchmod 755 dist/deb/usr/bin/*; echo text >dist/deb/usr/bin/mode\n"
+    box.xen["Makefile"] = XEN_MAKEFILE.replace("\tfakeroot", f"{script}\tfakeroot")
+    box.xen["made.c"] = COMPILED
     box.write()
 
     compared = {c.file.split("_")[0]: c for c in reproduce(box.run(), "minimal", ["xen"])}
 
     xen = compared["xen-upstream"]
     assert not xen.same
-    about = [text for text in xen.differences if ": from byte" in text]
-    assert sorted(text.split(":")[0] for text in about) == sorted(f"/usr/bin/{n}" for n in lines)
-    assert any("'builder " in text and "'elsewhere " in text for text in about)
+    print("\n".join((*xen.differences, *compared["xen-upstream-dbgsym"].differences)))
+    told = [text for text in xen.differences if not re.search(r": (size|md5) is ", text)]
+    about = {text.split(": ")[0].rpartition("/")[2]: text for text in told}
+    for name, (_, cause) in TAKEN.items():
+        assert f": {cause}: from byte" in about.pop(name), name
+    assert ": a date or a time: from byte" in about["compiled"]
+    assert " of .rodata on: " in about.pop("compiled")
+    assert "only the time in its gzip header differs: 20" in about.pop("packed.gz")
+    assert "only its build id differs" in about.pop("debugged")
+    assert about.pop("mode").endswith("mode is 0644 and 0664 (the umask)")
+    assert about == {}
+    symbols = compared["xen-upstream-dbgsym"].differences
+    (inside,) = [text for text in symbols if " (in the second /usr/lib/debug/.build-id/" in text]
+    assert ": the folder of the build: from byte" in inside
     assert list((box.artifacts / "tiny" / FOLDER / "stages").glob("xen-finish/*/*.deb"))
+
+
+def test_another_engine_builds_the_same(
+    box: Box, second: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verbs.build(box.run(), "minimal")
+    Pipeline(box.run(), "minimal", variation=Variation(seconds=1)).fetch()  # it has no network
+    monkeypatch.setenv("DOCKER_HOST", second.host)
+
+    compared = reproduce(box.run(), "minimal")
+
+    assert [(c.file, c.differences) for c in compared if not c.same] == []

@@ -19,7 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import container
-from builders.container import BUILDER, Container, Limits, Live, engine_errors, excerpt, labels
+from builders.container import (
+    BUILDER,
+    Container,
+    Limits,
+    Live,
+    Place,
+    engine_errors,
+    excerpt,
+    labels,
+)
 from builders.errors import BuildError, Exit, Interrupted
 from tests.unit.containers import Archives, Client, Played, tar
 
@@ -70,6 +79,31 @@ def test_a_build_has_no_rights_no_network_and_limits() -> None:
     }
     assert options["volumes"] == {"dom0-debs-ccache": {"bind": "/ccache", "mode": "rw"}}
     assert "privileged" not in options
+
+
+def test_another_place_has_its_own_user_and_folder() -> None:
+    client = Client()
+    place = Place("elsewhere", "somebody", 4321, "/srv/x")
+
+    def body(path: str) -> bytes:
+        return tar([(path.rpartition("/")[2], f"root of {path[-6:]}\n".encode())])
+
+    with Archives(body) as server:
+        client.api.base_url = server.url
+        with container_of(client, place=place) as it:
+            it.put("/srv/x/in", [("a", b"")])
+            it.run("true", log=io.BytesIO())
+    assert client.created[0][1]["hostname"] == "elsewhere"
+    assert client.created[0][1]["user"] == str(BUILDER)  # only what waits for the end
+    assert client.execs[0][1]["user"] == "4321"
+    made = unpacked(iter([client.put["/"]]))
+    assert made["etc/passwd"][1].endswith(b"wd\nsomebody:x:4321:4321::/home/somebody:/bin/sh\n")
+    assert made["etc/group"][1].endswith(b"up\nsomebody:x:4321:\n")
+    assert (made["etc/passwd"][0].uid, made["etc/passwd"][0].mode) == (0, 0o644)
+    for folder in ("home/somebody", "srv/x"):
+        info = made[folder][0]
+        assert (info.isdir(), info.uid, info.gid, info.mode) == (True, 4321, 4321, 0o755)
+    assert unpacked(iter([client.put["/srv/x/in"]]))["a"][0].uid == 4321
 
 
 def test_apt_has_a_network_and_is_root() -> None:
@@ -212,8 +246,7 @@ def unpacked(chunks: Iterator[bytes]) -> dict[str, tuple[tarfile.TarInfo, bytes]
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks)), mode="r") as it:
         for member in it:
             stream = it.extractfile(member)
-            assert stream
-            found[member.name] = (member, stream.read())
+            found[member.name] = (member, stream.read() if stream else b"")
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from builders import differ
 from builders.errors import BuildError
+from builders.evidence import Known
 
 from .debs import Item, folder, make, symlink
 
@@ -42,16 +43,21 @@ def test_what_is_compressed_is_looked_into(tmp_path: Path) -> None:
     changed = [*TREE]
     changed[2] = replace(TREE[2], content=gzip.compress(b"Xen built 2026-11-25", mtime=0))
     told = differences(tmp_path, changed)
-    assert any("inside its compressed data, from byte 19 on: " in text for text in told)
+    assert any(
+        "inside its compressed data, a date or a time: from byte 19 on: " in text for text in told
+    )
     changed[2] = replace(TREE[2], content=gzip.compress(b"Xen built 2026-11-24", mtime=1))
-    assert "/boot/xen.gz: only its compression differs" in differences(tmp_path, changed)
+    times = "1970-01-01 00:00:00 and 1970-01-01 00:00:01"
+    told = differences(tmp_path, changed)
+    assert f"/boot/xen.gz: only the time in its gzip header differs: {times}" in told
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mode": 0o600}, "/boot/text: mode is 0o644 and 0o600"),
-        ({"mtime": 5}, "/boot/text: mtime is 1000000000 and 5"),
+        ({"mode": 0o600}, "/boot/text: mode is 0644 and 0600 (the umask)"),
+        ({"mode": 0o755}, "/boot/text: mode is 0644 and 0755"),
+        ({"mtime": 5}, "/boot/text: mtime is 2001-09-09 01:46:40 and 1970-01-01 00:00:05"),
         ({"uid": 7}, "/boot/text: uid is 0 and 7"),
         (
             {"kind": tarfile.SYMTYPE, "link": "link", "content": b""},
@@ -69,6 +75,30 @@ def test_members_that_only_one_has_and_their_order(tmp_path: Path) -> None:
     assert "/boot/link: only in the first" in differences(tmp_path, TREE[:4])
     swapped = [*TREE[:3], TREE[4], TREE[3]]
     assert differences(tmp_path, swapped) == ["the members come in another order"]
+
+
+def test_many_files_are_named_but_not_looked_into(tmp_path: Path) -> None:
+    one, other = (
+        [*TREE[:1], *(Item(f"./{n:03}", content) for n in range(70))] for content in (b"a", b"b")
+    )
+    first, second = make(tmp_path / "1.deb", one), make(tmp_path / "2.deb", other)
+    *looked, rest = differ.differences(first, second)
+    assert [text.partition(":")[0] for text in looked] == [f"/{n:03}" for n in range(40)]
+    assert rest.startswith("30 more files differ: /040, /041, ")
+    assert rest.endswith(", /059, ...")
+
+
+def test_debugging_symbols_under_another_build_id(tmp_path: Path) -> None:
+    names = ("/usr/lib/debug/.build-id/aa/1.debug", "/usr/lib/debug/.build-id/bb/2.debug")
+    one, other = (
+        [*TREE, Item(f".{name}", f"made in {place}".encode())]
+        for name, place in zip(names, ("here", "there"), strict=True)
+    )
+    first, second = make(tmp_path / "1.deb", one), make(tmp_path / "2.deb", other)
+    (told,) = differ.differences(first, second, [Known("place", "here", "there")])
+    assert told.startswith(f"{names[0]} (in the second {names[1]}): the place: from byte 8 on: ")
+    make(second, [*other, Item("./usr/lib/debug/.build-id/cc/3.debug", b"")])
+    assert f"{names[0]}: only in the first" in differ.differences(first, second)
 
 
 def test_the_same_content_in_another_archive(tmp_path: Path) -> None:
