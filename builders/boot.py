@@ -13,13 +13,13 @@ import json
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import cpio, initramfs, qemu
+from builders import cpio, initramfs, proof, qemu
 from builders.deb import Deb, is_file
 from builders.errors import BuildError, Exit
 from builders.kernel import options
@@ -48,6 +48,7 @@ class Parts:
     """What is booted: files of this machine, and what they should say of themselves.
 
     version: of the hypervisor, such as 4.17.5. release: of the kernel, as uname(1) has it.
+    packages: file name -> sha256 of what they were taken from.
     """
 
     xen: Path
@@ -55,6 +56,7 @@ class Parts:
     initrd: Path
     version: str
     release: str
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterat
         config, _ = _take(kernel.path, r"/boot/config-[^/]+", folder / "config")
         _built_in(kernel.package, config.read_text(encoding="utf-8", errors="replace"))
         release = kernel.package.removeprefix("linux-image-")
-        yield Parts(hypervisor, linux, initrd, _upstream(xen.version), release)
+        digests = {package.path.name: package.sha256 for package in (xen, kernel)}
+        yield Parts(hypervisor, linux, initrd, _upstream(xen.version), release, digests)
 
 
 def _package(packages: Sequence[Package], prefix: str) -> Package:
@@ -365,7 +368,9 @@ def _checked(
     timeout: float,
 ) -> Boot:
     console, log = boot(run, these, name, options, accel=accel, timeout=timeout)
-    return Boot(name, checks(console, these), console.seconds, log, frozenset(wanted))
+    made = Boot(name, checks(console, these), console.seconds, log, frozenset(wanted))
+    proof.write(made, these.packages)
+    return made
 
 
 # What is said about it

@@ -144,7 +144,8 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         if os.environ.get(_ACTIONS):
             text, _ = inspect.inspect([], inspect.Wanted(form="github"), name, it.recipe.overrides)
             for line in text.splitlines():
-                reporter.line(line)  # a command to the machine that runs the job
+                if line.startswith("::"):  # a command to the machine that runs the job
+                    reporter.line(line)
         text, code = inspect.inspect([], inspect.Wanted(), name, it.recipe.overrides)
         return _Done(code, _last(text), text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builders import cpio
+from builders import cpio, proof
 from builders.boot import (
     DRIVER,
     HIDDEN,
@@ -118,4 +118,6 @@ def prove_guest(run: Run, these: Parts, kind: str, *, accel: str, timeout: float
     name = f"boot-guest-{kind}"
     console, log = boot(run, these, name, options(kind, these.kernel), accel=accel, timeout=timeout)
     found = checks(console, these)
-    return Boot(name, found + guest_checks(console, kind), console.seconds, log)
+    made = Boot(name, found + guest_checks(console, kind), console.seconds, log)
+    proof.write(made, these.packages)
+    return made

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
@@ -196,6 +197,7 @@ class Pipeline:
         found = None if refresh else image.find(self._run)
         inputs = image.inputs(self._recipe)
         recorded = self._image_output()
+        begun = time.monotonic()
         if found is None:
             if self._run.offline:
                 raise BuildError(
@@ -210,6 +212,7 @@ class Pipeline:
             with self._store.make("image", inputs) as making:
                 (making.folder / "packages.txt").write_text(found.packages, encoding="utf-8")
                 making.notes = {"fingerprint": found.fingerprint, "name": found.name}
+                making.before = time.monotonic() - begun
             self._run.reporter.line(f"image: {len(found.packages.splitlines())} packages")
         return found
 

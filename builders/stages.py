@@ -50,10 +50,14 @@ class Output:
 
 @dataclass
 class Making:
-    """A stage that is being made: where its files go, and its notes."""
+    """A stage that is being made: where its files go, and its notes.
+
+    before: seconds that it took before its block.
+    """
 
     folder: Path
     notes: dict[str, Any] = field(default_factory=dict)
+    before: float = 0.0
 
 
 def _key(inputs: Mapping[str, str]) -> str:
@@ -145,7 +149,7 @@ class Store:
         making = Making(folder)
         try:
             yield making
-            self._keep(making, stage, inputs, time.monotonic() - begun)
+            self._keep(making, stage, inputs, making.before + time.monotonic() - begun)
         except OSError as error:
             raise _disk(error, folder) from None
         finally:

@@ -8,11 +8,12 @@ that a release never tells of inputs that the packages were not made from.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class Build:
 
     target: "xen" or "kernel-FLAVOUR". source, version: of its source package. epoch: its
     SOURCE_DATE_EPOCH. recipe_files: of the recipe, by path below the project. inputs, finish:
-    what the records of the stages name, each with its digest. ended: when it was finished.
+    what the records of the stages name, each with its digest. stages: the image, the build and
+    the finishing, as their records have them.
     """
 
     recipe: Recipe
@@ -89,7 +91,12 @@ class Build:
     finish: Mapping[str, str]
     image: str
     installed: tuple[Installed, ...]
-    ended: float
+    stages: tuple[Output, ...]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """File name -> sha256 of each package."""
+        return {p.path.name: p.sha256 for p in self.packages}
 
     @property
     def base(self) -> str:
@@ -109,7 +116,12 @@ class Build:
     @property
     def fragments(self) -> tuple[Material, ...]:
         """The files that the recipe adds to the tree, kernel fragments among them."""
-        return _named(self.inputs, "file ")
+        found = _named(self.inputs, "file ")
+        if self.target != "xen":
+            return found
+        # Xen's lie in the step by number; in the tree they have the names that the recipe says.
+        names = {f"files/{n}": path for n, path in enumerate(self.recipe.xen.files)}
+        return tuple(dataclasses.replace(f, name=names.get(f.name, f.name)) for f in found)
 
 
 def _named(inputs: Mapping[str, str], prefix: str) -> tuple[Material, ...]:
@@ -199,7 +211,7 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Mapping[str
         finished.inputs,
         str(image.notes["fingerprint"]),
         _installed((image.folder / "packages.txt").read_text(encoding="utf-8")),
-        finished.ended,
+        (image, built, finished),
     )
 
 
@@ -275,7 +287,8 @@ def commit() -> str:
     """The project's own git commit, "-dirty" after it where files differ; "" without one."""
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(ROOT), *words]
+        # A CI machine's checkout may be another user's.
+        command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -284,8 +297,3 @@ def commit() -> str:
         return head + ("-dirty" if head and git("status", "--porcelain", "-uno") else "")
     except OSError:  # no git
         return ""
-
-
-def epoch(builds: Sequence[Build]) -> int:
-    """The newest input of the builds, in seconds since 1970."""
-    return max(build.epoch for build in builds)

@@ -15,7 +15,8 @@ _TEMPLATE = Path(__file__).parent / "templates"
 class Packed:
     """One package: its path in the release, bytes and digest, and what its control file says.
 
-    folders: directory -> bytes of the files below it, the largest first.
+    installed: bytes of all its files. folders: directory -> bytes of the files below it, the
+    largest first; not all need be there. optional: nobody needs it to use the others.
     """
 
     file: str
@@ -25,8 +26,9 @@ class Packed:
     synopsis: str
     size: int
     sha256: str
-    depends: tuple[str, ...] = ()
+    installed: int = 0
     folders: tuple[tuple[str, int], ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,31 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """One thing that was tried with the packages: whether it held, and what was seen."""
+class Checked:
+    """One thing that a boot was to show: whether it held, whether it had to, what was seen."""
 
     name: str
     good: bool
+    must_fail: bool
     seen: str
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A boot of the packages: its console's path in the release, and how long it took."""
+
+    name: str
+    console: str
+    seconds: float
+    checks: Sequence[Checked]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What there is to read of one build: its target and version, and links (name, path)."""
+
+    build: str
+    links: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,9 @@ class Facts:
     """All that the page says.
 
     made: date of the newest input, in seconds since 1970 (SOURCE_DATE_EPOCH).
-    tool: name and version of what built it. install: shell commands, in order.
+    tool: name and version of what built it. address: where the release is served, "" where
+    nobody said. install: shell commands, in order. image: how many packages the builder image
+    has. older: builds that the repository has too. missing: what the release lacks.
     """
 
     recipe: str
@@ -85,10 +108,15 @@ class Facts:
     inputs: Sequence[Input] = ()
     overrides: Sequence[str] = ()
     findings: Sequence[Finding] = ()
-    proofs: Sequence[Proof] = ()
+    boots: Sequence[Boot] = ()
     spans: Sequence[Span] = ()
     options: Mapping[str, str] | None = None
+    address: str = ""
     install: Sequence[str] = ()
+    image: int = 0
+    documents: Sequence[Documents] = ()
+    older: Sequence[str] = ()
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,7 @@ def render(facts: Facts) -> str:
     )
     templates.filters["bytes"] = bytes_for_people
     templates.filters["seconds"] = seconds_for_people
+    templates.filters["count"] = count_for_people
     bars, whole = timeline(facts.spans)
     made = datetime.datetime.fromtimestamp(facts.made, datetime.UTC).strftime("%Y-%m-%d")
     counts = {
@@ -130,6 +159,8 @@ def render(facts: Facts) -> str:
         findings=sorted(facts.findings, key=lambda f: _SEVERITIES.index(f.severity)),
         made=made,
         counts=counts,
+        total=sum(package.size for package in facts.packages),
+        held=sum(c.good != c.must_fail for boot in facts.boots for c in boot.checks),
         bars=bars,
         whole=whole,
         width=_WIDTH,
@@ -166,6 +197,12 @@ def timeline(spans: Sequence[Span]) -> tuple[list[_Bar], float]:
         for span, begin in placed
     ]
     return bars, whole
+
+
+def count_for_people(count: int, what: str) -> str:
+    """So many of something, such as 1 package, 2 kinds of note."""
+    first, space, rest = what.partition(" ")
+    return f"{count} {first}{'s' * (count != 1)}{space}{rest}"
 
 
 def bytes_for_people(count: float) -> str:

@@ -3,7 +3,7 @@
 
 pool/ dists/                 the apt repository
 attestations/                provenance and bills of materials of each build
-audit/ proofs/               what the audit found; the console of a boot
+audit/ proofs/               what the audit found; boots of these packages, with their consoles
 dom0-debs.{asc,gpg,sources}  the public key, and a file for /etc/apt/sources.list.d
 index.html                   what is here, for people
 release.json                 the same for programs
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.pipeline import STAGES
 from builders.program import VERSION
-from builders.release import armor, documents, facts, provenance, repository, signing, web
+from builders.proof import Proof
+from builders.release import armor, documents, facts, proofs, provenance, repository, signing, web
 from builders.release.facts import Build
 from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, disk_error, kept_builds, sums
 from builders.release.repository import Pooled
@@ -83,17 +83,20 @@ def publish(
             run.reporter.work("release") as task,
         ):
             old = kept_builds(folder, run.recipe.name)
-            making = _Making(fresh, run, url or f"file:{folder}", task.show)
+            making = _Making(fresh, folder, run, url.rstrip("/"), task.show)
             made = making.fill(builds, old, folder, keep, signer)
             _replace(fresh, folder)
     return dataclasses.replace(made, folder=folder)
 
 
 class _Making:
-    def __init__(self, folder: Path, run: Run, url: str, show: Callable[..., None]) -> None:
+    def __init__(
+        self, folder: Path, final: Path, run: Run, url: str, show: Callable[..., None]
+    ) -> None:
         self._folder = folder
         self._run = run
-        self._url = url
+        self._served = url
+        self._url = url or f"file:{final}"
         self._show = show
 
     def fill(
@@ -127,7 +130,7 @@ class _Making:
                 if path.endswith(".deb"):
                     pool.append(_pooled(self._folder / path, path, about))
         audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
-        missing = self._proofs(builds)
+        booted, missing = self._proofs(builds, pool, before)
         stated = os.environ.get("SOURCE_DATE_EPOCH", "")
         epoch = int(stated) if stated.isdecimal() else max(int(r["epoch"]) for r in records)
         self._show("sign")
@@ -145,12 +148,11 @@ class _Making:
             "tool": {"version": VERSION, "commit": commit},
             "epoch": epoch,
             "builds": audited,
+            "proofs": [str(one.record.relative_to(self._folder)) for one in booted],
             "missing": missing,
         }
         self._write(RECORD, _json(document))
-        self._write(
-            web.PAGE, web.html(self._folder, builds, self._run.folder / STAGES, commit, epoch)
-        )
+        self._write(web.PAGE, web.html(self._folder, builds, document, booted, self._served))
         listed = sums(self._folder)
         self._write(SUMS, listed)
         self._write(f"{SUMS}.asc", signer.detached(listed))
@@ -206,17 +208,25 @@ class _Making:
         }
         return record, pooled
 
-    def _proofs(self, builds: Sequence[Build]) -> list[str]:
-        """The consoles of the boots that came after the builds; what is missing, in words."""
-        newest = max(build.ended for build in builds)
-        logs = sorted(self._run.logs.glob("boot*.log"))
-        fresh = [log for log in logs if log.stat().st_mtime >= newest]
-        for log in fresh:
-            self._write(f"proofs/{log.name}", log.read_bytes())
-        if fresh:
-            return []
-        why = "it is older than the packages" if logs else "these packages were not booted"
-        return [f"the console of a boot: {why}"]
+    def _proofs(
+        self, builds: Sequence[Build], pool: Sequence[Pooled], before: Path
+    ) -> tuple[list[Proof], list[str]]:
+        """Lay down the boots of these packages, and of older ones that stay.
+
+        The former are given back, and what is missing, in words.
+        """
+        found, missing = proofs.of(builds, self._run.logs)
+        packages = {Path(pooled.path).name: pooled.sha256 for pooled in pool}
+        placed: list[Proof] = []
+        for one in [*found, *proofs.kept(before, packages)]:
+            place = proofs.place(one)
+            record = self._folder / place / one.record.name
+            if record.exists():
+                continue
+            console = self._write(f"{place}/{one.console.name}", one.console.read_bytes())
+            self._write(f"{place}/{one.record.name}", one.record.read_bytes())
+            placed.append(dataclasses.replace(one, record=record, console=console))
+        return placed[: len(found)], missing
 
     def _indexes(
         self, pool: Sequence[Pooled], before: Path, epoch: int, signer: signing.Signer

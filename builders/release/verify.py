@@ -247,7 +247,7 @@ class _Check:
     # What is said of the packages
 
     def _document(self, path: str, packages: Mapping[str, str]) -> None:
-        if path.startswith("attestations/") and any(
+        if path.startswith(("attestations/", "proofs/")) and any(
             p.file.endswith(".deb") for p in self.verdict.problems
         ):
             return  # they would not agree with a package that was changed
@@ -255,6 +255,9 @@ class _Check:
             self._guard(path, lambda: self._checksums(path))
         elif path.startswith("attestations/") and path.endswith(".provenance.json"):
             self._guard(path, lambda: self._provenance(path, packages))
+        elif path.startswith("proofs/"):
+            if path.endswith(".json"):
+                self._guard(path, lambda: self._proof(path, packages))
         elif path.startswith("attestations/"):
             self._guard(path, lambda: self._bill(path, packages))
 
@@ -278,6 +281,14 @@ class _Check:
         document: dict[str, Any] = json.loads(self._read(path))
         subjects = {s["name"]: s["digest"]["sha256"] for s in document["subject"]}
         self._about(path, subjects, packages, "the provenance is of another package")
+
+    def _proof(self, path: str, packages: Mapping[str, str]) -> None:
+        """The packages that were booted are those that are here, and so is the console."""
+        document: dict[str, Any] = json.loads(self._read(path))
+        self._about(path, document["packages"], packages, "another package was booted")
+        console = f"{path.removesuffix('.json')}.log"
+        if self._digests.get(console) != document["console"]:
+            self._wrong(path, "it is the record of another console")
 
     def _bill(self, path: str, packages: Mapping[str, str]) -> None:
         """The packages that a bill of materials is about are those that are here."""

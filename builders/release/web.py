@@ -11,77 +11,144 @@ from pathlib import Path
 from typing import Any
 
 from builders.deb import Deb
-from builders.program import VERSION
+from builders.proof import Proof
 from builders.release import page
 from builders.release.facts import Build, Packed
 from builders.release.layout import KEY
-from builders.stages import Store
 
 PAGE = "index.html"
 _FOLDERS = 8  # of a package that the page shows
+_APT_KEY = {"wheezy", "jessie"}  # whose apt knows no signed-by
 
 
-def html(folder: Path, builds: Sequence[Build], stages: Path, commit: str, epoch: int) -> bytes:
+def html(
+    folder: Path,
+    builds: Sequence[Build],
+    record: Mapping[str, Any],
+    booted: Sequence[Proof],
+    url: str,
+) -> bytes:
     """The page of the release in `folder`, all other files of which are there.
 
-    stages: of the recipe, whose records say when each was made.
+    record: what release.json says. url: where it will be served, "" where nobody said.
     """
+    builds = sorted(builds, key=lambda build: build.target != "xen")  # the hypervisor first
     recipe = builds[0].recipe
     packages = [package for build in builds for package in build.packages]
-    places = {p.path.name: next(folder.rglob(p.path.name)).relative_to(folder) for p in packages}
     flavours = [b.target.partition("-")[2] for b in builds if b.target.startswith("kernel-")]
-    names = [p.control["Package"] for p in packages if not _debugging(p.control["Package"])]
+    tool, commit = record["tool"]["version"], record["tool"]["commit"]
+    abouts = {(about["target"], about["version"]): about for about in record["builds"]}
+    new = [abouts.pop((build.target, build.version)) for build in builds]
     return page.render(
         page.Facts(
             recipe=recipe.name,
             summary=recipe.summary,
             suite=recipe.suite.name,
             flavour=", ".join(flavours),
-            tool=f"dom0-debs {VERSION}" + (f" ({commit[:12]})" if commit else ""),
-            made=epoch,
-            packages=[_packed(package, str(places[package.path.name])) for package in packages],
-            inputs=list(_inputs(builds)),
-            overrides=sorted({o for build in builds for o in build.overrides}),
-            findings=list(_findings(folder)),
-            spans=_spans(builds, stages),
-            options=recipe.audit.kernel_options,
-            install=(
-                "install -d /etc/apt/keyrings",
-                f"wget -O /etc/apt/keyrings/{KEY}.asc ADDRESS/{KEY}.asc",
-                f"echo 'deb [signed-by=/etc/apt/keyrings/{KEY}.asc] ADDRESS"
-                f" {recipe.suite.name} main' >/etc/apt/sources.list.d/{KEY}.list",
-                "apt-get update",
-                f"apt-get install {' '.join(names)}",
+            tool=f"dom0-debs {tool}" + (f" ({commit[:12]})" if commit else ""),
+            made=record["epoch"],
+            packages=sorted(
+                (_packed(package, folder) for package in packages), key=lambda p: p.optional
             ),
+            inputs=_inputs(builds),
+            overrides=sorted({o for build in builds for o in build.overrides}),
+            findings=list(_findings(folder, builds)),
+            boots=[_boot(one, folder) for one in booted],
+            spans=_spans(builds),
+            options=recipe.audit.kernel_options,
+            address=url,
+            install=_install(recipe.suite.name, url or "ADDRESS", packages),
+            image=len(builds[0].installed),
+            documents=[_documents(about) for about in new],
+            older=[f"{about['source']} {about['version']}" for about in abouts.values()],
+            missing=record["missing"],
         )
     ).encode()
 
 
-def _debugging(name: str) -> bool:
-    return name.endswith(("-dbgsym", "-dbg"))
+def _install(suite: str, url: str, packages: Iterable[Packed]) -> list[str]:
+    """What makes a machine trust the release for its own packages, and installs them."""
+    names = [p.control["Package"] for p in packages if not _optional(p.control["Package"])]
+    kernels = [name for name in names if name.startswith("linux-image-")]
+    others = [name for name in names if name not in kernels]
+    if suite in _APT_KEY:
+        lines = [
+            f"wget -O - {url}/{KEY}.asc | apt-key add -",
+            f"echo 'deb {url} {suite} main' >/etc/apt/sources.list.d/{KEY}.list",
+        ]
+    else:
+        key = f"/etc/apt/keyrings/{KEY}.asc"
+        lines = [
+            "install -d /etc/apt/keyrings",
+            f"wget -O {key} {url}/{KEY}.asc",
+            f"echo 'deb [signed-by={key}] {url} {suite} main' \\",
+            f"    >/etc/apt/sources.list.d/{KEY}.list",
+        ]
+    wanted = [" ".join([*others, kernel]) for kernel in kernels] or [" ".join(others)]
+    lines += ["apt-get update", f"apt-get install {wanted[0]}"]
+    return lines + [f"# or: apt-get install {other}" for other in wanted[1:]]
 
 
-def _packed(package: Packed, place: str) -> page.Packed:
+def _optional(name: str) -> bool:
+    """Whether a package is for those who look into the others, or build on them."""
+    return name.endswith(("-dbgsym", "-dbg")) or name.startswith("linux-headers-")
+
+
+def _packed(package: Packed, folder: Path) -> page.Packed:
     control = package.control
-    sizes: Counter[str] = Counter()
-    for entry in Deb.open(package.path).index.entries:
-        if entry.info.isreg():
-            sizes[posixpath.dirname(entry.path)] += entry.info.size
+    sizes = {
+        entry.path: entry.info.size
+        for entry in Deb.open(package.path).index.entries
+        if entry.info.isreg()
+    }
     return page.Packed(
-        place,
+        str(next(folder.rglob(package.path.name)).relative_to(folder)),
         control["Package"],
         control["Version"],
         control["Architecture"],
         control.get("Description", "").partition("\n")[0],
         package.size,
         package.sha256,
-        tuple(d.strip() for d in control.get("Depends", "").split(",") if d.strip()),
-        tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:_FOLDERS]),
+        sum(sizes.values()),
+        _folders(sizes),
+        _optional(control["Package"]),
     )
 
 
-def _inputs(builds: Iterable[Build]) -> Iterable[page.Input]:
-    seen: set[page.Input] = set()
+def _folders(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The largest folders of a package, by what lies anywhere below them."""
+    found: Counter[str] = Counter()
+    for path, size in sizes.items():
+        parts = posixpath.dirname(path).split("/")
+        # /usr/lib/xen and /usr/share/doc tell something, and so does /boot.
+        found["/".join(parts[: 4 if parts[1:2] == ["usr"] else 3])] += size
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_FOLDERS])
+
+
+def _documents(about: Mapping[str, Any]) -> page.Documents:
+    """The links to what is said of a build."""
+    links = [
+        (name, path)
+        for suffix, name in _DOCUMENTS.items()
+        for path in about["files"]
+        if path.endswith(suffix)
+    ]
+    audit = [("audit", path) for path in about["files"] if path.startswith("audit/")]
+    return page.Documents(f"{about['source']} {about['version']}", [*links, *audit])
+
+
+_DOCUMENTS = {
+    ".provenance.json": "provenance (SLSA, in-toto)",
+    ".cdx.json": "bill of materials (CycloneDX)",
+    ".spdx.json": "bill of materials (SPDX)",
+    ".buildinfo": ".buildinfo",
+    ".changes": ".changes",
+}
+_KINDS = ("source", "patch", "file", "recipe")
+
+
+def _inputs(builds: Iterable[Build]) -> list[page.Input]:
+    found: dict[page.Input, None] = {}
     for build in builds:
         made = [
             page.Input("source", file.name, origin.version, file.sha256)
@@ -89,17 +156,16 @@ def _inputs(builds: Iterable[Build]) -> Iterable[page.Input]:
             for file in origin.files
         ]
         made += [page.Input("patch", m.name, "", m.sha256) for m in build.patches]
-        made += [page.Input("fragment", m.name, "", m.sha256) for m in build.fragments]
+        made += [page.Input("file", m.name, "", m.sha256) for m in build.fragments]
         made += [page.Input("recipe", m.name, "", m.sha256) for m in build.recipe_files]
-        for one in made:
-            if one not in seen:
-                seen.add(one)
-                yield one
+        found |= dict.fromkeys(made)
+    return sorted(found, key=lambda i: _KINDS.index(i.kind))
 
 
-def _findings(folder: Path) -> Iterable[page.Finding]:
+def _findings(folder: Path, builds: Iterable[Build]) -> Iterable[page.Finding]:
     """What the audits found; what one rule says of many files of a package is said once."""
-    for path in sorted((folder / "audit").glob("*.json")):
+    for build in builds:
+        path = folder / "audit" / f"{build.base}.json"
         document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for package in document["packages"]:
             groups: dict[tuple[str, str, str], list[str]] = {}
@@ -108,14 +174,35 @@ def _findings(folder: Path) -> Iterable[page.Finding]:
                 groups.setdefault(key, []).append(finding["subject"])
             for (severity, rule, message), subjects in groups.items():
                 more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
-                where = f"{subjects[0]}{more}: " if subjects[0] else ""
+                colon = "" if message.startswith("and ") else ":"
+                where = f"{subjects[0]}{more}{colon} " if subjects[0] else ""
                 yield page.Finding(severity, rule, package["package"], where + message)
 
 
-def _spans(builds: Iterable[Build], stages: Path) -> list[page.Span]:
-    store = Store(stages)
-    wanted = ["image"]
-    for build in builds:
-        wanted += [f"{build.target}-build", f"{build.target}-finish"]
-    found = [output for name in wanted if (output := store.latest(name))]
-    return [page.Span(o.stage, o.ended, o.seconds) for o in found if o.ended]
+_BOOTS = {
+    "boot": "The proof",
+    "boot-guest-pv": "With a PV guest, which is handed the card",
+    "boot-guest-pvh": "With a PVH guest",
+    "boot-nothing-hidden": "Control: nothing is hidden",
+    "boot-wrong-address": "Control: a wrong address is hidden",
+}
+
+
+def _boot(one: Proof, folder: Path) -> page.Boot:
+    return page.Boot(
+        _BOOTS.get(one.name, one.name),
+        str(one.console.relative_to(folder)),
+        one.seconds,
+        [
+            page.Checked(
+                check["name"], check["good"], check["name"] in one.must_fail, check["seen"]
+            )
+            for check in one.checks
+        ],
+    )
+
+
+def _spans(builds: Iterable[Build]) -> list[page.Span]:
+    # An image that was in the engine already took no time.
+    stages = {(o.stage, o.key): o for build in builds for o in build.stages if o.seconds}
+    return [page.Span(o.stage, o.ended, o.seconds) for o in stages.values()]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from builders.release.page import Facts, Finding, Input, Packed, Proof, Span, render
+from builders.release.page import Boot, Checked, Facts, Finding, Input, Packed, Span, render
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -51,7 +51,14 @@ FACTS = Facts(
         Finding("error", "etc", "xen-upstream", "<script>document.title = 'broken'</script>"),
         Finding("info", "installed-size", "xen-upstream", "x" * 300),
     ],
-    proofs=[Proof("xl info", True, "status 0"), Proof("hidden card", False, "e1000")],
+    boots=[
+        Boot(
+            "boot",
+            "proofs/x y/boot.log",
+            6.1,
+            [Checked("xl info", True, False, "status 0"), Checked("card", False, True, "e1000")],
+        )
+    ],
     spans=[Span("image", 1000, 40), Span("xen-build", 1391, 391), Span("finish", 1393, 0.5)],
     options={"CONFIG_XEN_PCIDEV_BACKEND": "y"},
     install=["apt-get install xen-upstream " + "linux-image-6.9.1-dom0-minimal " * 3],

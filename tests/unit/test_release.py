@@ -4,18 +4,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import random
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from debian.deb822 import BuildInfo, Changes, Packages, Release
 
+from builders import boot, proof
 from builders.errors import BuildError, Exit
 from builders.release import armor, facts, layout, publish, signing, verify
 from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
@@ -155,11 +156,11 @@ def test_both_bills_of_materials_tell_the_same(box: Box) -> None:
 
 
 def test_the_same_inputs_give_the_same_bytes(box: Box) -> None:
-    first = content(release(box).folder)
-    again = content(release(box).folder)
-    elsewhere = content(
-        release(box, out=str(box.root / "out"), url=f"file:{box.folder}/release").folder
-    )
+    url = "https://example.org/xen"
+    booted(box)
+    first = content(release(box, url=url).folder)
+    again = content(release(box, url=url).folder)
+    elsewhere = content(release(box, url=url, out=str(box.root / "out")).folder)
     assert first == again == elsewhere
     assert len(first) > 15
 
@@ -209,17 +210,120 @@ def test_one_flavour_is_released_alone(box: Box) -> None:
     assert {b["target"] for b in made.builds} == {"xen", "kernel-minimal"}
 
 
-def test_the_console_of_a_boot_counts_where_it_is_newer(box: Box) -> None:
+# The proofs
+
+
+def booted(
+    box: Box, name: str = "boot", *, good: bool = True, packages: Mapping[str, str] | None = None
+) -> Path:
+    """Leave what a boot of the packages would; its console."""
+    log = box.folder / "logs" / f"{name}.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(f"Xen 4.17, {name}\n")
+    checks = [boot.Check("xl info", good, "status 0")]
+    checks += [boot.Check("card", False, "e1000")] if "control" in name else []
+    made = boot.Boot(name, tuple(checks), 6.1, log, frozenset(c.name for c in checks[1:]))
+    proof.write(made, packages or digests(box))
+    return log
+
+
+def digests(box: Box) -> dict[str, str]:
+    return {deb.name: layout.digest(deb) for deb in box.folder.glob("*.deb")}
+
+
+PROOFS = "proofs/linux-image-6.1-minimal_6.1.192-1+dom0.1_amd64_xen-upstream_4.17.5+dom0.1_amd64"
+
+
+def test_a_release_shows_the_boots_of_its_own_packages(box: Box) -> None:
+    log = booted(box)
+    booted(box, "boot-control")
     made = release(box)
-    assert made.missing == ("the console of a boot: these packages were not booted",)
-    log = box.folder / "logs/boot-pv.log"
-    log.parent.mkdir()
-    log.write_text("Xen 4.17\n")
-    assert release(box).missing == ()
-    assert (made.folder / "proofs/boot-pv.log").read_text() == "Xen 4.17\n"
-    os.utime(log, (1, 1))
-    assert release(box).missing == ("the console of a boot: it is older than the packages",)
-    assert not (made.folder / "proofs").exists()
+    assert made.missing == ()
+    assert (made.folder / PROOFS / "boot.log").read_bytes() == log.read_bytes()
+    page = (made.folder / "index.html").read_text()
+    assert "2 checks hold" not in page
+    assert "3 checks hold" in page  # one of them fails, as it must
+    assert "fails, as it must" in page
+    assert f"{PROOFS}/boot.log" in unquote(page)
+    assert json.loads((made.folder / "release.json").read_text())["proofs"] == [
+        f"{PROOFS}/boot-control.json",
+        f"{PROOFS}/boot.json",
+    ]
+    assert problems(made.folder) == {}
+    assert content(release(box).folder) == content(made.folder)
+
+
+def test_a_control_alone_is_no_proof(box: Box) -> None:
+    booted(box, "boot-control")
+    assert len(release(box).missing) == 2
+
+
+def why(box: Box) -> set[str]:
+    made = release(box)
+    assert not list(made.folder.glob("proofs/*/*"))
+    assert {text.split(":")[0] for text in made.missing} == {
+        "a boot of xen",
+        "a boot of kernel-minimal",
+    }
+    return {text.partition(": ")[2] for text in made.missing}
+
+
+def test_a_boot_that_was_not_of_these_packages_is_none(box: Box) -> None:
+    assert why(box) == {"it was not booted (./inv boot-test)"}
+    booted(box, packages=dict.fromkeys(digests(box), "00" * 32))
+    assert why(box) == {"what was booted was not these very packages"}
+    booted(box, good=False)
+    assert why(box) == {"it failed"}
+    log = booted(box)
+    log.write_text("the console of a later boot, which never ended\n")
+    assert why(box) == {"it was not booted (./inv boot-test)"}
+    log.with_suffix(".json").write_text("[]")
+    assert why(box) == {"it was not booted (./inv boot-test)"}
+
+
+def test_the_boots_of_older_versions_stay_as_long_as_these(box: Box) -> None:
+    booted(box)
+    before = release(box).folder
+    first = content(before / PROOFS)
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    made = release(box)
+    assert [text.split(":")[0] for text in made.missing] == [
+        *("a boot of kernel-minimal", "a boot of xen")
+    ]
+    assert content(made.folder / PROOFS) == first
+    booted(box)
+    made = release(box)
+    assert made.missing == ()
+    assert content(made.folder / PROOFS) == first
+    assert len(list(made.folder.glob("proofs/*/boot.log"))) == 2
+    assert problems(made.folder) == {}
+    assert not (release(box, keep=0).folder / PROOFS).exists()
+
+
+def test_a_proof_of_another_package_is_found_by_verify(box: Box, keys: Keyring) -> None:
+    booted(box)
+    folder = release(box).folder
+    record = folder / PROOFS / "boot.json"
+    said = json.loads(record.read_text())
+    said["packages"] = dict.fromkeys(said["packages"], "00" * 32)
+    record.write_text(json.dumps(said))
+    resign(folder, keys)
+    assert problems(folder) == {f"{PROOFS}/boot.json": "another package was booted"}
+    said["packages"], said["console"] = digests(box), "00" * 32
+    record.write_text(json.dumps(said))
+    resign(folder, keys)
+    assert problems(folder) == {f"{PROOFS}/boot.json": "it is the record of another console"}
+
+
+def resign(folder: Path, keys: Keyring) -> None:
+    """Make the sums anew, and their signature, by the right key."""
+    listed = layout.sums(folder)
+    (folder / "SHA256SUMS").write_bytes(listed)
+    sign = ["--no-emit-version", "--armor", "--detach-sign"]
+    (folder / "SHA256SUMS.asc").write_bytes(keys.gpg(*sign, given=listed))
+
+
+# What becomes of the release before
 
 
 @pytest.mark.parametrize("when", ["signing", "the swap"])

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boots that a release has to show: those of its own packages, by their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from builders import proof
+from builders.proof import Proof
+from builders.release.facts import Build
+
+FOLDER = "proofs"
+
+
+def of(builds: Iterable[Build], logs: Path) -> tuple[list[Proof], list[str]]:
+    """The proofs in `logs` of the builds' packages, and of which there is none, in words."""
+    builds = list(builds)
+    there = list(proof.found(logs))
+    digests = {name: sha for build in builds for name, sha in build.digests.items()}
+    ours = [p for p in there if _within(p.packages, digests)]
+    kept = [p for p in ours if p.good]
+    shown = {name for p in kept if not p.must_fail for name in p.packages}
+    missing = []
+    for build in builds:
+        if shown.isdisjoint(build.digests):
+            missing.append(f"a boot of {build.target}: {_why(build, there, ours)}")
+    return kept, missing
+
+
+def _why(build: Build, there: Sequence[Proof], ours: Sequence[Proof]) -> str:
+    if any(not p.good and set(p.packages) & set(build.digests) for p in ours):
+        return "it failed"
+    if any(set(p.packages) & set(build.digests) for p in there):
+        return "what was booted was not these very packages"
+    return "it was not booted (./inv boot-test)"
+
+
+def place(one: Proof) -> str:
+    """The folder of a proof in a release: one for each pair of packages that were booted."""
+    return f"{FOLDER}/{'_'.join(name.removesuffix('.deb') for name in sorted(one.packages))}"
+
+
+def kept(folder: Path, packages: Mapping[str, str]) -> list[Proof]:
+    """The proofs of the release in `folder` whose packages are all among `packages`."""
+    found = (p for below in sorted(folder.glob(f"{FOLDER}/*/")) for p in proof.found(below))
+    return [p for p in found if _within(p.packages, packages)]
+
+
+def _within(some: Mapping[str, str], all_: Mapping[str, str]) -> bool:
+    return bool(some) and all(all_.get(name) == sha for name, sha in some.items())
