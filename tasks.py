@@ -13,12 +13,12 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, reports, verbs
-from builders import inspect as inspecting
+from builders import face, quick, reports, verbs
 from builders import recipe as recipes_
 from builders.errors import Exit
-from builders.face import Verb, verb
+from builders.face import verb
 from builders.progress import Terminal
+from builders.verb import Verb
 
 RECIPE = {
     "recipe": "name of a recipe (`invoke recipes` lists them), or a .toml file",
@@ -229,16 +229,21 @@ def inspect(
     rules: bool = False,
 ) -> int:
     """Audit any .deb, or the recipe's packages; exit status 1 where there are errors."""
-    if explain or rules:
-        face.show(inspecting.explain(explain, format).said(format))
-        return Exit.DONE
-    if diff:
-        text, code = inspecting.diff(path or [], format)
-    else:
-        wanted = inspecting.Wanted(format, fail_on, only or (), skip or (), baseline, fast, suite)
-        text, code = inspecting.inspect(path or [], wanted, recipe, set_ or [])
-    face.show(text)
-    return code
+    return quick.inspect(
+        path=path or (),
+        format=format,
+        recipe=recipe,
+        set_=set_ or (),
+        diff=diff,
+        fail_on=fail_on,
+        only=only or (),
+        skip=skip or (),
+        baseline=baseline,
+        fast=fast,
+        suite=suite,
+        explain=explain,
+        rules=rules,
+    )
 
 
 @task(klass=Verb, iterable=[*SETS, "path"], help=TRIAL)

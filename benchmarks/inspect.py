@@ -6,7 +6,8 @@
 Without a package: what the recipe built (its raw and its finished Xen), and the full kernel of the
 box's own suite, downloaded by apt. lintian runs in a container of the recipe's suite on the same
 machine; its time is taken inside, without the container's start. Ours is told twice: the whole
-command with Python's start, and the audit alone, in this process. The tools take turns.
+command, ./inv with Python's start and all, and the audit alone, in this process. The tools take
+turns. The largest memory of the command is told too.
 
 lintian judges with all of its tags; the fast rules are those that need no contents of files.
 """
@@ -17,7 +18,6 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -45,16 +45,21 @@ echo "TOOK $a $b"
 """
 
 
-def measure(packages: Sequence[Path], recipe: str, runs: int) -> list[Row]:
-    """Rows for each package; a package that cannot be read ends the benchmark."""
+def measure(packages: Sequence[Path], recipe: str, runs: int) -> tuple[list[Row], dict[str, float]]:
+    """Rows for each package, and the peak MiB of `inspect` by what to call it.
+
+    A package that cannot be read ends the benchmark.
+    """
     it = verbs.begin(recipe, [], Silent())
-    rows = []
+    rows: list[Row] = []
+    peaks: dict[str, float] = {}
     with it.alone():
         trial.judge_image(it)
         for path in packages:
             Deb.open(path)
             rows += _rows(it, path, runs)
-    return rows
+            peaks[f"peak MiB of inspect {_name(path)}"] = round(_inspect(path, []) / 1024)
+    return rows, peaks
 
 
 def _rows(it: run.Run, path: Path, runs: int) -> list[Row]:
@@ -69,13 +74,16 @@ def _rows(it: run.Run, path: Path, runs: int) -> list[Row]:
                 command[name].append(_seconds(lambda o=options: _inspect(path, o)))  # type: ignore[misc]
                 fast = name == "fast"
                 alone[name].append(_seconds(lambda f=fast: audit(path, fast=f)))  # type: ignore[misc]
-    name = f"{path.stem.partition('_')[0][:24]} ({path.stat().st_size >> 20} MiB)"
     return [
-        Row(f"inspect {name} : lintian", command["whole"], lintian, LINTIAN_GOAL),
+        Row(f"inspect {_name(path)} : lintian", command["whole"], lintian, LINTIAN_GOAL),
         Row("  the audit alone : lintian", alone["whole"], lintian, LINTIAN_GOAL),
         Row("  inspect --fast : dpkg-deb -I, -c", command["fast"], dpkg, DPKG_GOAL),
         Row("  the audit alone : dpkg-deb -I, -c", alone["fast"], dpkg, DPKG_GOAL),
     ]
+
+
+def _name(path: Path) -> str:
+    return f"{path.stem.partition('_')[0][:24]} ({path.stat().st_size >> 20} MiB)"
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -97,13 +105,15 @@ def _dpkg(path: Path) -> None:
         subprocess.run(["dpkg-deb", option, str(path)], check=True, stdout=subprocess.DEVNULL)
 
 
-def _inspect(path: Path, options: Sequence[str]) -> None:
-    command = [sys.executable, "-c", "from builders.program import main; main()", "inspect"]
-    done = subprocess.run(
-        [*command, *options, str(path)], check=False, cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    if done.returncode not in (0, 1):
-        raise BuildError(f"inspect ended with {done.returncode} on {path.name}")
+def _inspect(path: Path, options: Sequence[str]) -> int:
+    """Run the command; its peak KiB of memory."""
+    command = [str(ROOT / "inv"), "inspect", *options, str(path.absolute())]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # wait4 tells of it alone
+    _, status, used = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode not in (0, 1):
+        raise BuildError(f"inspect ended with {running.returncode} on {path.name}")
+    return used.ru_maxrss
 
 
 def _ours(recipe: str) -> list[Path]:
@@ -142,8 +152,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="inspect-") as name:
         packages = options.packages or [*_ours(options.recipe), _kernel(Path(name))]
-        rows = measure(packages, options.recipe, options.runs)
-    show(rows, load=round(os.getloadavg()[0], 1))
+        rows, peaks = measure(packages, options.recipe, options.runs)
+    show(rows, **peaks, load=round(os.getloadavg()[0], 1))
 
 
 if __name__ == "__main__":

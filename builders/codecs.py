@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import zstandard
-
 from builders.errors import BuildError, Exit
 
 CHUNK = 1 << 20  # bytes that are handed on at a time
 _INPUT = 1 << 16  # compressed bytes that are decoded at a time
 _XZ_INPUT = 1 << 18  # the same of a block of xz, of which several are decoded side by side
 _MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
+_AHEAD = 32 << 20  # bytes that are decoded ahead at least, where blocks are small
 _BLOCK_LIMIT = 96 << 20  # largest xz block that is held whole; xz -9 writes 192 MiB ones
 _INDEX_LIMIT = 4 << 20
 
@@ -104,20 +103,28 @@ class Reader:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._chunk = memoryview(b"")
+        self._at = 0  # in the chunk
         self.position = 0
 
     def read(self, count: int) -> memoryview:
         """At least one byte, at most `count`; nothing at the end."""
-        while not self._chunk:
-            self._chunk = memoryview(next(self._chunks, b""))
+        while self._at == len(self._chunk):
+            self._chunk, self._at = memoryview(next(self._chunks, b"")), 0
             if not self._chunk:
                 return self._chunk
-        taken, self._chunk = self._chunk[:count], self._chunk[count:]
+        taken = self._chunk[self._at : self._at + count]
+        self._at += len(taken)
         self.position += len(taken)
         return taken
 
     def upto(self, count: int) -> bytes:
         """`count` bytes, fewer only where the data ends."""
+        end = self._at + count
+        if end <= len(self._chunk):
+            data = bytes(self._chunk[self._at : end])
+            self._at = end
+            self.position += count
+            return data
         parts = []
         while count and (part := self.read(count)):
             parts.append(part)
@@ -126,6 +133,11 @@ class Reader:
 
     def skip(self, count: int) -> int:
         """Pass over `count` bytes; how many there were."""
+        end = self._at + count
+        if end <= len(self._chunk):
+            self._at = end
+            self.position += count
+            return count
         left = count
         while left and (part := self.read(left)):
             left -= len(part)
@@ -182,7 +194,7 @@ def _guarded(codec: Codec, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks
     except EOFError:
         raise CodecError(f"the {codec.name} data is cut short") from None
-    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, ValueError) as error:
+    except (zlib.error, lzma.LZMAError, OSError, ValueError) as error:
         raise CodecError(f"the {codec.name} data is damaged: {error}") from None
     except MemoryError:
         raise CodecError(f"the {codec.name} data asks for too much memory") from None
@@ -231,6 +243,8 @@ def _streams(start: Callable[[], Any]) -> Callable[[Iterator[bytes]], Iterator[b
 
 
 def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import zstandard  # slow to import, and seldom needed
+
     context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
     decoder = context.decompressobj()
     for piece in pieces:
@@ -238,7 +252,10 @@ def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
         while rest:
             if decoder.eof:
                 decoder = context.decompressobj()
-            out = decoder.decompress(rest)
+            try:
+                out = decoder.decompress(rest)
+            except zstandard.ZstdError as error:
+                raise ValueError(error) from None
             rest = decoder.unused_data if decoder.eof else b""
             if out:
                 yield out
@@ -409,11 +426,15 @@ def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
     threads = max(1, min(threads, _MEMORY // (largest + 1)))
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[list[bytes]]] = deque()
-    todo = iter(table.blocks)
+    held = 0
     try:
-        for block in todo:
+        for done, block in enumerate(table.blocks):
             ahead.append(pool.submit(_xz_decode, packed, table, block))
-            if len(ahead) > threads:
+            held += block.size
+            # Blocks are of any size where packages were put together from others: many small
+            # ones, so that no thread is idle while another one works on a large one.
+            while len(ahead) > threads and held > _AHEAD:
+                held -= table.blocks[done + 1 - len(ahead)].size
                 yield from _guarded(XZ, _result(ahead.popleft()))
         while ahead:
             yield from _guarded(XZ, _result(ahead.popleft()))
@@ -720,6 +741,8 @@ def writer(
     if codec is XZ:
         return _Xz(out, level, threads, size, check)
     if codec is ZSTD:
+        import zstandard
+
         # One worker and many give the same bytes; none at all gives others.
         parameters = zstandard.ZstdCompressionParameters.from_level(
             level, threads=threads, write_checksum=True

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
-
-from invoke.exceptions import Exit as Leave
-from invoke.parser.argument import Argument
-from invoke.tasks import Task
 
 from builders.errors import BuildError, Exit, Interrupted
 
@@ -67,24 +64,31 @@ def present(error: BuildError) -> str:
     return "\n".join(parts)
 
 
+def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    """The exit status that `body` returns, or that of the error that it raises, which is shown."""
+    try:
+        with signals():
+            return body(*args, **kwargs)
+    except BuildError as error:
+        print(present(error), file=sys.stderr)
+        return int(error.exit)
+    except (KeyboardInterrupt, Interrupted):
+        print(f"{paint('stopped:', 'yellow')} what is finished is kept", file=sys.stderr)
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.DONE)
+
+
 def verb(body: Callable[P, int]) -> Callable[P, None]:
     """Make a task of a function that returns an exit status and may raise BuildError."""
 
     @functools.wraps(body)
     def task(*args: P.args, **kwargs: P.kwargs) -> None:
-        code = int(Exit.INTERRUPTED)
-        try:
-            with signals():
-                code = body(*args, **kwargs)
-        except BuildError as error:
-            print(present(error), file=sys.stderr)
-            code = int(error.exit)
-        except (KeyboardInterrupt, Interrupted):
-            print(f"{paint('stopped:', 'yellow')} what is finished is kept", file=sys.stderr)
-        except BrokenPipeError:
-            # The reader of our output went away; Python must not complain about it at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = int(Exit.DONE)
+        from invoke.exceptions import Exit as Leave  # slow to import; who has tasks has it
+
+        code = status(body, *args, **kwargs)
         if code:
             raise Leave(code=code)
 
@@ -118,14 +122,9 @@ def signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Verb(Task[Callable[..., None]]):
-    """A task whose -h is always help, never short for an option."""
-
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
-        for argument in arguments:
-            argument.names = tuple(name for name in argument.names if name != "h")
-        return arguments
+def width() -> int:
+    """Columns of the terminal; wide where there is none."""
+    return shutil.get_terminal_size((200, 24)).columns if os.isatty(1) else 200
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import face, recipe, run
+from builders import face
 from builders.errors import BuildError
-from builders.reports import Report
-from builders.verbs import width
 
 if TYPE_CHECKING:
     from builders.audit import Expectations
+    from builders.reports import Report
 
 FORMS = ("table", "json", "sarif", "github")
 DIFF_FORMS = ("table", "json")
@@ -45,10 +44,11 @@ def explain(name: str, form: str) -> Report:
     """One rule in words, or where none is named, all of them in a line each."""
     from builders.audit import RULES
     from builders.audit import explain as words
+    from builders.reports import Report
 
     _known(form, DIFF_FORMS, "--explain and --rules with ")
     rules = [words.known(name)] if name else list(RULES.values())
-    text = words.text(name, width()) if name else words.listing(width())
+    text = words.text(name, face.width()) if name else words.listing(face.width())
     return Report(text, {"rules": [words.document(rule) for rule in rules]})
 
 
@@ -56,8 +56,8 @@ def inspect(
     paths: Sequence[str], wanted: Wanted, name: str, overrides: Sequence[str]
 ) -> tuple[str, int]:
     """The audit of the .debs at `paths`, else of the recipe's, as text; the exit status."""
-    from builders import audit, program
-    from builders.audit import github, sarif, selection
+    from builders import audit
+    from builders.audit import selection
 
     _known(wanted.form, FORMS)
     selection.known_threshold(wanted.fail_on)
@@ -65,7 +65,9 @@ def inspect(
     debs = [Path(path) for path in paths if path]
     expectations, suite = audit.Expectations(), ""
     if not debs:
-        loaded = recipe.load(name, overrides)
+        from builders import recipe, run
+
+        loaded = recipe.load(name or recipe.DEFAULT, overrides)
         debs = [run.artifacts() / loaded.name]
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
         suite = loaded.suite.name
@@ -77,12 +79,17 @@ def inspect(
     if wanted.form == "json":
         text = audit.to_json(reports, known)
     elif wanted.form == "sarif":
+        from builders import program
+        from builders.audit import sarif
+
         text = sarif.to_sarif(reports, program.VERSION)
     elif wanted.form == "github":
+        from builders.audit import github
+
         text = github.to_commands(reports)
     else:
         full = bool(wanted.only)
-        text = audit.table(reports, width(), face.coloured(), full=full, known=known)
+        text = audit.table(reports, face.width(), face.coloured(), full=full, known=known)
     return text, selection.exit_code(reports, wanted.fail_on)
 
 
@@ -90,13 +97,13 @@ def _with_archive(
     expectations: Expectations, named: str, usual: str, files: Sequence[Path]
 ) -> Expectations:
     """What a suite has, for the rule on dependencies; the packages themselves are part of it."""
+    suite = named or usual
+    if not suite:
+        return expectations
     from builders.audit import archive
     from builders.cache import Cache
     from builders.deb import Deb
 
-    suite = named or usual
-    if not suite:
-        return expectations
     there = archive.of_box(suite, Cache.default().root / "suites")
     if there is None and named:
         raise BuildError(
@@ -128,7 +135,9 @@ def diff(paths: Sequence[str], form: str) -> tuple[str, int]:
     if form == "json":
         text = compare.to_json(comparisons, found.only_old, found.only_new)
     else:
-        text = compare.table(comparisons, found.only_old, found.only_new, width(), face.coloured())
+        text = compare.table(
+            comparisons, found.only_old, found.only_new, face.width(), face.coloured()
+        )
     return text, compare.exit_code(comparisons)
 
 

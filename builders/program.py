@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from invoke.collection import Collection
-from invoke.parser.context import to_flag
-from invoke.program import Program
+if TYPE_CHECKING:
+    from invoke.collection import Collection
 
 VERSION = "0.1.0"
 
@@ -38,6 +38,8 @@ def spread(words: Sequence[str], verbs: Mapping[str, Container[str]]) -> list[st
 
 def paths(namespace: Collection) -> dict[str, set[str]]:
     """The verbs that take paths, each with its options that have a value."""
+    from invoke.parser.context import to_flag
+
     found: dict[str, set[str]] = {}
     for name in namespace.task_names:
         arguments = namespace[name].get_arguments()
@@ -48,6 +50,20 @@ def paths(namespace: Collection) -> dict[str, set[str]]:
 
 def main() -> None:
     """Run the verb that the command line names."""
+    words = sys.argv[1:]
+    if words[:1] == ["inspect"]:
+        from builders import face, quick
+
+        options = quick.options(words[1:])
+        if options is not None:
+            sys.exit(face.status(quick.inspect, **options))
+    _invoke(words)
+
+
+def _invoke(words: list[str]) -> None:
+    from invoke.collection import Collection
+    from invoke.program import Program
+
     import tasks
 
     namespace = Collection.from_module(tasks)
@@ -58,7 +74,6 @@ def main() -> None:
         binary_names=["inv"],
         namespace=namespace,
     )
-    words = sys.argv[1:]
     if words[1:] in (["--help"], ["-h"]):  # where a verb has a free word, Invoke takes it for that
         words.reverse()
     program.run([sys.argv[0], *spread(words, paths(namespace))])

@@ -15,8 +15,6 @@ import time
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from tqdm import tqdm
-
 
 class Task(Protocol):
     """One piece of long work that is being shown; safe to use from any thread."""
@@ -85,6 +83,8 @@ class _Bar:
     """A byte counter drawn by tqdm."""
 
     def __init__(self, label: str, stream: TextIO, slots: _Slots) -> None:
+        from tqdm import tqdm  # slow to import, and not needed where nothing is drawn
+
         self._slots = slots
         self._slot = slots.take()
         self._bar = tqdm(
@@ -125,6 +125,8 @@ class _Phase:
     """A line with the elapsed time, the phase and the last line of output."""
 
     def __init__(self, label: str, stream: TextIO, slots: _Slots) -> None:
+        from tqdm import tqdm
+
         self._slots = slots
         self._slot = slots.take()
         self._label = label
@@ -204,6 +206,11 @@ class Terminal:
         self._slots = _Slots()
 
     def line(self, text: str) -> None:
+        if not self._moving:
+            print(text, file=self._stream, flush=True)
+            return
+        from tqdm import tqdm
+
         tqdm.write(text, file=self._stream)
         self._stream.flush()
 

@@ -289,7 +289,7 @@ def devices(form: str, sysfs: str) -> str:
     if not (Path(sysfs) / "bus").is_dir():
         raise BuildError(f"--sysfs {sysfs}: no sysfs there", hint="a folder that holds bus/pci")
     machine = host.look(Path(sysfs))
-    return host.to_json(machine) if form == "json" else host.table(machine, width())
+    return host.to_json(machine) if form == "json" else host.table(machine, face.width())
 
 
 def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> Report:
@@ -326,8 +326,3 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
         document["freed"] = Cache.default().prune()
         reporter.line(f"the source cache: freed {document['freed'] / (1 << 20):.0f} MiB")
     return Report("", document)
-
-
-def width() -> int:
-    """Columns of the terminal; wide where there is none."""
-    return shutil.get_terminal_size((200, 24)).columns if os.isatty(1) else 200

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from debian.deb822 import Deb822
-
 from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
 from builders.audit.model import Expectations
-from builders.deb import Content, Deb, Entry
+from builders.deb import Content, Control, Deb, Entry
 
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
 _TEXT_LIMIT = 4 << 20  # of a kernel configuration; Debian's have 270 KB
@@ -46,7 +44,7 @@ class Facts:
     unread: paths of ELF objects that could not be looked into, and why.
     """
 
-    control: Deb822
+    control: Control
     files: Mapping[str, bytes]
     modes: Mapping[str, int] = field(default_factory=dict)
     conffiles: tuple[str, ...] = ()

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
@@ -27,6 +24,11 @@ def audit_all(
     workers = min(len(paths), codecs.cores(), _WORKERS)
     if workers < 2 or sum(path.stat().st_size for path in paths) < _WORTH:
         return [audit(path, expectations, fast=fast) for path in paths]
+    # Slow to import, and not needed for one package.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     largest = sorted(range(len(paths)), key=lambda n: -paths[n].stat().st_size)
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, _begin, (expectations, fast)) as pool:

@@ -5,7 +5,7 @@ Nothing that a file declares is believed: sizes are compared with what is there,
 to be held in memory has a limit. What dpkg itself would not unpack is refused.
 """
 
-from builders.deb.control import dump_control, ordered, parse_control
+from builders.deb.control import Control, dump_control, ordered, parse_control
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
 from builders.deb.reading import (
@@ -26,6 +26,7 @@ __all__ = [
     "CONTROL_TAR_LIMIT",
     "Added",
     "Content",
+    "Control",
     "Deb",
     "DebError",
     "Edit",

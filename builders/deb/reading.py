@@ -18,12 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from debian.deb822 import Deb822
-
 from builders import codecs
 from builders.codecs import CodecError, Packed, Reader
-from builders.deb.control import parse_control
+from builders.deb.control import Control, parse_control
 from builders.deb.error import DebError
+from builders.deb.headers import Headers
 from builders.errors import BuildError, Exit
 from builders.progress import printable
 
@@ -147,13 +146,13 @@ def _walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
     limit: bytes of the archive; what goes past it is refused before it is read.
 
     tarfile would believe the sizes of its own extension headers and read them whole, and know
-    types that dpkg refuses, so that only the codec of a single header is taken from it.
+    types that dpkg refuses, so that only a single header is read as it does.
     """
     longname = longlink = None
     offset = source.position
     seen: dict[str, bool] = {}  # whether a path is a file
     names = 0
-    last = tarfile.TarInfo()
+    headers = Headers()
     while True:
         if source.position > limit:
             raise _too_large(limit)
@@ -165,7 +164,7 @@ def _walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
                 raise DebError("damaged", "a long name belongs to no member")
             return
         try:
-            info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+            info = headers.read(header)
         except (tarfile.TarError, ValueError, OverflowError) as error:
             raise DebError("damaged", f"a tar header is damaged: {error}") from None
         if info.size < 0:
@@ -199,7 +198,6 @@ def _walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
         if "\n" in info.name or "\n" in info.linkname:
             raise DebError("name", f"a name with a line break: {printable(info.name)!r}")
         path = absolute(info.name)
-        last = _slim(info, last)
         names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))
         if names > _NAMES_LIMIT:
             raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
@@ -235,15 +233,6 @@ def _too_large(limit: int) -> DebError:
     return DebError("limit", f"an archive of more than {limit} bytes, decompressed")
 
 
-def _slim(info: tarfile.TarInfo, last: tarfile.TarInfo) -> tarfile.TarInfo:
-    """`info`, with what it has in common with the last member held once: there may be many."""
-    for name in ("uname", "gname", "mode", "mtime", "uid", "gid", "pax_headers"):
-        if getattr(info, name) == getattr(last, name):
-            setattr(info, name, getattr(last, name))
-    info.chksum = 0
-    return info
-
-
 def _padded(source: Reader, size: int) -> bytes:
     data = source.upto(size)
     padding = -size % tarfile.BLOCKSIZE
@@ -272,7 +261,7 @@ class Deb:
         members: tuple[Member, ...],
         control_files: Mapping[str, bytes],
         control_modes: Mapping[str, int],
-        control: Deb822,
+        control: Control,
     ) -> None:
         self.path = path
         self.members = members

@@ -14,11 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from debian.deb822 import Deb822
-
 from builders import codecs
 from builders.codecs import Codec, Packed
-from builders.deb.control import dump_control, ordered
+from builders.deb.control import Control, dump_control, ordered
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
 from builders.deb.layout import Layout, header_bytes
@@ -100,7 +98,7 @@ def create(
     version = Member("debian-binary", 0, 4, epoch)
     head = Member("control.tar.gz", 0, 0, epoch)
     data = Member("data.tar" + codec.suffix, 0, 0, epoch)
-    empty = Deb(destination, (version, head, data), {}, {}, Deb822())
+    empty = Deb(destination, (version, head, data), {}, {}, Control())
     plan = Layout(Index((), 0, 0), edit)
     name, packed = _control_tar(empty, edit, plan)
     with _appearing(destination) as out:

@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from debian.deb822 import Deb822
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -417,6 +418,14 @@ def test_control_files(field: str, value: str, raw: bytes) -> None:
         except BuildError:
             continue
         assert dict(again) == dict(control)
+        assert dict(control) == dict(Deb822(data.decode().strip("\n").split("\n")))
+
+
+def test_fields_are_found_in_any_case() -> None:
+    control = deb.parse_control(b"Package: a \nDESCRIPTION:  b\n  c \n")
+    assert (control["pacKage"], control.get("description")) == ("a", "b\n  c ")
+    assert list(control) == ["Package", "DESCRIPTION"]
+    assert "version" not in control
 
 
 # Rewriting
