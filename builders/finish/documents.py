@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import posixpath
 import re
 import zlib
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 
 from builders.deb import Added
@@ -28,6 +29,7 @@ _AS_IT_IS = re.compile(
     re.IGNORECASE,
 )
 _CHANGELOG = 16 << 20  # bytes of text that no changelog reaches
+_YEAR_9999 = 253_370_764_800  # seconds since 1970; no date of Python's is after it
 _LARGE = 4096  # bytes; dh_compress(1) leaves smaller ones
 
 
@@ -146,12 +148,12 @@ def _changelog(work: Work) -> None:
             # Upstream's own list has the name that Debian's has in a native package.
             work.moved[there.path] = f"{_folder(work)}/changelog.upstream.gz"
             there, before = None, b""
-    entry = _entry(work)
     if before.startswith(f"{work.name} ({work.version}) ".encode()):
         return  # it has this very version already
     trailer = re.search(rb"(?m)^ -- .*$", before)
     if trailer is None or re.search(rb"@[^.>]*>", trailer[0]):
         before = b""  # written by a user of the build container, whom no mail reaches
+    entry = _entry(work, _date(trailer[0]) if trailer and before else 0)
     text = packed(entry + (b"\n" + before if before else b""))
     if there is not None:
         work.replaced[there.path] = text
@@ -162,9 +164,18 @@ def _changelog(work: Work) -> None:
         work.add.append(Added(upstream, packed(_text(work.beside.changelog))))
 
 
-def _entry(work: Work) -> bytes:
-    """One entry as deb-changelog(5) wants it."""
-    date = format_datetime(datetime.fromtimestamp(work.epoch, UTC))
+def _date(trailer: bytes) -> int:
+    """When an entry was made, in seconds since 1970; 0 where it does not say."""
+    with contextlib.suppress(ValueError, OverflowError):
+        written = trailer.rpartition(b">")[2].decode("ascii", "replace").strip()
+        seconds = int(parsedate_to_datetime(written).timestamp())
+        return seconds if seconds < _YEAR_9999 else 0
+    return 0
+
+
+def _entry(work: Work, before: int) -> bytes:
+    """One entry as deb-changelog(5) wants it, dated after the one of `before`."""
+    date = format_datetime(datetime.fromtimestamp(max(work.epoch, before + 1), UTC))
     maintainer = work.corrections.maintainer or work.package.control.get("Maintainer", "")
     return (
         f"{work.name} ({work.version}) {work.beside.suite}; urgency=medium\n\n"

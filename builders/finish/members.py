@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from builders import deb
 from builders.deb import Entry
+from builders.deb.layout import above
 from builders.errors import BuildError
 from builders.finish.work import Work, link_target
 from builders.progress import printable
@@ -68,7 +69,7 @@ def shorten_links(work: Work) -> None:
 
 def below(entries: Iterable[Entry], removed: set[str]) -> set[str]:
     """`removed` with all that lies below a directory in it."""
-    return {e.path for e in entries if any(above in removed for above in _above(e.path))}
+    return {e.path for e in entries if any(above in removed for above in above(e.path))}
 
 
 def emptied(work: Work) -> set[str]:
@@ -93,12 +94,6 @@ def emptied(work: Work) -> set[str]:
             found.add(path)
             left[posixpath.dirname(path)] -= 1
     return found
-
-
-def _above(path: str) -> Iterable[str]:
-    while path != "/":
-        yield path
-        path = posixpath.dirname(path)
 
 
 def note_dangling(work: Work) -> None:

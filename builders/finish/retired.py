@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Conffiles that a correction takes away: dpkg itself would keep the old ones (Policy 10.7.3)."""
+"""Conffiles and links that a correction takes away: dpkg would keep them (Policy 10.7.3, 6.6)."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 
+from builders.deb.layout import above
 from builders.finish.work import Work
 from builders.progress import printable
 
@@ -23,9 +24,12 @@ def correct(work: Work) -> None:
     On a host that has the raw package, dpkg-maintscript-helper(1) moves it within /etc, with what
     an administrator changed; one that left /etc is removed, and kept as .dpkg-bak where it was
     changed. Its folder goes with it, where it is empty then.
+
+    A link whose place a directory takes goes first: dpkg would keep it, and unpack through it.
     """
     if work.name != work.package.control.get("Package"):
         return  # another package to dpkg: what it replaces is purged on its own
+    _opened(work)
     text = work.package.control_files.get("conffiles", b"").decode("utf-8", "surrogateescape")
     listed = set(text.split("\n"))
     there = work.paths()
@@ -46,3 +50,16 @@ def correct(work: Work) -> None:
         folder = posixpath.dirname(entry.path)
         if folder not in there:
             work.snippets.append(("postinst", _TIDY.format(folder=folder)))
+
+
+def _opened(work: Work) -> None:
+    folders = {folder for path in work.paths() for folder in above(posixpath.dirname(path))}
+    for entry in work.entries:
+        if not entry.info.issym() or entry.path not in folders:
+            continue
+        if not re.fullmatch(r"[\w./+:@-]+", entry.path + entry.info.linkname, re.ASCII):
+            work.notes.append(f"{printable(entry.path)} stays a link on hosts that have it")
+            continue
+        what = f"symlink_to_dir {entry.path} {entry.info.linkname} {work.version}~"
+        line = f'dpkg-maintscript-helper {what} -- "$@"\n'
+        work.snippets += [(script, line) for script in ("preinst", "postinst", "postrm")]

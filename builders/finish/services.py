@@ -31,6 +31,17 @@ _UNIT = re.compile(
 )
 _INIT = re.compile(r"/etc/init\.d/([^/]+)")
 
+# What debhelper(7) adds for services: sections, which name units and init scripts.
+_SECTION = re.compile(
+    r"# Automatically added by dh_(?:installinit|installsystemd|systemd_enable|systemd_start)\b"
+    r".*?\n# End automatically added section\n",
+    re.DOTALL,
+)
+_NAMED = re.compile(
+    r"'([^'\s]+\.(?:service|socket|mount|target|path|timer|automount|swap))'"
+    r"|\b(?:update-rc\.d|invoke-rc\.d)(?: --[\w-]+)* ([\w.@:-]+)"
+)
+
 
 @dataclass(frozen=True)
 class _Service:
@@ -43,7 +54,8 @@ class _Service:
 def correct(work: Work) -> None:
     """Put what the verb `services` states into the maintainer scripts.
 
-    Raises BuildError where it names a service that the package has not got.
+    What debhelper(7) wrote for such a service makes way for it. Raises BuildError where it names
+    a service that the package has not got, or that other lines of its postinst register.
     """
     units: dict[str, str] = {}
     inits: set[str] = set()
@@ -60,14 +72,15 @@ def correct(work: Work) -> None:
     # A template is enabled by instance; mounts and targets come with what needs them.
     loose = {u for u in units if u.endswith(".service") and "@." not in u}
     rest = {n for n in (loose | inits) - known if n.removesuffix(".service") not in known}
+    _take_over(work, {n for s in stated for n in (s.unit, s.name if s.init else "") if n})
     registered = _registered(work)
     for name in sorted(_enabled(work, rest - registered)):
         work.notes.append(f"service {name} is not registered: state it in services")
     for service in stated:
         if registered & {service.name, service.unit}:
-            work.notes.append(
-                f"services: {service.name} is registered by the package's own scripts too,"
-                " which stay as they are"
+            raise BuildError(
+                f"services: {service.name} is registered by the package's own postinst",
+                hint="leave it out of services: what a person wrote there can't be changed here",
             )
     folder = min(units.values(), default="/lib/systemd/system")
     for service in stated:
@@ -75,6 +88,29 @@ def correct(work: Work) -> None:
             work.add.append(Added(f"{folder}/{service.name}.service", link="/dev/null"))
     for script, text in _lines(stated):
         work.snippets.append((script, text))
+
+
+def _take_over(work: Work, names: set[str]) -> None:
+    """Take what debhelper(7) wrote for these units and init scripts out of the scripts."""
+    for script in ("preinst", "postinst", "prerm", "postrm"):
+        text = work.control_file(script).decode("utf-8", "surrogateescape")
+        new = _SECTION.sub(lambda match: _without(match[0], names), text)
+        if new != text:
+            work.control_files[script] = new.encode("utf-8", "surrogateescape")
+
+
+def _without(section: str, names: set[str]) -> str:
+    """One section of a script without these services; "" where it is for no other one."""
+    there = {found[1] or found[2] for found in _NAMED.finditer(section)}
+    if there and there <= names:
+        return ""
+    lines = section.split("\n")
+    for n, line in enumerate(lines):
+        if "deb-systemd-invoke" in line:
+            lines[n] = re.sub(
+                r" '([^']+)'", lambda match: "" if match[1] in names else match[0], line
+            )
+    return "\n".join(lines)
 
 
 def _registered(work: Work) -> set[str]:

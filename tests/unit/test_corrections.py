@@ -309,14 +309,16 @@ def test_documents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("address", "stays"), [("a@b.org", True), ("a@box", False)])
 def test_an_older_changelog_stays_below(tmp_path: Path, address: str, stays: bool) -> None:
-    before = (
-        f"xx (0.9) sid; urgency=low\n\n  * a\n\n -- A <{address}>  Thu, 10 Jan 2008 1:00:00 +0000\n"
-    )
+    date = "Thu, 10 Jan 2008 22:00:00 +0000"
+    before = f"xx (0.9) sid; urgency=low\n\n  * a\n\n -- A <{address}>  {date}\n"
     path = "./usr/share/doc/xx/changelog.Debian.gz"
     package = Deb.open(run(tmp_path, [Item(path, gzip.compress(before.encode()))]).path)
     text = gzip.decompress(content(package)[path[1:]]).decode()
     assert text.startswith("xx (1.0-1)")
     assert (before in text) is stays
+    # Never of the time of the one below it, or before that.
+    first = "Thu, 10 Jan 2008 22:00:01" if stays else "Thu, 10 Jan 2008 21:20:00"
+    assert f"  {first} +0000\n" in text
 
 
 def test_documents_of_a_native_package(tmp_path: Path) -> None:
@@ -521,9 +523,11 @@ def test_a_folder_of_documents_that_is_a_link_stays_one(tmp_path: Path) -> None:
         run(tmp_path / "stated", items, stated)
     assert 'remove = ["/usr/share/doc/xx"]' in caught.value.hint
     stated = dataclasses.replace(stated, remove=("/usr/share/doc/xx",))
-    assert "/usr/share/doc/xx/copyright" in modes(
-        Deb.open(run(tmp_path / "own", items, stated).path)
-    )
+    package = Deb.open(run(tmp_path / "own", items, stated).path)
+    assert "/usr/share/doc/xx/copyright" in modes(package)
+    for script in ("preinst", "postinst", "postrm"):  # dpkg would keep the link in an upgrade
+        line = b'dpkg-maintscript-helper symlink_to_dir /usr/share/doc/xx yy 1.0-1~ -- "$@"'
+        assert line in package.control_files[script]
 
 
 def test_documents_that_are_links(tmp_path: Path) -> None:
@@ -543,7 +547,7 @@ def test_documents_follow_the_name(tmp_path: Path) -> None:
         items,
         dataclasses.replace(PLAIN, package="yy"),
         postinst=b"#!/bin/sh\ncp /usr/share/xx/a /a\n",
-        prerm=b"#!/bin/sh\npy3clean -p xx\n",
+        prerm=b"#!/bin/sh\ndeluser xx\n",
     )
     there = modes(Deb.open(done.path))
     assert {p for p in there if p.startswith("/usr/share/doc/")} == {
@@ -571,13 +575,31 @@ def test_a_package_of_the_installer_has_no_documents(tmp_path: Path) -> None:
     assert not [p for p in modes(Deb.open(done.path)) if "doc" in p]
 
 
+def test_python_2(tmp_path: Path) -> None:
+    items = [
+        Item("./usr/lib/python2.7/site-packages/one.py", b""),
+        Item("./usr/lib/python2.7/dist-packages/two/three.py", b""),
+        Item("./usr/lib/python2.7/dist-packages/two/three.pyc", b""),
+        Item("./usr/lib/python2.7/dist-packages/xc.so", debs.elf()),
+    ]
+    package = Deb.open(run(tmp_path, items).path)
+    assert {p for p in modes(package) if p.startswith("/usr/lib/python2.7/dist-packages/")} == {
+        f"/usr/lib/python2.7/dist-packages/{name}"
+        for name in ("one.py", "two", "two/three.py", "xc.so")
+    }
+    assert "Depends" not in package.control
+    assert "    pycompile -p xx\n" in package.control_files["postinst"].decode()
+    assert "    pyclean -p xx\n" in package.control_files["prerm"].decode()
+    assert "py3" not in package.control_files["postinst"].decode()
+
+
 def test_python_as_its_build_left_it_stays(tmp_path: Path) -> None:
     items = [Item("./usr/lib/python3/dist-packages/two.py", b"")]
-    postinst = b"#!/bin/sh\nset -e\npy3compile -p xx\n"
+    postinst = b"#!/bin/sh\nset -e\npy3compile -p xx:amd64 -V 3.11-\n"
     raw = debs.make(
         tmp_path / "raw.deb",
         items,
-        control={"Depends": "python3:any"},
+        control={"Package": "xx", "Depends": "python3:any"},
         files={"postinst": postinst},
     )
     done = finish(raw, PLAIN, elf_depends=(), destination_dir=tmp_path / "out", epoch=EPOCH)
@@ -585,3 +607,7 @@ def test_python_as_its_build_left_it_stays(tmp_path: Path) -> None:
     assert package.control["Depends"] == "python3:any"
     assert package.control_files["postinst"] == postinst
     assert "prerm" not in package.control_files
+    renamed = dataclasses.replace(PLAIN, package="yy")
+    done = finish(raw, renamed, elf_depends=(), destination_dir=tmp_path / "yy", epoch=EPOCH)
+    assert Deb.open(done.path).control_files["postinst"] == postinst.replace(b"xx", b"yy")
+    assert not [note for note in done.notes if "names xx" in note]

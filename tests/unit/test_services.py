@@ -189,7 +189,7 @@ fi
     raw = debs.make(tmp_path / "raw.deb", items, files={"postinst": postinst})
     done = finish(
         raw,
-        Corrections(services={"both": "boot", "old": "boot"}),
+        Corrections(services={"both": "boot"}),
         elf_depends=(),
         destination_dir=tmp_path / "out",
         epoch=1,
@@ -197,5 +197,58 @@ fi
     assert [note for note in done.notes if "service" in note] == [
         "service third is not registered: state it in services",
         "service third.service is not registered: state it in services",
-        "services: old is registered by the package's own scripts too, which stay as they are",
     ]
+    with pytest.raises(BuildError, match="old is registered by the package's own postinst"):
+        finish(
+            raw,
+            Corrections(services={"old": "boot"}),
+            elf_depends=(),
+            destination_dir=tmp_path / "out",
+            epoch=1,
+        )
+
+
+DEBHELPER = """\
+#!/bin/sh
+set -e
+echo own
+# Automatically added by dh_installsystemd/13.11.4
+deb-systemd-helper enable 'both.service' >/dev/null || true
+# End automatically added section
+# Automatically added by dh_installsystemd/13.11.4
+deb-systemd-invoke $_dh_action 'both.service' 'new.service' >/dev/null || true
+# End automatically added section
+# Automatically added by dh_installinit/13.11.4
+update-rc.d both defaults >/dev/null
+invoke-rc.d --skip-systemd-native both start || exit 1
+# End automatically added section
+# Automatically added by dh_installsystemd/13.11.4
+systemctl --system daemon-reload >/dev/null || true
+# End automatically added section
+"""
+
+
+def test_what_debhelper_wrote_for_a_service_makes_way(tmp_path: Path) -> None:
+    raw = debs.make(tmp_path / "raw.deb", ITEMS, files={"postinst": DEBHELPER.encode()})
+    done = finish(
+        raw,
+        Corrections(services={"both": "manual"}),
+        elf_depends=(),
+        destination_dir=tmp_path / "out",
+        epoch=1,
+    )
+    text = Deb.open(done.path).control_files["postinst"].decode()
+    assert text.startswith("""\
+#!/bin/sh
+set -e
+echo own
+# Automatically added by dh_installsystemd/13.11.4
+deb-systemd-invoke $_dh_action 'new.service' >/dev/null || true
+# End automatically added section
+# Automatically added by dh_installsystemd/13.11.4
+systemctl --system daemon-reload >/dev/null || true
+# End automatically added section
+""")
+    assert text.count("update-rc.d both defaults") == text.count("defaults-disabled") == 1
+    assert "enable both.service" in text
+    assert "'both.service'" not in text
