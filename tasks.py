@@ -258,10 +258,12 @@ def check(
     offline: bool = False,
 ) -> int:
     """Have the suite's lintian and piuparts judge the packages; exit status 1 on a finding."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
-    text, code = verbs.check(it, flavour, path or [], format)
-    face.show(text)
-    return code
+    from builders import judges
+
+    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
+    found = verbs.check(it, flavour, path or [])
+    face.show(judges.report(found).said(format))
+    return judges.exit_code(found)
 
 
 @task(klass=Verb, name="install-test", iterable=[*SETS, "path"], help=TRIAL)
@@ -276,10 +278,12 @@ def install_test(
     offline: bool = False,
 ) -> int:
     """Install, use, upgrade, purge the packages on clean machines; exit status 1 on failure."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline)
-    text, code = verbs.install_test(it, flavour, path or [], format)
-    face.show(text)
-    return code
+    from builders import installtest
+
+    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
+    found = verbs.install_test(it, flavour, path or [])
+    face.show(installtest.report(found).said(format))
+    return installtest.exit_code(found)
 
 
 @task(klass=Verb, iterable=SETS, help={**RECIPE, "format": "table or json"})

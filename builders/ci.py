@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import boot, ccache, inspect, releasing, testing, verbs
+from builders import boot, ccache, inspect, installtest, judges, releasing, testing, verbs
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, clock, printable
 from builders.release import signing
@@ -150,12 +150,13 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         return _Done(code, _last(text), text)
 
     def judged() -> _Done:
-        text, code = verbs.check(it, flavour, [], "table")
-        return _Done(code, _last(text), text)
+        found = verbs.check(it, flavour, [])
+        return _Done(judges.exit_code(found), judges.brief(found), judges.report(found).text)
 
     def installed() -> _Done:
-        text, code = verbs.install_test(it, flavour, [], "table")
-        return _Done(code, _last(text), text)
+        found = verbs.install_test(it, flavour, [])
+        text = installtest.report(found).text
+        return _Done(installtest.exit_code(found), installtest.brief(found), text)
 
     def booted() -> _Done:
         text, code = boot.verb(it, flavour, "auto", 300.0, "table")
@@ -188,6 +189,7 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         code = _stage(summary, reporter, stage, do)
         if code:
             return code
+    reporter.line(f"all: passed in {clock(sum(s.seconds for s in summary.stages))}")
     return Exit.DONE
 
 

@@ -8,19 +8,20 @@ begins with "! " tells what is wrong, one with "= " what was seen. `installcases
 
 from __future__ import annotations
 
-import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import installcases, trial
+from builders import face, installcases, trial
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.installcases import Case, Machine, Subject
 from builders.progress import printable
+from builders.reports import Report
 
 if TYPE_CHECKING:
     from builders.run import Run
@@ -142,13 +143,21 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     return int(Exit.AUDIT if any(o.state == FAILED for o in outcomes) else Exit.DONE)
 
 
-def to_json(outcomes: Sequence[Outcome]) -> str:
-    """All outcomes; `schema` changes when a key changes its meaning."""
+def report(outcomes: Sequence[Outcome]) -> Report:
+    """All outcomes, for people and for programs."""
     cases = [
         asdict(o) | {"seconds": round(o.seconds, 1), "log": str(o.log), "wrong": list(o.wrong)}
         for o in outcomes
     ]
-    return json.dumps({"schema": 1, "cases": cases}, indent=2)
+    return Report(face.outcomes(rows(outcomes)), {"cases": cases})
+
+
+def brief(outcomes: Sequence[Outcome]) -> str:
+    """All outcomes in a line."""
+    counts = Counter(o.state for o in outcomes)
+    told = (f"{counts[state]} {state}" for state in (OK, FAILED, SKIPPED) if counts[state])
+    machines = len({o.machine for o in outcomes})
+    return f"{len(outcomes)} cases on {machines} machines: {', '.join(told)}"
 
 
 _SHOWN = 10  # of what is wrong with one case

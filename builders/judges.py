@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from builders import trial
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.progress import printable
+from builders.reports import Report
 
 if TYPE_CHECKING:
     from builders.run import Run
@@ -229,8 +229,8 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
     return int(Exit.AUDIT if wrong else Exit.DONE)
 
 
-def to_json(verdicts: Sequence[Verdict]) -> str:
-    """All verdicts; `schema` changes when a key changes its meaning."""
+def report(verdicts: Sequence[Verdict]) -> Report:
+    """All verdicts, for people and for programs."""
     about = [
         {
             "judge": v.judge,
@@ -241,7 +241,15 @@ def to_json(verdicts: Sequence[Verdict]) -> str:
         }
         for v in verdicts
     ]
-    return json.dumps({"schema": 1, "verdicts": about}, indent=2)
+    return Report("\n".join(rows(verdicts)), {"verdicts": about})
+
+
+def brief(verdicts: Sequence[Verdict]) -> str:
+    """All verdicts in a line."""
+    told = [
+        f"{v.judge}: {v.count(ERROR)} error(s), {v.count(WARNING)} warning(s)" for v in verdicts
+    ]
+    return "; ".join(told)
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[str]:

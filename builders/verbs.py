@@ -22,6 +22,7 @@ from builders.stages import Store
 from builders.step import Step
 
 if TYPE_CHECKING:
+    from builders import installtest, judges
     from builders.cache import Fetched
     from builders.finish import Finished
 
@@ -155,32 +156,22 @@ def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list
     return debs, Pipeline(it, flavour).raw()
 
 
-def check(it: Run, flavour: str, paths: Sequence[str], form: str) -> tuple[str, int]:
-    """What lintian and piuparts of the suite say of the packages, as text; the exit status."""
+def check(it: Run, flavour: str, paths: Sequence[str]) -> list[judges.Verdict]:
+    """What lintian and piuparts of the suite say of the packages."""
     from builders import judges
 
-    known_form(form)
     debs, raw = given(it, flavour, paths)
     with it.alone():
-        verdicts = judges.check(it, debs, raw)
-    text = judges.to_json(verdicts) if form == "json" else "\n".join(judges.rows(verdicts))
-    return text, judges.exit_code(verdicts)
+        return judges.check(it, debs, raw)
 
 
-def install_test(it: Run, flavour: str, paths: Sequence[str], form: str) -> tuple[str, int]:
-    """What became of the packages on clean machines, as text; the exit status."""
+def install_test(it: Run, flavour: str, paths: Sequence[str]) -> list[installtest.Outcome]:
+    """What became of the packages on clean machines."""
     from builders import installtest
 
-    known_form(form)
     debs, raw = given(it, flavour, paths)
     with it.alone():
-        outcomes = installtest.install_test(it, debs, raw)
-    text = (
-        installtest.to_json(outcomes)
-        if form == "json"
-        else face.outcomes(installtest.rows(outcomes))
-    )
-    return text, installtest.exit_code(outcomes)
+        return installtest.install_test(it, debs, raw)
 
 
 def known_form(form: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from builders.judges import Finding, Verdict, complaints, exit_code, rows, tags, to_json
+from builders.judges import Finding, Verdict, brief, complaints, exit_code, report, rows, tags
 
 LINTIAN = """\
 N: An override with its reason
@@ -95,6 +95,9 @@ def test_people_see_each_kind_once_and_every_overridden_one_is_counted() -> None
     shown = rows([verdict("error", "error", "overridden")])
     assert shown[0] == "error: p: t (2 times): d0"
     assert "2 error(s), 0 warning(s), 1 overridden" in shown[-1]
-    report = json.loads(to_json([verdict("error")]))
-    assert report["schema"] == 1
-    assert report["verdicts"][0]["findings"][0]["tag"] == "t"
+    said = json.loads(report([verdict("error")]).said("json"))
+    assert said["schema"] == 1
+    assert said["verdicts"][0]["findings"][0]["tag"] == "t"
+    assert brief([verdict("error"), verdict()]) == (
+        "lintian: 1 error(s), 0 warning(s); lintian: 0 error(s), 0 warning(s)"
+    )

@@ -321,6 +321,9 @@ def test_what_stands_on_a_failed_case_is_skipped(
     shown = [line for _, line in installtest.rows(found)]
     assert any(line.startswith("fresh  install") for line in shown)
     assert shown[-1].startswith("log: ")
+    assert installtest.brief(found) == (
+        f"{len(found)} cases on 1 machines: 1 ok, 1 failed, {len(found) - 2} skipped"
+    )
 
 
 def test_a_full_disk_of_the_engine_is_no_fault_of_the_package(
