@@ -27,6 +27,7 @@ CHUNK = 1 << 20  # bytes that are handed on at a time
 _INPUT = 1 << 16  # compressed bytes that are decoded at a time
 _XZ_INPUT = 1 << 18  # the same of a block of xz, of which several are decoded side by side
 _MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
+_KEPT = 64 << 20  # bytes of decompressed data that are kept in memory for a second look
 _AHEAD = 32 << 20  # bytes that are decoded ahead at least, where blocks are small
 _BLOCK_LIMIT = 96 << 20  # largest xz block that is held whole; xz -9 writes 192 MiB ones
 _INDEX_LIMIT = 4 << 20
@@ -177,9 +178,47 @@ def reader(packed: Packed, threads: int | None = None) -> Reader:
         table = xz_table(packed)
         if table and len(table.blocks) > 1:
             return Reader(_xz_chunks(packed, table, threads or cores()))
-    return Reader(
-        _guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT))))
-    )
+    return Reader(_decoded(packed))
+
+
+def _decoded(packed: Packed) -> Iterator[bytes]:
+    codec = packed.codec
+    return _guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT))))
+
+
+class Kept:
+    """What a Packed decompresses to, in memory where that is little.
+
+    For who looks at the data twice: what only one core can decompress is then so but once.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._whole = False
+
+    def first(self, packed: Packed) -> Reader:
+        """A reader as `reader` makes it, which keeps what goes by."""
+        if packed.codec in (NONE, XZ):  # read from anywhere, or by several threads
+            return reader(packed)
+        return Reader(self._keep(_decoded(packed)))
+
+    def _keep(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size <= _KEPT:
+                self._chunks.append(chunk)
+            else:
+                self._chunks.clear()
+            yield chunk
+        self._whole = size <= _KEPT
+
+    def again(self) -> Reader | None:
+        """All of it from the front, None where it was not kept."""
+        return Reader(iter(self._chunks)) if self._whole else None
+
+    def release(self) -> None:
+        self._chunks, self._whole = [], False
 
 
 def _pieces(packed: Packed, count: int) -> Iterator[bytes]:
@@ -594,6 +633,7 @@ class _Xz(_Blocks):
         threads = max(1, min(threads, (1 << 31) // (12 * dictionary)))
         super().__init__(out, block, threads)
         self._level, self.check = level, check
+        self._cuts = False
         self._records: list[tuple[int, int]] = []
         write_all(out, _xz_head(check))
 
@@ -601,15 +641,27 @@ class _Xz(_Blocks):
         if block:
             self._queued(self._pool.submit(_xz_block, block, self._level, self.check))
 
+    def _cut(self) -> None:
+        """Compress what is buffered as the last of what lies between blocks of another stream.
+
+        That is often all that there is to compress, and one core would do it: so a long part is
+        halved. It grows by a percent or two.
+        """
+        self._cuts = True
+        rest = self._rest()
+        half = -(-len(rest) // 2) if len(rest) >= _HALVED else len(rest)
+        self._submit(rest[:half], False)
+        self._submit(rest[half:], False)
+
     def take(self, packed: Packed, table: XzTable, block: XzBlock) -> None:
         """Append a block that another stream has: as it is, where that has the same check."""
-        self._submit(self._rest(), False)
+        self._cut()
         take = _xz_raw if table.check == self.check else _xz_whole
         self._queued(self._pool.submit(take, packed, table, block))
 
     def ready(self, block: tuple[bytes, int, int]) -> None:
         """Append a block that is made already."""
-        self._submit(self._rest(), False)
+        self._cut()
         future: Future[tuple[bytes, int, int]] = Future()
         future.set_result(block)
         self._queued(future)
@@ -620,7 +672,10 @@ class _Xz(_Blocks):
         self._records.append((unpadded, size))
 
     def close(self) -> None:
-        self._submit(self._rest(), True)
+        if self._cuts:
+            self._cut()
+        else:
+            self._submit(self._rest(), True)
         self._drain()
         write_all(self._out, _xz_tail(self.check, self._records))
 
@@ -840,6 +895,7 @@ def splice(
     *,
     size: int | None = None,
     threads: int | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write the pieces one after another, compressed, into `out`.
 
@@ -847,6 +903,7 @@ def splice(
     before it. Where nothing is compressed, ranges are copied inside the kernel. From xz to xz at
     no stated level, a block of the source that is wholly within a range is taken over as it is,
     and of one whose front is, that front: most of a package need not be compressed again.
+    kept: of `source`, where it was read before.
     """
     if codec is NONE and source.codec is NONE:
         _splice_plain(source, pieces, out)
@@ -864,7 +921,8 @@ def splice(
         if table and isinstance(sink, _Xz):
             _splice_blocks(source, table, pieces, sink)
         else:
-            _splice_stream(reader(source, threads), pieces, sink)
+            again = kept.again() if kept else None
+            _splice_stream(again or reader(source, threads), pieces, sink)
         sink.close()
     finally:
         sink.abort()
@@ -906,6 +964,7 @@ def _splice_stream(source: Reader, pieces: Iterable[Piece], sink: Writer) -> Non
         source.close()
 
 
+_HALVED = 8 << 20  # bytes of data that are worth two blocks
 _FRONT = 4 << 20  # bytes of data that are worth a block; one chunk has 2 MiB at most
 
 

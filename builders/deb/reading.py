@@ -268,6 +268,7 @@ class Deb:
         self.control_files = dict(control_files)
         self.control_modes = dict(control_modes)
         self.control = control
+        self.kept = codecs.Kept()  # the data, where `index` has read it and it is small
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -354,7 +355,7 @@ class Deb:
             ThreadPoolExecutor(codecs.cores()) as pool,
         ):
             packed = packed_member(file, self.data_member)
-            source = codecs.reader(packed)
+            source = self.kept.first(packed)
             try:
                 for entry, content in _walk(source, _limit(self.data_member)):
                     found.append(entry)

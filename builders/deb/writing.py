@@ -134,7 +134,8 @@ def _write(
             elif plan is not None and member is deb.data_member:
                 packed = packed_member(file, member)
                 name = "data.tar" + codec.suffix
-                _write_data(out, name, stamp(member), packed, plan, codec, edit.level)
+                _write_data(out, name, stamp(member), packed, plan, codec, edit.level, deb.kept)
+                deb.kept.release()
             else:
                 codecs.write_all(out, _ar_header(member.name, stamp(member), member.size))
                 codecs.copy_range(file.fileno(), out, member.start, member.size)
@@ -149,11 +150,12 @@ def _write_data(
     plan: Layout,
     codec: Codec,
     level: int | None,
+    kept: codecs.Kept | None = None,
 ) -> None:
     """Write the data member; its size is known at the end, and put into its header then."""
     start = out.tell()
     codecs.write_all(out, _ar_header(name, mtime, 0))
-    codecs.splice(packed, plan.pieces, out, codec, level, size=plan.size)
+    codecs.splice(packed, plan.pieces, out, codec, level, size=plan.size, kept=kept)
     size = out.tell() - start - AR_HEADER
     codecs.write_all(out, b"\n" * (size % 2))
     os.pwrite(out.fileno(), _ar_header(name, mtime, size), start)

@@ -366,6 +366,72 @@ def test_splice_takes_the_front_of_an_xz_block_over(
         subprocess.run(["xz", "-t", str(tmp_path / "out.xz")], check=True)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_is_between_blocks_is_shared_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(codecs, "_HALVED", 8000)
+    pieces: list[Piece] = [Range(0, 15_000), Range(15_001, len(SMALL) - 3_000)]
+    with (
+        packed(tmp_path / "p", small_blocks(SMALL), codecs.XZ) as source,
+        open_out(tmp_path / "out") as out,
+    ):
+        codecs.splice(source, pieces, out, codecs.XZ, threads=threads)
+    result = (tmp_path / "out").read_bytes()
+    assert lzma.decompress(result) == joined(pieces, SMALL)
+    with packed(tmp_path / "q", result, codecs.XZ) as source:
+        table = codecs.xz_table(source)
+    assert table
+    sizes = [block.size for block in table.blocks]
+    # A block, the next one without a byte, twelve blocks, and the front of the last one.
+    assert sizes[:3] == [10_000, 5000, 4999]
+    assert sizes[3:] == [10_000] * 12 + [7000]
+
+
+@pytest.mark.parametrize("codec", COMPRESSED, ids=lambda c: c.name)
+def test_a_second_look_at_what_was_kept(tmp_path: Path, codec: codecs.Codec) -> None:
+    kept = codecs.Kept()
+    with packed(tmp_path / "p", codecs.compress(SMALL, codec), codec) as source:
+        first = kept.first(source)
+        assert first.upto(100) == SMALL[:100]
+        assert kept.again() is None  # not yet whole
+        assert first.upto(1 << 20) == SMALL[100:]
+        first.read(1)
+    again = kept.again()
+    if codec is codecs.XZ:
+        assert again is None
+        return
+    assert again
+    assert again.upto(1 << 20) == SMALL
+    kept.release()
+    assert kept.again() is None
+
+
+def test_what_is_large_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codecs, "_KEPT", len(SMALL) - 1)
+    kept = codecs.Kept()
+    with packed(tmp_path / "p", codecs.compress(SMALL, codecs.GZIP), codecs.GZIP) as source:
+        assert kept.first(source).upto(1 << 20) == SMALL
+    assert kept.again() is None
+    assert not kept._chunks
+
+
+def test_blocks_of_any_size_are_decoded_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [1, 30_000, 500, 500, 500, 500, 60_000, 20_000, 1, 1, 37_997]
+    made, at = [], 0
+    for size in sizes:
+        made.append(codecs._xz_block(SMALL[at : at + size], 0, 4))
+        at += size
+    tail = codecs._xz_tail(4, [(unpadded, count) for _, unpadded, count in made])
+    data = codecs._xz_head(4) + b"".join(m[0] for m in made) + tail
+    for ahead in (0, 1000, 40_000, 1 << 20):
+        monkeypatch.setattr(codecs, "_AHEAD", ahead)
+        with packed(tmp_path / "p", data, codecs.XZ) as source:
+            assert codecs.reader(source, 2).upto(1 << 20) == SMALL
+
+
 def test_splice_of_other_filters_compresses(tmp_path: Path) -> None:
     filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 1}]
     data = lzma.compress(DATA, lzma.FORMAT_XZ, lzma.CHECK_CRC64, filters=filters)
