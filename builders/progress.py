@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 
 class Task(Protocol):
@@ -79,15 +79,26 @@ class Silent:
         return _NoTask()
 
 
+_LOCK = threading.RLock()
+
+
+def _tqdm() -> Any:
+    """The class of what moves: slow to import, and not needed where nothing is drawn."""
+    from tqdm import tqdm
+
+    # Else tqdm makes one, for processes too, at its first line: a Ctrl-C in the middle of that
+    # would become an error of its own.
+    tqdm.set_lock(_LOCK)
+    return tqdm
+
+
 class _Bar:
     """A byte counter drawn by tqdm."""
 
     def __init__(self, label: str, stream: TextIO, slots: _Slots) -> None:
-        from tqdm import tqdm  # slow to import, and not needed where nothing is drawn
-
         self._slots = slots
         self._slot = slots.take()
-        self._bar = tqdm(
+        self._bar = _tqdm()(
             desc=label,
             unit="B",
             unit_scale=True,
@@ -125,15 +136,13 @@ class _Phase:
     """A line with the elapsed time, the phase and the last line of output."""
 
     def __init__(self, label: str, stream: TextIO, slots: _Slots) -> None:
-        from tqdm import tqdm
-
         self._slots = slots
         self._slot = slots.take()
         self._label = label
         self._start = time.monotonic()
         self._phase = ""
         self._detail = ""
-        self._bar = tqdm(
+        self._bar = _tqdm()(
             file=stream,
             leave=False,
             position=self._slot,
@@ -209,9 +218,7 @@ class Terminal:
         if not self._moving:
             print(text, file=self._stream, flush=True)
             return
-        from tqdm import tqdm
-
-        tqdm.write(text, file=self._stream)
+        _tqdm().write(text, file=self._stream)
         self._stream.flush()
 
     def transfer(self, label: str) -> Task:

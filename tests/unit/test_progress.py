@@ -8,8 +8,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
-from builders.progress import Silent, Terminal, _Slots, clock, printable
+from builders.progress import _LOCK, Silent, Terminal, _Slots, clock, printable
 
 
 class Tty(io.StringIO):
@@ -64,6 +65,11 @@ def work(reporter: Terminal | Silent) -> None:
         task.total(100)
         task.advance(100)
         task.show("verify")
+
+
+def test_the_lock_of_what_moves_is_there_before_the_first_line() -> None:
+    Terminal(Tty()).line("x")
+    assert vars(tqdm)["_lock"] is _LOCK
 
 
 def test_where_nobody_looks_only_lines_are_written() -> None:

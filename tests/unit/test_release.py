@@ -4,11 +4,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import random
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -352,8 +356,59 @@ def test_what_a_killed_run_left_is_swept(box: Box) -> None:
     left = box.folder / ".release-release-killed"
     left.mkdir()
     (left / "half").write_text("")
+    home = signing._home(box.folder / ".signing")
+    (home / "secret").write_text("")
     release(box)
     assert not left.exists()
+    assert not home.exists()
+    assert not (box.folder / ".signing").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["mine", "dom0-debs-gpg-0"])
+def test_nothing_but_a_home_of_ours_is_swept(box: Box, tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis").write_text("")
+    if name != "mine":
+        (tmp_path / name).symlink_to(mine)
+    (box.folder / ".signing").symlink_to(tmp_path / name)
+    release(box)
+    assert (mine / "thesis").exists()
+
+
+def _kill_at(step: int) -> None:
+    """Kill this process at its `step`-th file of a release, or program that it starts."""
+    seen = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if (event == "open" and ".release-" in str(arguments[0])) or event == "subprocess.Popen":
+            seen += 1
+            if seen == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def test_the_release_before_is_whole_after_a_kill_at_any_moment(box: Box) -> None:
+    """Each run is killed as soon as it has made so many files or signatures."""
+    folder = release(box).folder
+    before = content(folder, signatures=True)
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    for step in (2, 12, 40):
+        child = os.fork()
+        if not child:  # nothing of pytest may run in here
+            with suppress(BaseException):
+                _kill_at(step)
+                release(box)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), step
+        assert content(folder, signatures=True) == before, step
+        assert list(folder.parent.glob(".release-*")), step
+    assert len(release(box).builds) == 3
+    assert problems(folder) == {}
+    assert not list(folder.parent.glob(".release-*"))
 
 
 def test_without_the_exchange_of_two_names(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +421,16 @@ def test_without_the_exchange_of_two_names(box: Box, monkeypatch: pytest.MonkeyP
     box.build(version="4.17.6+dom0.1", content=b"newer")
     release(box)
     assert problems(folder) == {}
+    assert not list(folder.parent.glob(".release*"))
+
+
+def test_a_kill_between_the_two_renames_of_an_old_file_system(box: Box) -> None:
+    folder = release(box).folder
+    before = content(folder, signatures=True)
+    folder.rename(folder.parent / ".release-release-abc-old")
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    release(box)
+    assert before.keys() - content(folder, signatures=True).keys() == set()
     assert not list(folder.parent.glob(".release*"))
 
 
