@@ -18,6 +18,7 @@ import argparse
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ def measure(packages: Sequence[Path], recipe: str, runs: int) -> tuple[list[Row]
         for path in packages:
             Deb.open(path)
             rows += _rows(it, path, runs)
-            peaks[f"peak MiB of inspect {_name(path)}"] = round(_inspect(path, []) / 1024)
+            peaks[f"peak MiB of inspect {_name(path)}"] = _peak(path)
     return rows, peaks
 
 
@@ -105,15 +106,28 @@ def _dpkg(path: Path) -> None:
         subprocess.run(["dpkg-deb", option, str(path)], check=True, stdout=subprocess.DEVNULL)
 
 
-def _inspect(path: Path, options: Sequence[str]) -> int:
-    """Run the command; its peak KiB of memory."""
+def _inspect(path: Path, options: Sequence[str]) -> None:
     command = [str(ROOT / "inv"), "inspect", *options, str(path.absolute())]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # wait4 tells of it alone
-    _, status, used = os.wait4(running.pid, 0)
-    running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode not in (0, 1):
-        raise BuildError(f"inspect ended with {running.returncode} on {path.name}")
-    return used.ru_maxrss
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    if done.returncode not in (0, 1):
+        raise BuildError(f"inspect ended with {done.returncode} on {path.name}")
+
+
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def _peak(path: Path) -> int:
+    """MiB of memory that the command takes at most, asked for by a small process.
+
+    A process begins with the peak of the one that started it (getrusage(2)), and this one is large.
+    """
+    command = [sys.executable, "-c", _PEAK, str(ROOT / "inv"), "inspect", str(path.absolute())]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout) >> 10
 
 
 def _ours(recipe: str) -> list[Path]:
