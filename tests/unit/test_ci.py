@@ -115,6 +115,7 @@ def test_the_workflows_name_what_there_is_and_call_nothing_else(name: str) -> No
     for recipe in recipes.split(", "):
         assert recipe in names()
         assert set(flavours.split(", ")) <= set(load(recipe).kernel.flavours)
+    assert "{{ github.workspace" not in text  # it is no path inside of a container
     calls = re.findall(r"^[^#\n]*(\./inv .*)", text, re.MULTILINE)
     assert calls
     assert all(re.match(r"\./inv ci --part (tests|release)", call) for call in calls)
