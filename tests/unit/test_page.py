@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.release import web
+from builders.release.facts import Packed
 from builders.release.page import (
     Facts,
     Span,
     bytes_for_people,
+    count_for_people,
     render,
     seconds_for_people,
     timeline,
@@ -68,6 +73,56 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert seconds_for_people(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "what", "text"),
+    [(1, "package", "1 package"), (2, "kind of note", "2 kinds of note"), (0, "x", "0 xs")],
+)
+def test_counts(count: int, what: str, text: str) -> None:
+    assert count_for_people(count, what) == text
+
+
+def packages(*names: str) -> list[Packed]:
+    return [Packed(Path(f"{name}.deb"), 1, "00", {"Package": name}) for name in names]
+
+
+def test_what_to_type_for_an_installation() -> None:
+    made = packages(
+        *("linux-headers-6.1-debian", "linux-image-6.1-debian", "linux-image-6.1-minimal"),
+        *("xen-upstream-dbgsym", "xen-upstream"),
+    )
+    assert web._install("bookworm", "https://example.org/x", made) == [
+        "install -d /etc/apt/keyrings",
+        "wget -O /etc/apt/keyrings/dom0-debs.asc https://example.org/x/dom0-debs.asc",
+        "echo 'deb [signed-by=/etc/apt/keyrings/dom0-debs.asc] https://example.org/x bookworm"
+        " main' \\",
+        "    >/etc/apt/sources.list.d/dom0-debs.list",
+        "apt-get update",
+        "apt-get install xen-upstream linux-image-6.1-debian",
+        "# or: apt-get install xen-upstream linux-image-6.1-minimal",
+    ]
+
+
+def test_the_apt_of_wheezy_knows_no_signed_by() -> None:
+    lines = web._install("wheezy", "ADDRESS", packages("xen-upstream"))
+    assert lines[0] == "wget -O - ADDRESS/dom0-debs.asc | apt-key add -"
+    assert "signed-by" not in "".join(lines)
+    assert lines[-1] == "apt-get install xen-upstream"
+
+
+def test_folders_by_all_that_lies_below_them() -> None:
+    sizes = {
+        "/usr/lib/debug/.build-id/00/a.debug": 5,
+        "/usr/lib/debug/.build-id/01/b.debug": 6,
+        "/usr/lib/libx.so.1": 3,
+        "/boot/xen.gz": 7,
+        "/etc/xen/scripts/vif": 1,
+        "/etc/xen/xl.conf": 1,
+        "/top": 1,
+    }
+    found = (("/usr/lib/debug", 11), ("/boot", 7), ("/usr/lib", 3), ("/etc/xen", 2), ("/", 1))
+    assert web._folders(sizes) == found
 
 
 def test_what_is_hostile_is_escaped_and_the_same_facts_give_the_same_page() -> None:
