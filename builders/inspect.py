@@ -68,7 +68,13 @@ def inspect(
         from builders import recipe, run
 
         loaded = recipe.load(name or recipe.DEFAULT, overrides)
-        debs = [run.artifacts() / loaded.name]
+        # Not what lies below: a release has them too, and older ones.
+        debs = sorted((run.artifacts() / loaded.name).glob("*.deb"))
+        if not debs:
+            raise BuildError(
+                f"nothing was built of recipe {loaded.name}",
+                hint=f"./inv build-all --recipe {loaded.name}, or name a .deb",
+            )
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
         suite = loaded.suite.name
     files = audit.expand(debs)
