@@ -964,7 +964,7 @@ def _splice_stream(source: Reader, pieces: Iterable[Piece], sink: Writer) -> Non
         source.close()
 
 
-_HALVED = 8 << 20  # bytes of data that are worth two blocks
+_HALVED = 1 << 20  # bytes of data that are worth two blocks
 _FRONT = 4 << 20  # bytes of data that are worth a block; one chunk has 2 MiB at most
 
 
