@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from builders.deb import Added
+from builders.finish.members import below, matching
 from builders.finish.work import Work
 
 _VOLATILE = re.compile(r"/(run|var/run|var/lock)(/|$)")
@@ -27,12 +28,14 @@ def volatile(work: Work) -> set[str]:
 def correct(work: Work) -> None:
     """Directories of /run are made at each boot instead, by tmpfiles.d(5).
 
-    A package that brings a tmpfiles.d of its own is taken to know what it needs.
+    What the verb `remove` names is not. A package that brings a tmpfiles.d of its own is taken to
+    know what it needs.
     """
     lines = []
+    unwanted = below(work.entries, matching(work.entries, work.corrections.remove, []))
     for entry in work.entries:
         path = entry.path + "/"
-        if not _VOLATILE.match(path):
+        if not _VOLATILE.match(path) or entry.path in unwanted:
             continue
         for old, new in _TODAY:
             path = path.replace(old, new, 1) if path.startswith(old) else path

@@ -197,7 +197,8 @@ def test_the_squatter_was_passed_over(built: Built) -> None:
 
 def test_xen_says_what_it_needs(built: Built) -> None:
     assert not depends(built.raw("xen"))
-    assert depends(built.xen) == {"libaio1", "libc6", "liblzo2-2", "libyajl2", "python"}
+    libraries = {"libaio1", "libc6", "liblzo2-2", "libyajl2"}
+    assert depends(built.xen) == {*libraries, "lsb-base", "procps", "psmisc", "python"}
     # From its ELF files: the recipe states no versions.
     stated = output("dpkg-deb", "-f", built.xen, "Depends")
     assert all(f"{name} (>= " in stated for name in ("libaio1", "liblzo2-2", "libyajl2"))
@@ -223,6 +224,12 @@ def test_xen_is_called_and_configured_as_debian_does(built: Built) -> None:
     postinst = output("dpkg-deb", "--info", built.xen, "postinst")
     assert all(f"update-rc.d {name} defaults >/dev/null" in postinst for name in services)
     assert "deb-systemd" not in postinst
+    assert "    pycompile -p xen-upstream\n" in postinst
+    tree = built.content(built.xen)
+    heads = [(tree / "etc/init.d" / name).read_text() for name in services]
+    assert all("# Default-Start:     2 3 4 5\n" in text for text in heads)
+    assert all("\n. /lib/lsb/init-functions\n" in text for text in heads)
+    assert all("force-reload" in text for text in heads)
     assert "/usr/lib/python2.7/dist-packages/xen/__init__.py" in listing(built.xen)
 
 

@@ -240,8 +240,11 @@ def test_run_is_made_at_each_boot(tmp_path: Path) -> None:
         folder("./var/lock/z/"),
         folder("./var/lib/x/"),
         folder("./running/"),
+        folder("./var/lock/gone/"),
+        folder("./var/lock/gone/too/"),
     ]
-    package = Deb.open(run(tmp_path, items).path)
+    unwanted = dataclasses.replace(PLAIN, remove=("/var/lock/gone",))
+    package = Deb.open(run(tmp_path, items, unwanted).path)
     there = modes(package)
     assert not [p for p in there if p.startswith(("/run/", "/var/run", "/var/lock")) or p == "/run"]
     assert {"/var/lib/x", "/running"} <= set(there)

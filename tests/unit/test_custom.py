@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,12 @@ def test_the_document_has_every_verb_and_a_true_example(tmp_path: Path) -> None:
         assert f"`{field.name}`" in rows, field.name
     for word in WORDS:
         assert f"`{word}`" in rows, word
+    # Each verb with what it rests on, and none that is no verb.
+    tables = [t for t in text.split("\n\n") if "| rests on |" in t]
+    stated = [line.strip("| ").split(" | ") for t in tables for line in t.splitlines()[2:]]
+    names = {name for row in stated for name in re.findall(r"`(\w+)`", row[0])}
+    assert names == {field.name for field in dataclasses.fields(Corrections)}
+    assert all(re.search(r"Policy \d|\(\d\w*\)", row[-1]) for row in stated), stated
     example = text.partition("```toml\n")[2].partition("```")[0]
     raw = debs.make(
         tmp_path / "tool.deb",
