@@ -225,16 +225,19 @@ class Pipeline:
         return self._publish(done)
 
     def finish_again(self) -> list[Package]:
-        """Correct the newest build of each target, whatever was finished before; publish."""
-        outputs: dict[str, Output] = {}
-        for target, plan in self._plans.items():
-            built = self._store.latest(f"{plan.name}-build")
-            if built is None:
-                raise BuildError(
-                    f"{plan.name} was not built yet",
-                    hint=f"build it first: build-{target} --recipe {self._recipe.name}",
-                )
-            outputs[target] = self._finish(target, plan, built)
+        """Correct the newest build of each target that was built, and publish."""
+        built = {t: self._store.latest(f"{plan.name}-build") for t, plan in self._plans.items()}
+        if not any(built.values()):
+            names = " and ".join(plan.name for plan in self._plans.values())
+            raise BuildError(
+                f"{names} {'were' if len(built) > 1 else 'was'} not built yet",
+                hint=f"build first: ./inv build-all --recipe {self._recipe.name}",
+            )
+        outputs = {
+            target: self._finish(target, self._plans[target], output)
+            for target, output in built.items()
+            if output
+        }
         return self._publish(outputs)
 
     def raw(self) -> list[Path]:

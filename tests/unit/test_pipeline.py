@@ -459,13 +459,16 @@ def test_finish_again_corrects_the_newest_build(world: World) -> None:
     world.client.created.clear()
     (made,) = world.pipeline("finish.xen.revision=+dom0.9").finish_again()
     assert made.version == "1+dom0.9"
+    # What was not built is left out.
+    both = world.pipeline("finish.xen.revision=+dom0.8", targets=("xen", "kernel"))
+    assert [package.version for package in both.finish_again()] == ["1+dom0.8"]
     assert world.client.created == []
 
 
 def test_finish_before_any_build_says_what_to_do(world: World) -> None:
     with pytest.raises(BuildError, match="xen was not built yet") as caught:
         world.pipeline().finish_again()
-    assert "build-xen" in caught.value.hint
+    assert "build-all" in caught.value.hint
 
 
 def test_an_unknown_flavour(world: World) -> None:
