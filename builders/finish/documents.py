@@ -28,6 +28,14 @@ _AS_IT_IS = re.compile(
     r"|.*/copyright|.*/examples/.*|.*/_sources/.*",
     re.IGNORECASE,
 )
+_STAMPED = re.compile(r"/(usr/share/(doc|man|info)/.+|boot/[^/]+)\.gz")
+# The whole license, with what comes after its terms: it is on every system (Policy 12.5).
+_GPL = re.compile(
+    rb"[ \t]*GNU GENERAL PUBLIC LICENSE\s+Version 2, June 1991\s.*?"
+    rb"END OF TERMS AND CONDITIONS(\s+How to Apply These Terms.*)?",
+    re.DOTALL,
+)
+_GPL_IS = b"The GNU General Public License, version 2: /usr/share/common-licenses/GPL-2"
 _CHANGELOG = 16 << 20  # bytes of text that no changelog reaches
 _YEAR_9999 = 253_370_764_800  # seconds since 1970; no date of Python's is after it
 _LARGE = 4096  # bytes; dh_compress(1) leaves smaller ones
@@ -37,6 +45,8 @@ def correct(work: Work) -> None:
     """Documents as Policy wants them.
 
     - Manual pages, and documents of more than 4 KiB, go through gzip -9n: Policy 12.1 and 12.3.
+      What is compressed already, the hypervisor in /boot too, loses its time (RFC 1952, MTIME),
+      which tells when it was built: Policy 4.15.
     - /usr/share/doc/PACKAGE/copyright: Policy 12.5; what the recipe states in place of the raw
       package's, or above what the source says.
     - The changelog with one entry for this version, dated by SOURCE_DATE_EPOCH, with what the
@@ -68,10 +78,15 @@ def _compress(work: Work) -> None:
             continue
         if manual or (large and not small):
             wanted[entry.path] = path
-    texts = work.read(wanted, total=64 << 20)
-    wanted = {old: wanted[old] for old in texts}  # what is too large stays as it is
-    for old, content in texts.items():
-        work.replaced[old] = packed(content)
+    stamped = [e.path for e in work.kept if is_plain(e) and _STAMPED.fullmatch(work.path(e))]
+    texts = work.read([*wanted, *stamped], total=64 << 20)
+    for old in stamped:
+        content = texts.get(old, b"")
+        if content.startswith(b"\x1f\x8b\x08") and any(content[4:8]):
+            work.replaced[old] = content[:4] + bytes(4) + content[8:]
+    wanted = {old: wanted[old] for old in wanted if old in texts}  # what is too large stays
+    for old in wanted:
+        work.replaced[old] = packed(texts[old])
         work.moved[old] = wanted[old] + ".gz"
         work.modes[old] = 0o644
     for entry in work.kept:  # other names of them go along
@@ -124,7 +139,8 @@ def _copyright(work: Work) -> None:
         return
     content = f"{stated}\n".encode() if stated else b""
     if there is None and work.beside.copyright is not None:
-        content += (b"\n" if stated else b"") + _text(work.beside.copyright)
+        said = _GPL.sub(_GPL_IS, _text(work.beside.copyright))
+        content += (b"\n" if stated else b"") + said
     if not content:
         work.notes.append("the package has no copyright file (Policy 12.5): state copyright")
     elif there is not None and is_plain(there):

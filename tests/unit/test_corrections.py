@@ -563,6 +563,27 @@ def test_documents_follow_the_name(tmp_path: Path) -> None:
     assert done.notes == ("prerm names xx, which is yy now",)
 
 
+def test_a_license_that_every_system_has_is_named(tmp_path: Path) -> None:
+    (tmp_path / "copying").write_text(
+        "What is free.\n\n\t\t GNU GENERAL PUBLIC LICENSE\n\t Version 2, June 1991\n\n a\n"
+        "\t END OF TERMS AND CONDITIONS\n\n\tHow to Apply These Terms to Your Program\n\nb\n"
+    )
+    package = Deb.open(run(tmp_path, [], beside=Beside(copyright=tmp_path / "copying")).path)
+    assert content(package)["/usr/share/doc/xx/copyright"] == (
+        b"What is free.\n\n"
+        b"The GNU General Public License, version 2: /usr/share/common-licenses/GPL-2"
+    )
+
+
+def test_what_is_compressed_has_no_time(tmp_path: Path) -> None:
+    stamped = gzip.compress(b"x", mtime=7)
+    plain = stamped[:4] + bytes(4) + stamped[8:]
+    paths = ("./boot/xen-1.gz", "./usr/share/man/man1/a.1.gz", "./usr/share/xx/data.gz")
+    done = run(tmp_path, [Item(path, stamped) for path in paths])
+    found = content(Deb.open(done.path))
+    assert [found[path[1:]] for path in paths] == [plain, plain, stamped]
+
+
 def test_a_changelog_that_has_the_version_stays(tmp_path: Path) -> None:
     before = b"xx (1.0-1) sid; urgency=low\n\n  * a\n\n -- A <a@b.org>  Thu, 10 Jan 2008\n"
     path = "./usr/share/doc/xx/changelog.Debian.gz"
