@@ -17,6 +17,7 @@ from builders.compare import Change, compare
 from builders.errors import BuildError
 from builders.progress import printable
 from builders.release.layout import record
+from builders.release.page import bytes_for_people
 
 SCHEMA = 1  # of to_json
 _SHOWN = 40  # rows of one part in Markdown; all are in the JSON
@@ -191,12 +192,14 @@ _PARTS = {
 
 
 def markdown(found: Sequence[Changed]) -> str:
-    """The release notes: a section for each build, with what changed in it."""
+    """The release notes: a section for each build, the hypervisor first."""
     lines: list[str] = []
-    for changed in found:
-        lines += [f"## {changed.target} {_arrow(changed.old, changed.new)}", ""]
+    for changed in sorted(found, key=lambda c: c.target != "xen"):
+        lines += [f"## {changed.target} {_versions(changed)}", ""]
+        if any(_same_version(row) for row in changed.rows):
+            lines += ["Other content under the same version: apt does not see a new package.", ""]
         for part, title in _PARTS.items():
-            rows = [row for row in changed.rows if row.part == part]
+            rows = [row for row in changed.rows if row.part == part and _worth(row, changed)]
             if not rows:
                 continue
             lines += [f"### {title}", ""]
@@ -209,11 +212,48 @@ def markdown(found: Sequence[Changed]) -> str:
     return "\n".join(lines)
 
 
+def _versions(changed: Changed) -> str:
+    return _code(changed.new) if changed.old == changed.new else _arrow(changed.old, changed.new)
+
+
+_SIZE = "size of the .deb"
+
+
+def _subject(row: Row) -> str:
+    """Of a package's row, what of it changed."""
+    return row.name.partition(": ")[2] if row.part == "package" else ""
+
+
+def _same_version(row: Row) -> bool:
+    return _subject(row) == "Version" and row.old == row.new
+
+
+def _worth(row: Row, changed: Changed) -> bool:
+    """Whether notes for people say it: not where it only follows from the new version."""
+    subject = _subject(row)
+    if subject == "Version":
+        return (row.old, row.new) != (changed.old, changed.new) and row.old != row.new
+    if subject == _SIZE:
+        return _size(row.old) != _size(row.new)
+    if subject.partition(":")[0] in ("Depends", "Pre-Depends", "Recommends", "Suggests"):
+        return row.old.replace(changed.old, changed.new) != row.new if changed.old else True
+    return True
+
+
+def _size(text: str) -> str:
+    return bytes_for_people(int(text)) if text.isdecimal() else text
+
+
 def _line(row: Row) -> str:
     if row.part == "audit" and not (row.old and row.new):
         return f"- {'fixed' if row.old else 'new'}: {_code(row.name)}: {_code(row.old or row.new)}"
-    judged = f" ({printable(row.judgement)})" if row.judgement else ""
-    return f"- {_code(row.name)}: {_arrow(row.old, row.new)}{judged}"
+    subject, old, new = _subject(row), row.old, row.new
+    if subject == _SIZE:
+        old, new = _size(old), _size(new)
+    # What can be seen need not be said of a relation.
+    judged = "" if subject and old and new else row.judgement
+    name = f"{_code(row.name.partition(': ')[0])} {_code(subject)}" if subject else _code(row.name)
+    return f"- {name}: {_arrow(old, new)}{f' ({printable(judged)})' if judged else ''}"
 
 
 def _arrow(old: str, new: str) -> str:

@@ -56,9 +56,42 @@ def test_the_notes_and_the_json(two: tuple[Path, Path]) -> None:
     assert "## xen `4.17.5+dom0.1` → `4.17.6`" in text
     assert "- `CONFIG_SOUND`: added, `y`" in text
     assert "- `perl-modules:all`: removed, was `5.36.0-7`" in text
+    assert text.index("## xen") < text.index("## kernel-minimal")
+    assert "- `xen-upstream` `Depends: libnew1`: added, `libnew1`" in text
+    # What follows from the version is in the heading.
+    assert "`Version`" not in text
     said = json.loads(notes.to_json(found))
     assert said["schema"] == 1
     assert [b["target"] for b in said["builds"]] == ["kernel-minimal", "xen"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line"),
+    [
+        ("x: size of the .deb", "3732764", "3732760", ""),
+        (
+            *("x: size of the .deb", "3732764", "9732760"),
+            "- `x` `size of the .deb`: `3.6 MiB` → `9.3 MiB`",
+        ),
+        ("x: Depends: y", "y (= 1.0-1)", "y (= 1.0-2)", ""),
+        ("x: Depends: y", "y (= 1.0)", "y (= 9)", "- `x` `Depends: y`: `y (= 1.0)` → `y (= 9)`"),
+        ("x: Version", "1.0-1", "1.0-2", ""),
+        ("x: Version", "5", "6", "- `x` `Version`: `5` → `6`"),
+    ],
+)
+def test_what_is_worth_a_line(name: str, old: str, new: str, line: str) -> None:
+    row = notes.Row("package", name, old, new, "a judgement")
+    text = notes.markdown([notes.Changed("xen", "1.0-1", "1.0-2", (row,))])
+    assert [x for x in text.splitlines() if x.startswith("- ")] == ([line] if line else [])
+
+
+def test_other_content_under_the_same_version_is_told_once() -> None:
+    rows = tuple(notes.Row("package", f"{n}: Version", "1", "1", "other") for n in "ab")
+    text = notes.markdown([notes.Changed("xen", "1", "1", rows)])
+    assert text.splitlines() == [
+        *("## xen `1`", ""),
+        "Other content under the same version: apt does not see a new package.",
+    ]
 
 
 def test_audit_findings_come_and_go(two: tuple[Path, Path], tmp_path: Path) -> None:
