@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from builders import ci, testing
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Silent
 from builders.recipe import ROOT, load, names
+from builders.release import signing
 from builders.reports import Report
 from tests.unit.engines import Heard
+from tests.unit.releases import keyring
 
 
 def passed() -> ci._Done:
@@ -105,6 +108,19 @@ def test_a_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ci.KEY)
     with ci._key() as key:
         assert key == ""
+
+
+@pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
+def test_an_armored_key_of_the_environment_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with keyring() as keys:
+        fingerprint = keys.make("Alice <alice@example.org>")
+        secret = keys.export(fingerprint, tmp_path / "secret", secret=True)
+        monkeypatch.setenv(ci.KEY, secret.read_text())
+    with ci._key() as key, signing.signer(key, tmp_path, Silent()) as signer:
+        assert signer.fingerprint == fingerprint
+        assert signing.check(signer.public(), signer.clear(b"x\n")) == (fingerprint, b"x\n")
 
 
 @pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
