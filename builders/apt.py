@@ -12,7 +12,7 @@ from debian.debian_support import Version
 
 from builders import image, mirror
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource
+from builders.recipe import DebianPackage, DebianSource, Pooled
 from builders.run import Run
 from builders.sources import DebianResult
 from builders.step import Step
@@ -47,13 +47,16 @@ class SuiteFetcher:
     ) -> DebianResult:
         """The newest version that the mirror really has: its index may run ahead of its pool."""
         folder = f"/tmp/{source.name}"  # noqa: S108 - in the container
-        for version in versions:
-            last = version == versions[-1]
+        tries = [(version, _download(source, version)) for version in versions]
+        pooled = _pooled(source)
+        if pooled and pooled.version not in versions:
+            main = mirror.of(self._run.recipe.suite).main
+            tries.append((pooled.version, _from_pool(pooled, main)))
+        for n, (version, command) in enumerate(tries, 1):
             try:
                 step.phase(
                     f"download {source.package}",
-                    f"rm -rf {folder}\nmkdir {folder}\ncd {folder}\n"
-                    f"{_download(source, version)}\nchmod 644 *",
+                    f"rm -rf {folder}\nmkdir {folder}\ncd {folder}\n{command}\nchmod 644 *",
                     hint="the mirror lists a file that it does not have, or the connection broke: "
                     f"try again, or name another one ({mirror.MAIN}, {mirror.SECURITY})",
                 )
@@ -62,11 +65,13 @@ class SuiteFetcher:
                 if error.exit is not Exit.STEP:  # the engine, not the mirror
                     raise
                 error.exit = Exit.SOURCE
-                if last or not _missing(step.log, source.package):
+                if not tries[n:] or not _missing(step.log, source.package):
                     raise
+                other = tries[n][0]
+                what = "the next older one" if other in versions else "what the recipe pins"
                 self._run.reporter.line(
                     f"{source.name}: the mirror lists {source.package} {version} and can't serve "
-                    "it: taking the next older one"
+                    f"it: taking {what}, {other}"
                 )
         target.mkdir(parents=True)
         return DebianResult(version, tuple(step.fetch(folder, target)))
@@ -97,6 +102,24 @@ def _download(source: DebianSource | DebianPackage, version: str) -> str:
     return f"apt-get -o APT::Sandbox::User=root download '{source.package}={version}'"
 
 
+def _from_pool(pooled: Pooled, main: str) -> str:
+    # What apt does with an address and a digest out of its lists.
+    return (
+        "/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "
+        f"'{main}/{pooled.path}' '{pooled.path.rpartition('/')[2]}' 'SHA256:{pooled.sha256}'"
+    )
+
+
+def _pooled(source: DebianSource | DebianPackage) -> Pooled | None:
+    """The version beside the listed ones, where the pin admits it."""
+    found = source.pooled if isinstance(source, DebianSource) else None
+    return found if found and _admits(source, found.version) else None
+
+
+def _admits(source: DebianSource | DebianPackage, version: str) -> bool:
+    return version == source.version or fnmatch.fnmatchcase(version, source.version)
+
+
 def _admitted(source: DebianSource | DebianPackage, madison: str, suite: str) -> list[str]:
     """The versions that the pin admits, newest first, from what apt-cache(8) madison lists."""
     wanted = "Sources" if isinstance(source, DebianSource) else "Packages"
@@ -113,8 +136,8 @@ def _admitted(source: DebianSource | DebianPackage, madison: str, suite: str) ->
             hint=f"correct sources.{source.name}.package, or suite.components",
             exit=Exit.SOURCE,
         )
-    admitted = [v for v in there if v == source.version or fnmatch.fnmatchcase(v, source.version)]
-    if not admitted:
+    admitted = [version for version in there if _admits(source, version)]
+    if not admitted and not _pooled(source):
         has = ", ".join(sorted(there, key=Version))
         raise BuildError(
             f"sources.{source.name}: {suite} no longer has {source.package} {source.version}: "

@@ -464,6 +464,8 @@ def _identity(source: Source, scope: str) -> dict[str, Any]:
     A pinned file or commit is the same wherever it was served.
     """
     fields = {k: v for k, v in dataclasses.asdict(source).items() if k != "urls"}
+    if fields.get("pooled", ...) is None:
+        del fields["pooled"]
     if isinstance(source, UrlSource):
         fields["filename"] = file_name(source)
     fields["kind"] = type(source).__name__

@@ -49,12 +49,28 @@ class GitSource:
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """A tarball that mirrors may have after their lists have gone on to a newer version.
+
+    version: of the source package; path: of the tarball below the main archive's address.
+    """
+
+    version: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class DebianSource:
-    """The upstream tarball of a source package; `version` is exact, or a glob such as 4.17.*."""
+    """The upstream tarball of a source package; `version` is exact, or a glob such as 4.17.*.
+
+    pooled: one more version that may be taken, where `version` admits it.
+    """
 
     name: str
     package: str
     version: str
+    pooled: Pooled | None = None
 
 
 @dataclass(frozen=True)
@@ -541,6 +557,8 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
                     raise reader.error(
                         f"{key}.{part}", f"{value!r} is no {part}", "see deb-version(7)"
                     )
+        if isinstance(source, DebianSource) and source.pooled:
+            _check_pooled(source.pooled, f"{key}.pooled", reader)
     used = {"xen.source": recipe.xen.source, "kernel.source": recipe.kernel.source}
     used |= {f"xen.place.{path}": name for path, name in recipe.xen.place.items()}
     if recipe.kernel.config:
@@ -616,6 +634,19 @@ def _check(recipe: Recipe, reader: _Reader) -> None:
     if len(kinds) > OVERRIDES:
         raise reader.error(
             "finish", f"overrides {len(kinds)} kinds of tags", f"at most {OVERRIDES}: correct them"
+        )
+
+
+def _check_pooled(pooled: Pooled, key: str, reader: _Reader) -> None:
+    if not re.fullmatch(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*", pooled.version):
+        raise reader.error(f"{key}.version", f"{pooled.version!r} is none", "see deb-version(7)")
+    if not re.fullmatch(r"pool/[A-Za-z0-9./+~_-]+", pooled.path) or _leaves(pooled.path):
+        raise reader.error(
+            f"{key}.path", "is not in a mirror's pool", "such as pool/main/x/xen/xen_1.orig.tar.xz"
+        )
+    if not re.fullmatch(r"[0-9a-f]{64}", pooled.sha256):
+        raise reader.error(
+            f"{key}.sha256", "is not a sha256", "it has 64 lower-case hexadecimal digits"
         )
 
 

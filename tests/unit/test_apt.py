@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +16,7 @@ from builders import container, image, mirror
 from builders.apt import SuiteFetcher, _admitted
 from builders.cache import Cache
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource
+from builders.recipe import DebianPackage, DebianSource, Pooled
 from builders.run import Run
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
@@ -184,6 +185,40 @@ def test_where_none_is_served_it_is_a_source_that_fails(suite: Suite) -> None:
     assert caught.value.exit is Exit.SOURCE
     assert "E: Failed to fetch 404" in caught.value.excerpt
     assert mirror.MAIN in caught.value.hint
+
+
+POOLED = Pooled("4.17.4-1", "pool/main/x/xen/xen_4.17.4.orig.tar.xz", "ab" * 32)
+GONE = Played([b"E: Failed to fetch x  404  Not Found [IP: ::1]\n"], 100)
+
+
+def test_where_no_listed_one_is_served_what_the_recipe_pins_is_taken(suite: Suite) -> None:
+    suite.broken["apt-get -o"] = GONE
+    assert suite.fetch(DebianSource("xen", "xen", "4.17.*", POOLED)) == {"xen": "4.17.4-1"}
+    assert [line.rpartition("taking ")[2] for line in suite.heard.lines] == [
+        "the next older one, 4.17.5+23-ga4e5191dc0-1+deb12u1",
+        "what the recipe pins, 4.17.4-1",
+    ]
+    last = suite.client.execs[-1][0][-1]
+    assert "'http://mirror.example.org/debian/pool/main/x/xen/xen_4.17.4.orig.tar.xz'" in last
+    assert f"'SHA256:{'ab' * 32}'" in last
+
+
+def test_what_the_recipe_pins_can_be_asked_for(suite: Suite) -> None:
+    assert suite.fetch(DebianSource("xen", "xen", "4.17.4-1", POOLED)) == {"xen": "4.17.4-1"}
+
+
+def test_what_the_recipe_pins_is_left_where_the_version_says_another(suite: Suite) -> None:
+    suite.broken["apt-get -o"] = GONE
+    with pytest.raises(BuildError, match="download xen failed"):
+        suite.fetch(DebianSource("xen", "xen", "4.17.5*", POOLED))
+    with pytest.raises(BuildError, match=r"no longer has xen 4\.18"):
+        suite.fetch(DebianSource("xen", "xen", "4.18*", POOLED))
+
+
+def test_the_newest_listed_one_comes_before_what_the_recipe_pins(suite: Suite) -> None:
+    newer = replace(POOLED, version="4.17.9-1")
+    found = suite.fetch(DebianSource("xen", "xen", "4.17.*", newer))
+    assert found == {"xen": "4.17.5+72-g01140da4e8-1"}
 
 
 def test_other_content_than_listed_is_no_reason_to_take_an_older_version(suite: Suite) -> None:

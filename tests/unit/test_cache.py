@@ -10,13 +10,14 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builders.cache import Cache, CachedFile, Fetched, WrongDigest, file_name, storage_error
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import DebianSource, GitSource, UrlSource
+from builders.recipe import DebianSource, GitSource, Pooled, UrlSource
 
 DATA = b"xen" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -146,6 +147,8 @@ def test_what_the_record_goes_by(cache: Cache) -> None:
     suite = DebianSource("linux", "linux", "6.1.*")
     cache.record(suite, Fetched("linux", "6.1.2-1", fetched.files), scope="bookworm")
     assert cache.resolved(suite, scope="trixie") is None
+    pooled = Pooled("6.1.1-1", "pool/main/l/linux/linux_6.1.1.orig.tar.xz", "0" * 64)
+    assert cache.resolved(replace(suite, pooled=pooled), scope="bookworm") is None
     found = cache.resolved(suite, scope="bookworm")
     assert found is not None
     assert found.version == "6.1.2-1"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from builders import kernel, recipe
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource, GitSource, Recipe, UrlSource, load
+from builders.recipe import DebianPackage, DebianSource, GitSource, Pooled, Recipe, UrlSource, load
 from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE
 
 
@@ -448,6 +448,33 @@ def test_an_including_file_may_take_a_source_from_elsewhere(folder: Path) -> Non
         'kind = "debian-source"\npackage = "xen"\nversion = "4.17.*"',
     )
     assert load("it", folder=folder).sources["xen"] == DebianSource("xen", "xen", "4.17.*")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"4.17.4-1"', '"x"', "pooled.version: 'x' is none"),
+        ("pool/main", "http://x/pool", "pooled.path: is not in a mirror's pool"),
+        ("pool/main", "pool/../..", "pooled.path: is not in a mirror's pool"),
+        ("abab", "AB", "pooled.sha256: is not a sha256"),
+        ("path =", "file =", "pooled.file: is not a known key"),
+    ],
+)
+def test_what_is_pinned_beside_the_lists_is_checked(
+    folder: Path, old: str, new: str, what: str
+) -> None:
+    text = (
+        'include = ["good.toml"]\n[sources.xen]\nkind = "debian-source"\npackage = "xen"\n'
+        'version = "4.17.*"\n[sources.xen.pooled]\nversion = "4.17.4-1"\n'
+        f'path = "pool/main/x/xen/xen_4.17.4.orig.tar.xz"\nsha256 = "{"ab" * 32}"\n'
+    )
+    write(folder, it=text)
+    pooled = Pooled("4.17.4-1", "pool/main/x/xen/xen_4.17.4.orig.tar.xz", "ab" * 32)
+    found = load("it", folder=folder).sources["xen"]
+    assert found == DebianSource("xen", "xen", "4.17.*", pooled)
+    write(folder, it=text.replace(old, new))
+    with pytest.raises(BuildError, match=re.escape(f"sources.xen.{what}")):
+        load("it", folder=folder)
 
 
 def test_a_file_may_be_included_twice(folder: Path) -> None:
