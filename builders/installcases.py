@@ -35,8 +35,8 @@ class Subject:
     """The packages on trial.
 
     raw: name and version of what they were made from; needs: their Pre-Depends, Depends and
-    Recommends, a relation each; recommends: those of them that are Recommends; symbols: the names
-    of those with debugging symbols; paths: all that they contain.
+    Recommends, a relation each; recommends: those of them that are Recommends; paths: all that they
+    contain.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,6 @@ class Subject:
     raw: tuple[tuple[str, str], ...] = ()
     needs: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
     paths: frozenset[str] = frozenset()
 
 
@@ -320,16 +319,54 @@ done
 dpkg --verify $names | grep -v '^[^ ]* c ' | sed 's/^/! differs from the package: /'
 """
 
-# apt does not replace a package while its debugging symbols, which depend on it, are there.
-_BACK = r"""
-test -z "$symbols" || get remove $symbols
+# What stands in for the other one's packages, and whether it is all there: files, init scripts that
+# can run and are in a run level, the folder of logs that Debian's postinst makes.
+_WHOLE = r"""
+theirs() {
+    dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 'xen*' 'libxen*' 2>&- |
+        sed -n "s/^$1 //p" | grep -vxF "$(echo $names | tr ' ' '\n')" || :
+}
+whole() {
+    dpkg --audit | sed 's/^/! /'
+    test -n "$(installed $rival)" || echo "! apt did not install $rival"
+    packages=$(theirs installed)
+    dpkg --verify $packages | grep -v '^[^ ]* c ' | sed 's/^/! differs from the package: /'
+    for script in $(dpkg-query --listfiles $packages | grep '^/etc/init.d/.'); do
+        test -x "$script" || echo "! $script can't run"
+        ls /etc/rc[S0-6].d/[SK][0-9][0-9]"${script##*/}" >/dev/null 2>&1 ||
+            echo "! $script is in no run level"
+    done
+    test -d /var/log/xen || echo "! there is no /var/log/xen"
+    echo "= $(echo $packages | wc -w) packages of theirs"
+}
+"""
+
+_BACK = f"""{_WHOLE}
 get install $rival
+whole
+"""
+
+# What was replaced has left its configuration, and is purged where the other one runs.
+_OURS_GONE = f"""{_WHOLE}
+get purge $names
+for package in $names; do
+    ! dpkg-query --status "$package" >/dev/null 2>&1 || echo "! dpkg still knows $package"
+done
+whole
+"""
+
+_BOTH_GONE = f"""{_WHOLE}
+get install $exact
+get purge $names
+packages="$(theirs installed) $(theirs config-files)"
+get purge $packages
 dpkg --audit | sed 's/^/! /'
-test -n "$(installed $rival)" || echo "! apt did not install $rival"
-packages=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 'xen*' 'libxen*' |
-    sed -n 's/^installed //p')
-dpkg --verify $packages | grep -v '^[^ ]* c ' | sed 's/^/! differs from the package: /'
-echo "= $(echo $packages | wc -w) packages of theirs"
+for package in $names $packages; do
+    ! dpkg-query --status "$package" >/dev/null 2>&1 || echo "! dpkg still knows $package"
+done
+find / -xdev \\( -path /proc -o -path /trial -o -path /downloads -o -path /tmp \\
+    -o -path /var/lib/apt -o -path /var/cache/apt \\) -prune -o -path '*/xen*' -print |
+    sed 's/^/! is left: /'
 """
 
 
@@ -344,7 +381,9 @@ def machines(subject: Subject) -> list[Machine]:
         cases = [
             Case("theirs", _THERE, vital=True),
             Case("ours", _OVER, vital=True),
-            Case("theirs again", _BACK),
+            Case("theirs again", _BACK, vital=True),
+            Case("ours purged", _OURS_GONE),
+            Case("both purged", _BOTH_GONE),
         ]
         found.append(Machine("debian", tuple(cases), ((RIVAL,),)))
     return found
@@ -403,7 +442,6 @@ def variables(subject: Subject) -> str:
         "raw_names": " ".join(name for name, _ in subject.raw),
         "needs": ", ".join([*needs, *_helpers(subject)]),
         "rival": RIVAL,
-        "symbols": " ".join(subject.symbols),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
 

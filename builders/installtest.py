@@ -91,7 +91,6 @@ def examine(debs: Sequence[Path], raw: Sequence[Path]) -> Subject:
         ),
         needs=tuple(dict.fromkeys(needs)),
         recommends=tuple(dict.fromkeys(recommends)),
-        symbols=tuple(str(c["Package"]) for c in controls if "Auto-Built-Package" in c),
         paths=frozenset(paths),
     )
 

@@ -83,15 +83,38 @@ def check(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Verdict]:
     BuildError where a judge could not do its work, whatever the packages are like.
     """
     trial.judge_image(run)
+    supplied = trial.supply(run, [*debs, *raw], _groups(debs, raw))
     work = [partial(lintian, run, debs)]
-    # They depend on another of `debs`, which piuparts has nowhere to install from, and have no
-    # more than files below /usr/lib/debug. With apt they are tried by install-test.
-    lone = [deb for deb in debs if "Auto-Built-Package" not in Deb.open(deb).control] or list(debs)
-    supplied = trial.supply(run, [*lone, *raw], _groups(lone, raw))
-    for way in _WAYS:
-        if way != "upgrade" or raw:
-            work.append(partial(piuparts, run, way, lone, raw, supplied))
+    first, then = layers(debs)
+    for way in ("purge", "remove"):
+        work.append(partial(piuparts, run, way, first, raw, supplied))
+        if then:
+            work.append(partial(piuparts, run, way, then, first, supplied, "dependent"))
+    if raw:
+        work.append(partial(piuparts, run, "upgrade", debs, raw, supplied))
     return trial.together(run, work)
+
+
+def layers(debs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Those that depend on none of the others, and the rest.
+
+    piuparts installs what packages depend on before it looks at anything, and has to find it in
+    a repository: what lies there is not on trial.
+    """
+    controls = {deb: Deb.open(deb).control for deb in debs}
+    names = {str(control["Package"]) for control in controls.values()}
+
+    def inner(deb: Path) -> bool:
+        fields = (str(controls[deb].get(field, "")) for field in ("Pre-Depends", "Depends"))
+        needed = {
+            name for field in fields for name in re.findall(r"(?:^|[,|])\s*([^\s,|(:]+)", field)
+        }
+        return bool(needed & names - {str(controls[deb]["Package"])})
+
+    then = [deb for deb in debs if inner(deb)]
+    if len(then) == len(debs):  # in a circle
+        return then, []
+    return [deb for deb in debs if deb not in then], then
 
 
 def lintian(run: Run, debs: Sequence[Path]) -> Verdict:
@@ -134,15 +157,21 @@ def tags(said: str) -> list[Finding]:
 
 
 def piuparts(
-    run: Run, way: str, debs: Sequence[Path], raw: Sequence[Path], supplied: Supply
+    run: Run,
+    way: str,
+    debs: Sequence[Path],
+    repository: Sequence[Path],
+    supplied: Supply,
+    part: str = "",
 ) -> Verdict:
     """What piuparts(1) of the suite says; as root, for it mounts.
 
     way: "purge" (install, purge, install, purge), "remove" (install, remove, install, purge) or
-    "upgrade" (install the raw packages, upgrade, purge). supplied: what they need of the suite.
+    "upgrade" (install what the repository has of their names, upgrade, purge). supplied: what
+    they need of the suite; part: sets one run of that way apart from another.
     """
     begun = time.monotonic()
-    names = " ".join(name for name, _ in _versions(raw if way == "upgrade" else debs))
+    names = " ".join(name for name, _ in _versions(debs))
     script = _PIUPARTS.format(
         folder=trial.FOLDER,
         downloads=trial.DOWNLOADS,
@@ -151,7 +180,7 @@ def piuparts(
         options=_WAYS[way],
         names=" ".join(f"{trial.FOLDER}/{deb.name}" for deb in debs),
     )
-    with trial.judge(run, f"piuparts-{way}", debs, raw, supplied) as step:
+    with trial.judge(run, f"piuparts-{way}-{part}".rstrip("-"), debs, repository, supplied) as step:
         version = _version(step, "piuparts")
         status, said = step.attempt("piuparts", script)
         found = complaints(said, way, names)
@@ -159,7 +188,8 @@ def piuparts(
             found.append(Finding("piuparts", ERROR, names, f"{way}: it was not tried", ""))
         if status != 0 and not any(f.severity == ERROR for f in found):
             raise _crashed(step, "piuparts", status)
-        return Verdict(f"piuparts {way}", version, time.monotonic() - begun, tuple(found), step.log)
+        judge = f"piuparts {way} {part}".rstrip()
+        return Verdict(judge, version, time.monotonic() - begun, tuple(found), step.log)
 
 
 def _groups(debs: Sequence[Path], raw: Sequence[Path]) -> list[list[str]]:

@@ -8,6 +8,7 @@ import re
 
 from builders.deb import Added
 from builders.errors import BuildError
+from builders.finish.relations import parse_relations
 from builders.finish.work import Work
 
 # A menu that could not be written is no reason to leave the package half-installed.
@@ -15,6 +16,15 @@ _GRUB = """\
 if [ "$1" = "{when}" ] && [ -x "$(command -v update-grub)" ] && [ -d /boot/grub ]; then
     update-grub || true
 fi
+"""
+# While a package with files of the same names is installed, what is there is its own. One that has
+# left its configuration may rely on directories, when it is purged.
+_OTHERS = """\
+others=$(dpkg-query --show --showformat='${{Status}}\\n' {names} 2>/dev/null || true)
+if ! echo "$others" | grep -q -v -e '^$' -e ' not-installed$' -e ' config-files$'; then
+{removed}fi
+if ! echo "$others" | grep -q -v -e '^$' -e ' not-installed$'; then
+{emptied}fi
 """
 _PATH = re.compile(r"/[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+*?@:-]+)+/?")
 # All else belongs to the administrator, to other packages or to the system (Policy 10.8, FHS).
@@ -28,8 +38,7 @@ def correct(work: Work) -> None:
         work.snippets.append(("postinst", _GRUB.format(when="configure")))
         work.snippets.append(("postrm", _GRUB.format(when="remove")))
     if work.corrections.purge:
-        lines = "".join(f"    {_purged(path)}\n" for path in work.corrections.purge)
-        work.snippets.append(("postrm", f'if [ "$1" = "purge" ]; then\n{lines}fi\n'))
+        work.snippets.append(("postrm", _purge(work)))
     there = work.paths()
     for path, text in work.corrections.files.items():
         if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
@@ -42,7 +51,27 @@ def correct(work: Work) -> None:
         work.add.append(Added(path, text.encode(), mode))
 
 
-def _purged(path: str) -> str:
+def _purge(work: Work) -> str:
+    removed, emptied = "", ""
+    for path in work.corrections.purge:
+        _check(path)
+        if path.endswith("/"):
+            emptied += f"    rmdir {path} 2>/dev/null || true\n"
+        else:
+            removed += f"    rm -rf {path}\n"
+    others = parse_relations("conflicts", work.corrections.conflicts)
+    names = {one.name for group in others for one in group.choices}
+    body = removed + emptied
+    if names:
+        told = " ".join(sorted(names))
+        body = _OTHERS.format(
+            names=told, removed=removed or "    :\n", emptied=emptied or "    :\n"
+        )
+        body = "".join(f"    {line}\n" for line in body.splitlines())
+    return f'if [ "$1" = "purge" ]; then\n{body}fi\n'
+
+
+def _check(path: str) -> None:
     if (
         not _PATH.fullmatch(path)
         or posixpath.normpath(path) != path.removesuffix("/")
@@ -52,6 +81,3 @@ def _purged(path: str) -> str:
             f"purge: {path!r} can't be removed by a package",
             hint=f"name a path below one of: {', '.join(_PURGEABLE)}",
         )
-    if path.endswith("/"):
-        return f"rmdir {path} 2>/dev/null || true"
-    return f"rm -rf {path}"

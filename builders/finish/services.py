@@ -9,6 +9,7 @@ invoke-rc.d(8) and deb-systemd-invoke(1p), which ask policy-rc.d.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from builders.deb import Added
@@ -30,6 +31,7 @@ _UNIT = re.compile(
     r"([^/]+\.(?:service|socket|mount|target|path|timer|automount|swap))"
 )
 _INIT = re.compile(r"/etc/init\.d/([^/]+)")
+_GUARD = re.compile(rb"^(?:test|\[) -[efx] [^\n|&;]+\|\| exit 0$", re.MULTILINE)
 
 # What debhelper(7) adds for services: sections, which name units and init scripts.
 _SECTION = re.compile(
@@ -49,6 +51,7 @@ class _Service:
     word: str
     unit: str  # with its suffix; "" where there is none
     init: bool
+    path: str = ""  # of the unit
 
 
 def correct(work: Work) -> None:
@@ -86,7 +89,7 @@ def correct(work: Work) -> None:
     for service in stated:
         if service.word == "sysv":
             work.add.append(Added(f"{folder}/{service.name}.service", link="/dev/null"))
-    for script, text in _lines(stated):
+    for script, text in _lines(stated, _careful(work)):
         work.snippets.append((script, text))
 
 
@@ -156,22 +159,33 @@ def _service(name: str, word: str, units: dict[str, str], inits: set[str]) -> _S
             f"services.{name}: sysv is for an init script without a unit of its name",
             hint="say boot, start, restart or manual",
         )
-    return _Service(name, word, unit, init)
+    return _Service(name, word, unit, init, f"{units[unit]}/{unit}" if unit else "")
 
 
-def _lines(services: list[_Service]) -> list[tuple[str, str]]:
+def _careful(work: Work) -> set[str]:
+    """The init scripts that do nothing where their program is not there (Policy 9.3.2).
+
+    What a removal leaves of the others in /etc is not to run, so they lose their x. These keep it:
+    a package that takes the script over, as dpkg has conffiles taken over, keeps the mode too.
+    """
+    paths = {e.path: m[1] for e in work.kept if (m := _INIT.fullmatch(work.path(e)))}
+    return {paths[path] for path, text in work.read(paths).items() if _GUARD.search(text)}
+
+
+def _lines(services: list[_Service], careful: Container[str]) -> list[tuple[str, str]]:
     """Script names, and what is to run in them; an empty list for no service."""
     lines: list[tuple[str, str]] = []
     inits = [service for service in services if service.init]
     units = [service for service in services if service.unit]
     for service in inits:
-        # What a removal left in /etc is not to run (Policy 9.3.1): it lost its x.
         lines.append(("preinst", _PREINST.format(name=service.name)))
         lines.append(("postinst", _register(service)))
         lines.append(("postrm", _POSTRM_INIT.format(name=service.name)))
+        if service.name not in careful:
+            lines.append(("postrm", _STILL.format(name=service.name)))
     for service in units:
         lines.append(("postinst", _enable(service)))
-        lines.append(("postrm", _POSTRM_UNIT.format(unit=service.unit)))
+        lines.append(("postrm", _POSTRM_UNIT.format(unit=service.unit, path=service.path)))
     if units:
         lines += [("postinst", _RELOAD), ("postrm", _RELOAD_GONE)]
     for service in services:
@@ -181,21 +195,27 @@ def _lines(services: list[_Service]) -> list[tuple[str, str]]:
     return lines
 
 
+# A script of that name may be there from a package that was removed, which took its x (Policy
+# 9.3.1); an upgrade leaves what an administrator did.
+# At a purge no file of the package is there any more: one of that name is another package's, which
+# has taken its place, and so is what is registered.
 _PREINST = """\
-if [ "$1" = "install" ] && [ -n "${{2:-}}" ] && [ -e /etc/init.d/{name} ]; then
+if [ "$1" = "install" ] && [ -e /etc/init.d/{name} ]; then
     chmod +x /etc/init.d/{name} || true
 fi
 """
-_POSTRM_INIT = """\
+_STILL = """\
 if [ "$1" = "remove" ] && [ -x /etc/init.d/{name} ]; then
     chmod -x /etc/init.d/{name} || true
 fi
-if [ "$1" = "purge" ]; then
+"""
+_POSTRM_INIT = """\
+if [ "$1" = "purge" ] && [ ! -e /etc/init.d/{name} ]; then
     update-rc.d {name} remove >/dev/null
 fi
 """
 _POSTRM_UNIT = """\
-if [ "$1" = "purge" ] && [ -x "$(command -v deb-systemd-helper)" ]; then
+if [ "$1" = "purge" ] && [ ! -e {path} ] && [ -x "$(command -v deb-systemd-helper)" ]; then
     deb-systemd-helper purge {unit} >/dev/null || true
 fi
 """

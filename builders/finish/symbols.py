@@ -58,21 +58,30 @@ def _named(debug: list[Added]) -> list[Added]:
     """A hypervisor's xen-syms that brings symbols only goes where its /boot path says.
 
     A debugger expects debugging information at a build id. Symbols are for who reads a crash: the
-    link keeps the name.
+    link keeps the name. A file right in /usr/lib/debug that has no build id, as that of xen.efi,
+    goes there too.
     """
+    files = {added.path: added.content for added in debug if not added.link}
     bare: dict[str, str] = {}  # old path to new one
     links: dict[str, str] = {}
-    for link in debug:
-        name = posixpath.basename(link.path)
-        if not link.link or not name.startswith("xen-syms"):
+    for added in debug:
+        folder, name = posixpath.split(added.path)
+        file = _target(added) if added.link else added.path
+        content = files.get(file)
+        if folder != "/usr/lib/debug" or not isinstance(content, Slice):
             continue
-        file = next((added for added in debug if added.path == _target(link)), None)
-        if file and isinstance(file.content, Slice) and not _informed(file.content):
-            bare[file.path] = f"/usr/lib/debug/boot/{name}.debug"
-            links[link.path] = posixpath.relpath(bare[file.path], posixpath.dirname(link.path))
-    return [
-        replace(a, path=bare.get(a.path, a.path), link=links.get(a.path, a.link)) for a in debug
-    ]
+        if not added.link or (name.startswith("xen-syms") and not _informed(content)):
+            bare[file] = f"{folder}/boot/{name}.debug"
+            links[added.path] = f"boot/{name}.debug"
+    named = []
+    for added in debug:
+        if added.link:
+            named.append(replace(added, link=links.get(added.path, added.link)))
+            continue
+        named.append(replace(added, path=bare.get(added.path, added.path)))
+        if added.path in links:
+            named.append(Added(added.path, link=links[added.path]))
+    return named
 
 
 def _target(added: Added) -> str:
@@ -127,8 +136,11 @@ def correct(work: Work) -> Symbols:
 def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path) -> Path | None:
     """Write NAME-dbgsym into `folder`; None where there is nothing to put into it.
 
-    Debuggers find its files by the build ids of the package's; Build-Ids lists them, and it
-    depends on that very version. The fields are those of dh_strip's.
+    Debuggers find its files by the build ids of the package's, which Build-Ids lists. Unlike
+    dh_strip's it does not depend on the package. It needs nothing of it (a core may be another
+    host's), and what a package depends on is worth more to apt than what would take its place:
+    there would be no way back to Debian's own. So it has documents of its own, as those that say
+    Auto-Built-Package have not.
     """
     if not found.debug:
         return None
@@ -138,13 +150,14 @@ def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path)
         "Package": name,
         "Source": fields.get("Source", work.name),
         "Version": fields["Version"],
-        "Auto-Built-Package": "debug-symbols",
         "Architecture": fields["Architecture"],
         "Maintainer": fields["Maintainer"],
-        "Depends": f"{work.name} (= {fields['Version']})",
+        "Enhances": f"{work.name} (= {fields['Version']})",
         "Section": "debug",
         "Priority": "optional",
-        "Description": f"debug symbols for {work.name}",
+        "Description": f"debugging symbols of {work.name}\n"
+        " Debuggers find them by the build ids of programs and libraries. The package\n"
+        " itself need not be there, as where the core of another host is looked at.",
     }
     if fields.get("Multi-Arch") == "same":  # those of two architectures go together too
         control["Multi-Arch"] = "same"
@@ -153,9 +166,23 @@ def package(work: Work, fields: Mapping[str, str], found: Symbols, folder: Path)
     return deb.create(
         folder / file_name(name, fields["Version"], fields["Architecture"]),
         control,
-        # Policy 12.5 lets a package that depends on one of its source share its folder.
-        members=[*found.debug, Added(f"/usr/share/doc/{name}", link=work.name)],
+        members=[*found.debug, *_documents(work, name)],
         epoch=work.epoch,
         compression=work.corrections.compression or "xz",
         level=None if work.corrections.level == -1 else work.corrections.level,
     )
+
+
+def _documents(work: Work, name: str) -> list[Added]:
+    """The copyright file and the changelog once more (Policy 12.5, 12.7)."""
+    folder = f"/usr/share/doc/{work.name}/"
+    wanted = {f"{folder}{file}" for file in ("copyright", "changelog.gz", "changelog.Debian.gz")}
+    there = {e.path: work.path(e) for e in work.kept if work.path(e) in wanted and is_plain(e)}
+    texts = {there[path]: content for path, content in work.read(there).items()}
+    texts |= {
+        a.path: a.content for a in work.add if a.path in wanted and isinstance(a.content, bytes)
+    }
+    return [
+        Added(f"/usr/share/doc/{name}/{path.removeprefix(folder)}", content)
+        for path, content in sorted(texts.items())
+    ]

@@ -106,18 +106,17 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
     debug = Deb.open(done.symbols.path)
     control = dict(debug.control)
     control.pop("Installed-Size")
+    assert control.pop("Description").startswith("debugging symbols of xx\n Debuggers")
     assert control == {
         "Package": "xx-dbgsym",
         "Source": "xx",
         "Version": "1.0-1",
-        "Auto-Built-Package": "debug-symbols",
         "Architecture": "amd64",
         "Maintainer": "Some One <some.one@example.org>",
-        "Depends": "xx (= 1.0-1)",
+        "Enhances": "xx (= 1.0-1)",
         "Section": "debug",
         "Priority": "optional",
         "Build-Ids": ID,
-        "Description": "debug symbols for xx",
     }
     assert content(debug)[f"/{by_id}"] == b"debugging"
     links = {e.path: e.info.linkname for e in debug.index.entries if e.info.issym()}
@@ -133,15 +132,21 @@ def test_symbols_alone_have_a_name_and_no_build_id(tmp_path: Path) -> None:
     bare = debs.elf()
     beside = handed(
         tmp_path / "symbols.tar",
-        {f"debug/usr/lib/debug/{target}": bare},
+        {f"debug/usr/lib/debug/{target}": bare, "debug/usr/lib/debug/xen-1.efi.elf": b"efi"},
         {"debug/usr/lib/debug/xen-syms-1": target},
     )
     done = run(tmp_path, [Item("./usr/lib/debug/xen-syms-1", bare)], beside=beside)
     assert done.symbols is not None
     debug = Deb.open(done.symbols.path)
-    assert content(debug) == {"/usr/lib/debug/boot/xen-syms-1.debug": bare}
+    there = content(debug)
+    assert there["/usr/lib/debug/boot/xen-syms-1.debug"] == bare
+    changes = content(Deb.open(done.path))["/usr/share/doc/xx/changelog.Debian.gz"]
+    assert there["/usr/share/doc/xx-dbgsym/changelog.Debian.gz"] == changes
+    assert there["/usr/lib/debug/boot/xen-1.efi.elf.debug"] == b"efi"
+    assert len(there) == 3
     links = {e.path: e.info.linkname for e in debug.index.entries if e.info.issym()}
     assert links["/usr/lib/debug/xen-syms-1"] == "boot/xen-syms-1.debug"
+    assert links["/usr/lib/debug/xen-1.efi.elf"] == "boot/xen-1.efi.elf.debug"
     assert "Build-Ids" not in debug.control
 
 

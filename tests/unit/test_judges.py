@@ -6,7 +6,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from builders.judges import Finding, Verdict, brief, complaints, exit_code, report, rows, tags
+from builders.judges import (
+    Finding,
+    Verdict,
+    brief,
+    complaints,
+    exit_code,
+    layers,
+    report,
+    rows,
+    tags,
+)
+from tests.unit import debs
 
 LINTIAN = """\
 N: An override with its reason
@@ -101,3 +112,21 @@ def test_people_see_each_kind_once_and_every_overridden_one_is_counted() -> None
     assert brief([verdict("error"), verdict()]) == (
         "lintian: 1 error(s), 0 warning(s); lintian: 0 error(s), 0 warning(s)"
     )
+
+
+def depending(folder: Path, name: str, **fields: str) -> Path:
+    control = {"Package": name, "Version": "1", "Architecture": "all"} | {
+        key.replace("_", "-"): value for key, value in fields.items()
+    }
+    return debs.make(folder / f"{name}.deb", [], control=control)
+
+
+def test_what_depends_on_another_is_tried_after_it(tmp_path: Path) -> None:
+    one = depending(tmp_path, "one", Depends="libc6 (>= 2), one-data | x, two-y", Enhances="two")
+    two = depending(tmp_path, "two", Pre_Depends="one:any")
+    three = depending(tmp_path, "three", Depends="x |two(= 1)")
+    assert layers([one, two, three]) == ([one], [two, three])
+    assert layers([two]) == ([two], [])
+    four = depending(tmp_path, "four", Depends="five")
+    five = depending(tmp_path, "five", Depends="four")
+    assert layers([four, five]) == ([four, five], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,28 +28,44 @@ ITEMS = [
 TOOLS = ("deb-systemd-invoke", "systemctl", "update-rc.d", "invoke-rc.d", "update-grub")
 
 
-def finished(tmp_path: Path, corrections: Corrections) -> tuple[Deb, tuple[str, ...]]:
-    raw = debs.make(tmp_path / "raw.deb", ITEMS)
+def finished(
+    tmp_path: Path, corrections: Corrections, items: Sequence[Item] = ITEMS
+) -> tuple[Deb, tuple[str, ...]]:
+    raw = debs.make(tmp_path / "raw.deb", items)
     done = finish(
         raw, corrections, elf_depends=(), destination_dir=tmp_path / "out", epoch=1_200_000_000
     )
     return Deb.open(done.path), done.notes
 
 
-def calls(tmp_path: Path, deb: Deb, script: str, *arguments: str) -> list[str]:
-    """What a maintainer script calls, on a box where systemd runs and units are enabled."""
+def calls(
+    tmp_path: Path, deb: Deb, script: str, *arguments: str, there: bool = True, known: str = ""
+) -> list[str]:
+    """What a maintainer script calls, on a box where systemd runs and units are enabled.
+
+    there: whether it has init scripts and units; known: what dpkg-query says of other packages.
+    """
     text = deb.control_files[script].decode()
     box = tmp_path / "box"
-    for folder in ("bin", "run/systemd/system", "etc/init.d", "boot/grub", "var/log/x"):
+    for folder in ("bin", "run/systemd/system", "etc/init.d", "boot/grub", "var/log/x", UNITS):
         (box / folder).mkdir(parents=True, exist_ok=True)
-    for name in ("both", "old"):
-        (box / "etc/init.d" / name).write_text("")
-        (box / "etc/init.d" / name).chmod(0o755)
+    for path in (
+        "etc/init.d/both",
+        "etc/init.d/old",
+        f"{UNITS}/both.service",
+        f"{UNITS}/some.mount",
+    ):
+        (box / path).unlink(missing_ok=True)
+        if there:
+            (box / path).write_text("")
+            (box / path).chmod(0o755)
     for tool in (*TOOLS, "deb-systemd-helper"):
         program = box / "bin" / tool
         program.write_text(f'#!/bin/sh\necho "{tool} $*" >>{box}/calls\n')
         program.chmod(0o755)
-    for path in ("/run/systemd", "/etc/init.d", "/boot/grub", "/var/log/x"):
+    (box / "bin/dpkg-query").write_text(f"#!/bin/sh\nprintf '{known}'\n")
+    (box / "bin/dpkg-query").chmod(0o755)
+    for path in ("/run/systemd", "/etc/init.d", "/boot/grub", "/var/log/x", "/usr/lib/systemd"):
         text = text.replace(f" {path}", f" {box}{path}")
     (box / script).write_text(text)
     (box / "calls").write_text("")
@@ -66,8 +83,10 @@ def test_boot_enables_and_never_touches_what_runs(tmp_path: Path) -> None:
         assert "deb-systemd-helper enable some.mount" in called
         assert not [c for c in called if c.startswith(("deb-systemd-invoke", "invoke-rc.d"))]
     assert "prerm" not in deb.control_files
-    assert "update-rc.d both remove" in calls(tmp_path, deb, "postrm", "purge")
-    assert "deb-systemd-helper purge both.service" in calls(tmp_path, deb, "postrm", "purge")
+    gone = calls(tmp_path, deb, "postrm", "purge", there=False)
+    assert "update-rc.d both remove" in gone
+    assert "deb-systemd-helper purge both.service" in gone
+    assert calls(tmp_path, deb, "postrm", "purge") == []  # another package has taken its place
 
 
 def test_start_and_restart(tmp_path: Path) -> None:
@@ -104,10 +123,29 @@ def test_an_init_script_that_a_removal_left_does_not_run(tmp_path: Path) -> None
     calls(tmp_path, deb, "postrm", "remove")
     script = tmp_path / "box/etc/init.d/old"
     assert not os.access(script, os.X_OK)
-    script.chmod(0o644)
     text = deb.control_files["preinst"].decode().replace("/etc/init.d", f"{script.parent}")
-    subprocess.run(["sh", "-c", text, "preinst", "install", "0.9"], check=True)
-    assert os.access(script, os.X_OK)
+    for before, runs in (("upgrade", False), ("install", True)):  # or another package left it
+        script.chmod(0o644)
+        subprocess.run(["sh", "-c", text, "preinst", before], check=True)
+        assert os.access(script, os.X_OK) == runs
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("test -x $BIN/tool || exit 0", True),
+        ('[ -x "$DAEMON" ] || exit 0', True),
+        ("test -d /proc/xen || exit 1", False),
+        ("# test -x /usr/bin/tool || exit 0", False),
+    ],
+)
+def test_a_script_that_looks_for_its_program_keeps_its_x(
+    tmp_path: Path, line: str, kept: bool
+) -> None:
+    items = [Item("./etc/init.d/old", f"#!/bin/sh\n{line}\n".encode(), mode=0o755)]
+    deb, _ = finished(tmp_path, Corrections(services={"old": "boot"}), items)
+    calls(tmp_path, deb, "postrm", "remove")
+    assert os.access(tmp_path / "box/etc/init.d/old", os.X_OK) == kept
 
 
 @pytest.mark.parametrize(
@@ -133,6 +171,29 @@ def test_grub_and_purge(tmp_path: Path) -> None:
     assert calls(tmp_path, deb, "postrm", "purge") == []
     assert not (tmp_path / "box/var/log/x").exists()
     assert "rmdir /var/lib/x/ " in deb.control_files["postrm"].decode()
+
+
+@pytest.mark.parametrize(
+    ("known", "left"),
+    [
+        ("", []),
+        ("unknown ok not-installed\\n", []),
+        ("deinstall ok config-files\\nunknown ok not-installed\\n", ["x"]),
+        ("install ok installed\\n", ["x", "x/log"]),
+        ("deinstall ok config-files\\ninstall ok unpacked\\n", ["x", "x/log"]),
+    ],
+)
+def test_a_purge_leaves_what_a_package_of_the_same_files_may_need(
+    tmp_path: Path, known: str, left: list[str]
+) -> None:
+    stated = Corrections(purge=("/var/log/x/*", "/var/log/x/"), conflicts=("yy (<< 2)", "zz:any"))
+    deb, _ = finished(tmp_path, stated)
+    assert " yy zz " in deb.control_files["postrm"].decode()
+    (tmp_path / "box/var/log/x").mkdir(parents=True)
+    (tmp_path / "box/var/log/x/log").write_text("")
+    calls(tmp_path, deb, "postrm", "purge", known=known)
+    log = tmp_path / "box/var/log"
+    assert sorted(str(path.relative_to(log)) for path in log.rglob("*")) == left
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from builders.installtest import FAILED, OK, SKIPPED, Outcome
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
-from tests.unit import debs
 from tests.unit.containers import Client, Played
 
 SHOWN = """\
@@ -271,16 +270,6 @@ def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> Non
     assert fresh.groups == (("tried", "one", "man-db"),)
     assert "kernel" not in {case.name for case in fresh.cases}
     assert {"programs", "manual"} <= {case.name for case in fresh.cases}
-
-
-def test_debugging_symbols_are_known_from_their_field(deb: Path, tmp_path: Path) -> None:
-    control = {"Package": "tried-dbgsym", "Version": "1:2", "Architecture": "amd64"}
-    symbols = debs.make(
-        tmp_path / "symbols.deb", [], control=control | {"Auto-Built-Package": "debug-symbols"}
-    )
-    told = installcases.variables(installtest.examine([deb, symbols], []))
-    assert "symbols=tried-dbgsym\n" in told
-    assert "names='tried tried-dbgsym'\n" in told
 
 
 def outcomes(run: Run, deb: Path) -> list[Outcome]:
