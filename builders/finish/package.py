@@ -17,6 +17,7 @@ from builders.finish import (
     hooks,
     libraries,
     members,
+    modules,
     overrides,
     python,
     retired,
@@ -87,6 +88,7 @@ def finish(
     members.note_dangling(work)
     retired.correct(work)
     hooks.correct(work)
+    modules.correct(work)
     overrides.correct(work)
     services.correct(work)
     snippets.correct(work)

@@ -19,6 +19,7 @@ from builders.finish.names import file_name
 from builders.finish.work import Work, is_plain
 
 _BUILD_ID = re.compile(r"/usr/lib/debug/\.build-id/([0-9a-f]{2})/([0-9a-f]+)\.debug")
+_HYPERVISOR = re.compile(r"xen-(shim-)?syms")
 _SYMBOLS = re.compile(r"/usr/lib/debug(/|$)|/boot/xen-syms")
 
 
@@ -55,7 +56,7 @@ def read(path: Path) -> Symbols:
 
 
 def _named(debug: list[Added]) -> list[Added]:
-    """A hypervisor's xen-syms that brings symbols only goes where its /boot path says.
+    """A hypervisor's xen-syms, or xen-shim-syms, that brings symbols only goes to debug/boot.
 
     A debugger expects debugging information at a build id. Symbols are for who reads a crash: the
     link keeps the name. A file right in /usr/lib/debug that has no build id, as that of xen.efi,
@@ -68,11 +69,12 @@ def _named(debug: list[Added]) -> list[Added]:
         folder, name = posixpath.split(added.path)
         file = _target(added) if added.link else added.path
         content = files.get(file)
-        if folder != "/usr/lib/debug" or not isinstance(content, Slice):
+        if not isinstance(content, Slice):
             continue
-        if not added.link or (name.startswith("xen-syms") and not _informed(content)):
-            bare[file] = f"{folder}/boot/{name}.debug"
-            links[added.path] = f"boot/{name}.debug"
+        loose = not added.link and folder == "/usr/lib/debug"
+        if loose or (added.link and _HYPERVISOR.match(name) and not _informed(content)):
+            bare[file] = f"/usr/lib/debug/boot/{name}.debug"
+            links[added.path] = posixpath.relpath(bare[file], folder)
     named = []
     for added in debug:
         if added.link:

@@ -129,11 +129,16 @@ def test_symbols_go_into_a_package_of_their_own(tmp_path: Path) -> None:
 
 def test_symbols_alone_have_a_name_and_no_build_id(tmp_path: Path) -> None:
     target = f".build-id/{ID[:2]}/{ID[2:]}.debug"
+    shim = f".build-id/00/{ID[2:]}.debug"
     bare = debs.elf()
     beside = handed(
         tmp_path / "symbols.tar",
-        {f"debug/usr/lib/debug/{target}": bare, "debug/usr/lib/debug/xen-1.efi.elf": b"efi"},
-        {"debug/usr/lib/debug/xen-syms-1": target},
+        {f"debug/usr/lib/debug/{it}": bare for it in (target, shim)}
+        | {"debug/usr/lib/debug/xen-1.efi.elf": b"efi"},
+        {
+            "debug/usr/lib/debug/xen-syms-1": target,
+            "debug/usr/lib/debug/b/xen-shim-syms": f"../{shim}",
+        },
     )
     done = run(tmp_path, [Item("./usr/lib/debug/xen-syms-1", bare)], beside=beside)
     assert done.symbols is not None
@@ -143,9 +148,11 @@ def test_symbols_alone_have_a_name_and_no_build_id(tmp_path: Path) -> None:
     changes = content(Deb.open(done.path))["/usr/share/doc/xx/changelog.Debian.gz"]
     assert there["/usr/share/doc/xx-dbgsym/changelog.Debian.gz"] == changes
     assert there["/usr/lib/debug/boot/xen-1.efi.elf.debug"] == b"efi"
-    assert len(there) == 3
+    assert there["/usr/lib/debug/boot/xen-shim-syms.debug"] == bare
+    assert len(there) == 4
     links = {e.path: e.info.linkname for e in debug.index.entries if e.info.issym()}
     assert links["/usr/lib/debug/xen-syms-1"] == "boot/xen-syms-1.debug"
+    assert links["/usr/lib/debug/b/xen-shim-syms"] == "../boot/xen-shim-syms.debug"
     assert links["/usr/lib/debug/xen-1.efi.elf"] == "boot/xen-1.efi.elf.debug"
     assert "Build-Ids" not in debug.control
 

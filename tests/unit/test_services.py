@@ -313,3 +313,21 @@ systemctl --system daemon-reload >/dev/null || true
     assert text.count("update-rc.d both defaults") == text.count("defaults-disabled") == 1
     assert "enable both.service" in text
     assert "'both.service'" not in text
+
+
+@pytest.mark.parametrize("folder", ["/lib/modules/6.1-x", "/usr/lib/modules/6.1-x"])
+def test_what_depmod_wrote_goes_with_the_kernel(tmp_path: Path, folder: str) -> None:
+    items = [Item("./boot/vmlinuz-6.1-x", b"k"), Item(f".{folder}/modules.builtin", b"m")]
+    deb, _ = finished(tmp_path, Corrections(), items)
+    left = tmp_path / "lib/modules/6.1-x"
+    (left / "kept").mkdir(parents=True)
+    text = deb.control_files["postrm"].decode().replace(folder.rpartition("/")[0], str(left.parent))
+    (left / "modules.dep").write_text("")
+    for argument, there in (("purge", ["kept", "modules.dep"]), ("remove", ["kept"])):
+        subprocess.run(["sh", "-c", text, "postrm", argument], check=True)
+        assert sorted(path.name for path in left.iterdir()) == there
+    (left / "kept").rmdir()
+    subprocess.run(["sh", "-c", text, "postrm", "remove"], check=True)
+    assert not left.parent.exists()
+    other, _ = finished(tmp_path, Corrections(), items[1:])  # headers, or modules alone
+    assert "postrm" not in other.control_files
