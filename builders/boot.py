@@ -227,8 +227,8 @@ def _built_in(name: str, config: str) -> None:
 
 
 def _upstream(version: str) -> str:
-    """4.17.5 of 4.17.5+dom0.1: what the hypervisor says of itself."""
-    match = re.match(r"(?:\d+:)?(\d+\.\d+(?:\.\d+)?)", version)
+    """4.17.5 of 4.17.5+dom0.1, 4.20.4-pre of 4.20.4-pre+dom0.1: what the hypervisor says."""
+    match = re.match(r"(?:\d+:)?(\d+\.\d+(?:\.\d+)?(?:-(?:pre|rc\d*|unstable))?)", version)
     return match[1] if match else version
 
 

@@ -63,6 +63,20 @@ def failing(it: Console) -> set[str]:
     return {check.name for check in checks(it, PARTS) if not check.good}
 
 
+@pytest.mark.parametrize(
+    ("package", "hypervisor"),
+    [
+        ("4.17.5+dom0.1", "4.17.5"),
+        ("1:4.2.0-1", "4.2.0"),
+        ("4.20.4-pre+dom0.1", "4.20.4-pre"),
+        ("4.21.0-rc2+dom0.1", "4.21.0-rc2"),
+        ("4.22-unstable+dom0.1", "4.22-unstable"),
+    ],
+)
+def test_what_the_hypervisor_of_a_package_says_of_itself(package: str, hypervisor: str) -> None:
+    assert boot._upstream(package) == hypervisor
+
+
 def test_a_console_on_which_all_holds() -> None:
     assert failing(console()) == set()
 
