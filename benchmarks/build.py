@@ -22,7 +22,7 @@ from benchmarks.machine import Row, show
 from builders import image, verbs, xen
 from builders.cache import Cache
 from builders.container import BUILDER, ENVIRONMENT
-from builders.plan import OUT, TREE, WORK, Plan
+from builders.plan import OUT, TREE, WORK, Plan, patch_files
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
@@ -71,12 +71,13 @@ def _peer(name: str, plan: Plan, sources: Path, folder: Path) -> float:
 
 
 def _lay_out(plan: Plan, fetched: Mapping[str, Fetched], folder: Path) -> None:
-    """The sources and files as the step finds them below /build."""
+    """The sources, files and patches as the step finds them below /build."""
     for source in plan.sources:
         (folder / "in" / source).mkdir(parents=True)
         for file in fetched[source].files:
             shutil.copy(file.path, folder / "in" / source / file.name)
-    for path, content in plan.files.items():
+    patches = {f"patches/{name}": content for name, content in patch_files(plan.patches)}
+    for path, content in {**plan.files, **patches}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
 

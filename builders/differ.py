@@ -17,7 +17,8 @@ from builders.progress import printable
 
 _BY_ID = "/usr/lib/debug/.build-id/"
 _MEMBERS = 40  # of a package that are looked into
-_NAMES = 20  # of the others, that are told
+_ALIKE = 3  # members that differ in the same way, and are told one by one
+_NAMES = 10  # of more than these
 _SPOOL = 8 << 20
 _CHUNK = 1 << 20
 
@@ -32,10 +33,17 @@ def differences(first: Path, second: Path, known: Sequence[Known] = ()) -> list[
     told = list(_control(one, other, known))
     a, b = ({e.path: e for e in deb.index.entries} for deb in (one, other))
     contents: list[tuple[str, str]] = []
+    headers: dict[str, list[str]] = {}
     for path in sorted(a.keys() & b.keys()):
-        told += [f"{printable(path)}: {text}" for text in _header(a[path], b[path])]
+        for text in _header(a[path], b[path]):
+            headers.setdefault(text, []).append(printable(path))
         if a[path].md5 != b[path].md5:
             contents.append((path, path))
+    for text, paths in headers.items():
+        if len(paths) <= _ALIKE:
+            told += [f"{path}: {text}" for path in paths]
+        else:
+            told.append(f"{_few(paths)}: {text}, each of {len(paths)}")
     renamed = _renamed(a, b)
     names = {*renamed, *renamed.values()}
     folders = {posixpath.dirname(path) for path in names}
@@ -47,13 +55,16 @@ def differences(first: Path, second: Path, known: Sequence[Known] = ()) -> list[
             also = f" (in the second {printable(its_path)})" if its_path != path else ""
             told.append(f"{printable(path)}{also}: {why(mine, its, known)}")
     if len(contents) > _MEMBERS:
-        others = [path for path, _ in contents[_MEMBERS:]]
-        few = printable(", ".join(others[:_NAMES])) + (", ..." if others[_NAMES:] else "")
-        told.append(f"{len(others)} more files differ: {few}")
+        others = [printable(path) for path, _ in contents[_MEMBERS:]]
+        told.append(f"{len(others)} more files differ: {_few(others)}")
     order = [[e.path for e in deb.index.entries] for deb in (one, other)]
     if not told and order[0] != order[1]:
         told.append("the members come in another order")
     return told or ["only the compression or the archive's own headers differ"]
+
+
+def _few(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_NAMES]) + (", ..." if paths[_NAMES:] else "")
 
 
 def _control(one: Deb, other: Deb, known: Sequence[Known]) -> Iterator[str]:
@@ -66,7 +77,8 @@ def _control(one: Deb, other: Deb, known: Sequence[Known]) -> Iterator[str]:
 
 
 def _header(a: Entry, b: Entry) -> Iterator[str]:
-    for name in ("type", "mode", "uid", "gid", "uname", "gname", "mtime", "size", "linkname"):
+    """What differs besides the content."""
+    for name in ("type", "mode", "uid", "gid", "uname", "gname", "mtime", "linkname"):
         mine, its = getattr(a.info, name), getattr(b.info, name)
         if mine != its:
             if name == "mode":

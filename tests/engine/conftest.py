@@ -100,7 +100,7 @@ class Box:
             digest = tarball(path, files)
             lines += [f"[sources.{name}-tree]", 'kind = "url"', f'urls = ["file://{path}"]']
             lines += [f'sha256 = "{digest}"']
-        lines += ["[xen]", 'source = "xen-tree"', "configure = []"]
+        lines += ["[xen]", 'source = "xen-tree"', 'patches = ""', "configure = []"]
         lines += [f"build = ['''{self.xen_build}''']"]
         lines += ["[kernel]", 'source = "linux-tree"', f"build = ['''{self.kernel_build}''']"]
         # The passages of the real init scripts; the tiny one has none of them.

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from builders.corrections import Corrections
 from builders.deb import Deb, installed_size
 from builders.errors import BuildError
 from builders.finish import Finished, file_name, finish
+from builders.recipe import ROOT
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 
@@ -61,6 +64,37 @@ def made(tmp_path: Path, corrections: Corrections, **control: str) -> Finished:
     fields = {name.replace("_", "-"): value for name, value in control.items()}
     raw = debs.make(tmp_path / "raw.deb", [Item("./usr/bin/x", b"x")], control=fields)
     return run(tmp_path, corrections, raw, ())
+
+
+# Another process finishes argv[1] into argv[2], with one core or with all.
+ELSEWHERE = """
+import os, sys
+from pathlib import Path
+from builders.finish import finish
+from tests.unit.test_finish import ELF, EPOCH, XEN
+if sys.argv[3] == "one":
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+raw, out = map(Path, sys.argv[1:3])
+print(finish(raw, XEN, elf_depends=ELF, destination_dir=out, epoch=EPOCH).path)
+"""
+
+
+def test_nothing_of_the_box_goes_into_a_package(tmp_path: Path) -> None:
+    raw = debs.mkdeb(tmp_path / "raw.deb")
+    found = []
+    for name, seed, zone, umask in (("all", "1", "UTC", 0o022), ("one", "2", "ELSE-14", 0o077)):
+        done = subprocess.run(
+            [sys.executable, "-c", ELSEWHERE, raw, tmp_path / name, name],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C", "USER": name},
+            umask=umask,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found.append(Path(done.stdout.strip()).read_bytes())
+        raw = raw.rename(tmp_path / f"{name}.deb")
+    assert found[0] == found[1]
 
 
 def test_a_package_of_mkdeb(tmp_path: Path) -> None:
