@@ -234,12 +234,18 @@ class Layout:
             self.pieces.append(data)
 
     def _end(self, index: Index) -> bool:
-        """The end mark; whether all is as it was."""
-        if index.trailer >= 2 * tarfile.BLOCKSIZE:
-            self._range(index.end, index.end + index.trailer)
-        else:
+        """The end mark; whether all is as it was.
+
+        Where something changed it is as long as tar(1) makes it: what is left of the old one
+        would tell how large that was which is gone.
+        """
+        there = index.trailer
+        end = there
+        if there < 2 * tarfile.BLOCKSIZE or self.pieces != [Range(0, index.end)]:
             size = self.size + 2 * tarfile.BLOCKSIZE
-            self._bytes(bytes(size + -size % tarfile.RECORDSIZE - self.size))
+            end = size + -size % tarfile.RECORDSIZE - self.size
+        self._range(index.end, index.end + min(end, there))
+        self._bytes(bytes(max(0, end - there)))
         return self.pieces == [Range(0, index.end + index.trailer)]
 
 

@@ -630,6 +630,17 @@ def test_edits_that_cannot_be(tmp_path: Path, edit: Edit, words: str) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.deb"]
 
 
+def test_what_is_removed_leaves_nothing_of_its_size(tmp_path: Path) -> None:
+    made = set()
+    for size in (0, 600, 5_000, 30_000):
+        items = [Item("./a", b"a"), Item("./gone", bytes(size)), Item("./z", b"z")]
+        source = debs.make(tmp_path / "a.deb", items)
+        out = deb.rewrite(source, tmp_path / "b.deb", Edit(remove=frozenset({"/gone"})))
+        made.add(out.read_bytes())
+        subprocess.run(["dpkg-deb", "-c", out], check=True, capture_output=True)
+    assert len(made) == 1
+
+
 def test_control_files_are_set_and_removed(tmp_path: Path) -> None:
     source = sample(tmp_path / "a.deb")
     edit = Edit(
