@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
 # What a finished package's bytes also depend on.
-_CODE = ("codecs.py", "corrections.py", "deb/*.py", "finish/*.py")
+_CODE = ("codecs/*.py", "corrections.py", "deb/*.py", "finish/*.py")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import codecs
-from builders.codecs import CodecError, Packed, Piece, Range, Slice
+from builders.codecs import (
+    CodecError,
+    Packed,
+    Piece,
+    Range,
+    Slice,
+    reading,
+    writing,
+    xzblocks,
+    xzformat,
+)
 from builders.errors import BuildError
 
 COMPRESSED = [codec for codec in codecs.CODECS if codec is not codecs.NONE]
@@ -114,7 +124,7 @@ def test_xz_is_one_stream_of_many_blocks_with_sizes(tmp_path: Path) -> None:
     assert decoder.eof
     assert decoder.unused_data == b""
     with path.open("rb") as file:
-        table = codecs.xz_table(Packed(file.fileno(), 0, len(data), codecs.XZ))
+        table = xzformat.xz_table(Packed(file.fileno(), 0, len(data), codecs.XZ))
     assert table
     assert len(table.blocks) == 2  # level 1: three dictionaries of 1 MiB
     assert sum(block.size for block in table.blocks) == len(DATA)
@@ -258,13 +268,13 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
 
 def test_an_index_that_lies_is_noticed(tmp_path: Path) -> None:
     """The sizes in the index are compared with what the blocks really hold."""
-    head = codecs._xz_head(lzma.CHECK_CRC32)
-    blocks = [codecs._xz_block(bytes([n]) * 1000, 0, lzma.CHECK_CRC32) for n in (1, 2)]
+    head = xzformat.xz_head(lzma.CHECK_CRC32)
+    blocks = [xzblocks.xz_block(bytes([n]) * 1000, 0, lzma.CHECK_CRC32) for n in (1, 2)]
     for lie in ((0, 1), (0, -1), (4, 0), (-4, 0)):
         records = [(unpadded, size) for _, unpadded, size in blocks]
         records[0] = (records[0][0] + lie[0], records[0][1] + lie[1])
         body = b"".join(raw for raw, _, _ in blocks)
-        data = head + body + codecs._xz_tail(lzma.CHECK_CRC32, records)
+        data = head + body + xzformat.xz_tail(lzma.CHECK_CRC32, records)
         with packed(tmp_path / "p", data, codecs.XZ) as source, pytest.raises(CodecError):
             codecs.reader(source).upto(1 << 20)
 
@@ -297,9 +307,9 @@ SMALL = mixed(150_000, 3)
 def small_blocks(data: bytes) -> bytes:
     """An xz stream of many blocks."""
     size = 10_000
-    made = [codecs._xz_block(data[at : at + size], 0, 4) for at in range(0, len(data), size)]
+    made = [xzblocks.xz_block(data[at : at + size], 0, 4) for at in range(0, len(data), size)]
     records = [(unpadded, count) for _, unpadded, count in made]
-    return codecs._xz_head(4) + b"".join(m[0] for m in made) + codecs._xz_tail(4, records)
+    return xzformat.xz_head(4) + b"".join(m[0] for m in made) + xzformat.xz_tail(4, records)
 
 
 @pytest.mark.parametrize("source_name", ["none", "gzip", "xz", "blocks"])
@@ -326,7 +336,7 @@ def test_splice_takes_xz_blocks_over(tmp_path: Path) -> None:
     with packed(tmp_path / "p", data, codecs.XZ) as source:
         with open_out(tmp_path / "out") as out:
             codecs.splice(source, [Range(0, 5), Range(9_000, len(SMALL))], out, codecs.XZ)
-        table = codecs.xz_table(source)
+        table = xzformat.xz_table(source)
     assert table
     result = (tmp_path / "out").read_bytes()
     assert lzma.decompress(result) == SMALL[:5] + SMALL[9_000:]
@@ -346,13 +356,13 @@ def test_splice_takes_the_front_of_an_xz_block_over(
     content = DATA[: 1 << 20] + random.Random(5).randbytes(1 << 19) + DATA  # noqa: S311
     data = lzma.compress(content, lzma.FORMAT_XZ, check, 1)
     compressed: list[int] = []
-    original = codecs._xz_block
+    original = xzblocks.xz_block
 
     def counting(data: bytes, level: int, kind: int) -> tuple[bytes, int, int]:
         compressed.append(len(data))
         return original(data, level, kind)
 
-    monkeypatch.setattr(codecs, "_xz_block", counting)
+    monkeypatch.setattr(writing, "xz_block", counting)
     with (
         packed(tmp_path / "p", data, codecs.XZ) as source,
         open_out(tmp_path / "out.xz") as out,
@@ -370,7 +380,7 @@ def test_splice_takes_the_front_of_an_xz_block_over(
 def test_what_is_between_blocks_is_shared_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr(codecs, "_HALVED", 8000)
+    monkeypatch.setattr(writing, "_HALVED", 8000)
     pieces: list[Piece] = [Range(0, 15_000), Range(15_001, len(SMALL) - 3_000)]
     with (
         packed(tmp_path / "p", small_blocks(SMALL), codecs.XZ) as source,
@@ -380,7 +390,7 @@ def test_what_is_between_blocks_is_shared_out(
     result = (tmp_path / "out").read_bytes()
     assert lzma.decompress(result) == joined(pieces, SMALL)
     with packed(tmp_path / "q", result, codecs.XZ) as source:
-        table = codecs.xz_table(source)
+        table = xzformat.xz_table(source)
     assert table
     sizes = [block.size for block in table.blocks]
     # A block, the next one without a byte, twelve blocks, and the front of the last one.
@@ -408,7 +418,7 @@ def test_a_second_look_at_what_was_kept(tmp_path: Path, codec: codecs.Codec) -> 
 
 
 def test_what_is_large_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codecs, "_KEPT", len(SMALL) - 1)
+    monkeypatch.setattr(reading, "_KEPT", len(SMALL) - 1)
     kept = codecs.Kept()
     with packed(tmp_path / "p", codecs.compress(SMALL, codecs.GZIP), codecs.GZIP) as source:
         assert kept.first(source).upto(1 << 20) == SMALL
@@ -422,12 +432,12 @@ def test_blocks_of_any_size_are_decoded_in_order(
     sizes = [1, 30_000, 500, 500, 500, 500, 60_000, 20_000, 1, 1, 37_997]
     made, at = [], 0
     for size in sizes:
-        made.append(codecs._xz_block(SMALL[at : at + size], 0, 4))
+        made.append(xzblocks.xz_block(SMALL[at : at + size], 0, 4))
         at += size
-    tail = codecs._xz_tail(4, [(unpadded, count) for _, unpadded, count in made])
-    data = codecs._xz_head(4) + b"".join(m[0] for m in made) + tail
+    tail = xzformat.xz_tail(4, [(unpadded, count) for _, unpadded, count in made])
+    data = xzformat.xz_head(4) + b"".join(m[0] for m in made) + tail
     for ahead in (0, 1000, 40_000, 1 << 20):
-        monkeypatch.setattr(codecs, "_AHEAD", ahead)
+        monkeypatch.setattr(reading, "_AHEAD", ahead)
         with packed(tmp_path / "p", data, codecs.XZ) as source:
             assert codecs.reader(source, 2).upto(1 << 20) == SMALL
 

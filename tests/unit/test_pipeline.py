@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import container, image, mirror, reports
+from builders import container, image, mirror, pipeline, reports
 from builders.cache import Cache, Fetched
 from builders.errors import BuildError, Exit, Interrupted
 from builders.image import Image
@@ -218,6 +218,11 @@ def test_a_change_makes_anew_what_it_concerns(world: World, override: str, built
     world.client.created.clear()
     world.pipeline(override).build()
     assert bool(world.client.created) is built
+
+
+def test_the_code_that_finishes_is_where_the_key_looks_for_it() -> None:
+    here = Path(pipeline.__file__).parent
+    assert all(any(here.glob(pattern)) for pattern in pipeline._CODE)
 
 
 def test_another_image_builds_anew(world: World) -> None:

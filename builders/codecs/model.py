@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The compressions there are, and compressed bytes as they lie in a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from builders.errors import BuildError, Exit
+
+CHUNK = 1 << 20  # bytes that are handed on at a time
+MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
+
+
+class CodecError(BuildError):
+    """Compressed data is damaged or cut short."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="fetch or build the file again", exit=Exit.USAGE)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One compression: its name as dpkg-deb -Z has it, the suffix of a member, its levels."""
+
+    name: str
+    suffix: str
+    level: int  # the default of dpkg-deb(1)
+    lowest: int
+    highest: int
+
+
+NONE = Codec("none", "", 0, 0, 9)
+GZIP = Codec("gzip", ".gz", 9, 1, 9)
+BZIP2 = Codec("bzip2", ".bz2", 9, 1, 9)
+LZMA = Codec("lzma", ".lzma", 6, 0, 9)
+XZ = Codec("xz", ".xz", 6, 0, 9)
+ZSTD = Codec("zstd", ".zst", 3, 1, 22)
+CODECS = (NONE, GZIP, BZIP2, LZMA, XZ, ZSTD)
+
+
+def by_name(name: str) -> Codec:
+    """The codec called `name`; BuildError where there is none."""
+    for codec in CODECS:
+        if codec.name == name:
+            return codec
+    raise BuildError(
+        f"{name!r} is no compression of a .deb",
+        hint=f"one of: {', '.join(c.name for c in CODECS)}",
+    )
+
+
+def by_suffix(suffix: str) -> Codec | None:
+    """The codec of a member's suffix ("" or with its dot), None where there is none."""
+    return next((codec for codec in CODECS if codec.suffix == suffix), None)
+
+
+def cores() -> int:
+    """Threads to use: the processors that this process may run on, 16 at most."""
+    return min(16, len(os.sched_getaffinity(0)))
+
+
+def check_level(codec: Codec, level: int | None) -> int:
+    """`level`, or the default where it is None; BuildError where the codec has no such one."""
+    if level is None:
+        return codec.level
+    if not codec.lowest <= level <= codec.highest:
+        raise BuildError(
+            f"{codec.name} has no level {level}",
+            hint=f"{codec.lowest} to {codec.highest}; dpkg-deb's default is {codec.level}",
+        )
+    return level
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Compressed bytes in a file: `size` of them from offset `start` of descriptor `fd`."""
+
+    fd: int
+    start: int
+    size: int
+    codec: Codec
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` of these bytes; b"" at their end."""
+        return os.pread(self.fd, max(0, min(count, self.size - offset)), self.start + offset)
