@@ -131,7 +131,8 @@ def test_symbols_go_where_debuggers_look(box: Box, containers: Callable[[], list
     ids = {line.removeprefix("id ") for line in told if line.startswith("id ")}
     debug, package = (Deb.open(path).control for path in made)
     assert set(debug["Build-Ids"].split()) == ids
-    assert debug["Depends"] == "own (= 2:1.0-1+site1)"
+    assert debug["Enhances"] == "own (= 2:1.0-1+site1)"
+    assert "Depends" not in debug
     assert debug["Multi-Arch"] == "same"
     assert re.search(r"libc6 \(>= [0-9.]+\)", package["Depends"])
     modes = {e.path: e.info.mode for e in Deb.open(made[1]).index.entries if e.info.isreg()}
