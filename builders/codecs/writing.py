@@ -16,7 +16,8 @@ from builders.codecs.model import BZIP2, GZIP, LZMA, XZ, ZSTD, Codec, Packed, ch
 from builders.codecs.xzblocks import xz_block, xz_raw, xz_whole
 from builders.codecs.xzformat import XzBlock, XzTable, xz_head, xz_tail
 
-_HALVED = 1 << 20  # bytes of data that are worth two blocks
+# Bytes of data that are worth two blocks. With 1 MiB, the finished Xen package is 7 % larger.
+_HALVED = 8 << 20
 # Bytes of dictionary at each preset (xz(1)).
 _DICTIONARY = [n << 20 for n in (1, 1, 2, 4, 4, 8, 8, 16, 32, 64)]
 _DICTIONARY[0] = 256 << 10
@@ -162,7 +163,7 @@ class XzWriter(_Blocks):
         """Compress what is buffered as the last of what lies between blocks of another stream.
 
         That is often all that there is to compress, and one core would do it: so a long part is
-        halved. It grows by a percent or two.
+        halved. It grows little by that; a short one would grow more.
         """
         self._cuts = True
         rest = self._rest()
