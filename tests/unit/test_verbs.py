@@ -59,6 +59,12 @@ def test_the_verbs() -> None:
     }
 
 
+def test_help_of_a_verb_with_free_words_says_what_its_options_mean(home: Path) -> None:
+    done = invoke(home, "--help", "check")
+    assert done.returncode == 0
+    assert "table or json" in done.stdout
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_verb_says_what_it_does_and_what_each_option_means(name: str) -> None:
     task = Collection.from_module(tasks)[name]
