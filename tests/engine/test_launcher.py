@@ -75,7 +75,7 @@ def copy(names: list[str]) -> Path:
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Path]:
     """The tool itself, after its first call."""
-    project = copy(["inv", "requirements.lock", "tasks.py", "builders", "configs"])
+    project = copy(["inv", "requirements.lock", "tasks.py", "builders", "configs", "patches"])
     done = inv(project, "--list")
     assert done.returncode == 0, done.stderr
     assert MAKING in done.stderr
