@@ -220,7 +220,12 @@ def test_xen_is_called_and_configured_as_debian_does(built: Built) -> None:
     assert output("dpkg-deb", "--info", built.raw("xen")).count("conffiles") == 0
     conffiles = output("dpkg-deb", "--info", built.xen, "conffiles").split()
     services = ["xen-watchdog", "xencommons", "xend", "xendomains"]
-    assert conffiles == [*(f"/etc/init.d/{name}" for name in services), "/etc/xen/xl.conf"]
+    assert conffiles == [
+        "/etc/default/xencommons",
+        *(f"/etc/init.d/{name}" for name in services),
+        "/etc/xen/scripts/hotplugpath.sh",
+        "/etc/xen/xl.conf",
+    ]
     postinst = output("dpkg-deb", "--info", built.xen, "postinst")
     assert all(f"update-rc.d {name} defaults >/dev/null" in postinst for name in services)
     assert "deb-systemd" not in postinst
