@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders import ccache, image, kernel, mirror, xen
 from builders.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
+from builders.digest import of_file
 from builders.errors import BuildError, Exit, Interrupted
 from builders.plan import Plan, patch_files
 from builders.progress import clock
@@ -139,7 +140,7 @@ class Pipeline:
     def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
         here = Path(__file__).parent
         code = sorted(path for glob in _CODE for path in here.glob(glob))
-        inputs = {f"code {path.relative_to(here)}": _file_digest(path) for path in code}
+        inputs = {f"code {path.relative_to(here)}": of_file(path) for path in code}
         inputs["corrections"] = corrections_digest(self._recipe, target)
         return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
 
@@ -531,11 +532,6 @@ def _state(stage: str, output: Output | None, why: str) -> State:
 
 def _there(path: Path) -> Path | None:
     return path if path.exists() else None
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _link(source: Path, target: Path) -> None:

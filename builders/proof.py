@@ -7,12 +7,13 @@ the console, so that a release takes the proof of its own packages and of no oth
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from builders.digest import of_file
 
 if TYPE_CHECKING:
     from builders.boot import Boot
@@ -46,7 +47,7 @@ def write(boot: Boot, packages: Mapping[str, str]) -> None:
         "name": boot.name,
         "good": boot.good,
         "packages": dict(packages),
-        "console": _digest(boot.log),
+        "console": of_file(boot.log),
         "seconds": round(boot.seconds, 1),
         "must_fail": sorted(boot.wanted),
         "checks": [asdict(check) for check in boot.checks],
@@ -62,7 +63,7 @@ def read(record: Path) -> Proof | None:
     try:
         said = json.loads(record.read_bytes())
         console = record.with_suffix(".log")
-        if said["schema"] != SCHEMA or said["console"] != _digest(console):
+        if said["schema"] != SCHEMA or said["console"] != of_file(console):
             return None
         packages = {str(name): str(digest) for name, digest in said["packages"].items()}
         checks = tuple(
@@ -89,8 +90,3 @@ def found(folder: Path) -> Iterator[Proof]:
         proof = read(path)
         if proof:
             yield proof
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,7 +7,6 @@ goes to standard error. Where it fails there is no document, but an exit status.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from builders import face
+from builders.digest import of_file
 
 if TYPE_CHECKING:
     from builders.cache import Fetched
@@ -71,7 +71,7 @@ def packages(made: Sequence[Packed]) -> Report:
             "version": each.version,
             "architecture": each.architecture,
             "size": size,
-            "sha256": _digest(each.path),
+            "sha256": of_file(each.path),
             "notes": list(each.notes),
         }
         documents.append(about)
@@ -112,8 +112,3 @@ def image(made: Image) -> Report:
             "packages": [dict(zip(keys, words, strict=True)) for words in lines],
         },
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

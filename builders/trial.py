@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from builders import image, mirror
 from builders.container import engine_errors, labels
 from builders.deb import Deb
+from builders.digest import of_file
 from builders.errors import BuildError, Exit, Interrupted
 from builders.step import Step
 
@@ -162,9 +163,9 @@ def paragraph(deb: Path) -> str:
     """The paragraph of a Packages index for a .deb in `FOLDER` (deb-control(5), apt-ftparchive)."""
     opened = Deb.open(deb)
     fields = "".join(f"{name}: {value}\n" for name, value in opened.control.items())
-    with deb.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    where = f"Filename: {FOLDER[1:]}/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
+    where = (
+        f"Filename: {FOLDER[1:]}/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {of_file(deb)}\n"
+    )
     return fields + where
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders.digest import of_file
 from builders.errors import BuildError, Exit
 
 RECORD = "release.json"
@@ -37,12 +37,6 @@ class Kept:
         return {path: sha for path, sha in self.files.items() if path.endswith(".deb")}
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below `folder` that is no directory: path below it, and what it is."""
     waiting = [folder]
@@ -58,7 +52,7 @@ def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 def sums(folder: Path) -> bytes:
     """SHA256SUMS over every file, in the form of sha256sum(1)."""
     paths = sorted(path for path, _ in walk(folder) if path not in (SUMS, f"{SUMS}.asc"))
-    return "".join(f"{digest(folder / path)}  {path}\n" for path in paths).encode()
+    return "".join(f"{of_file(folder / path)}  {path}\n" for path in paths).encode()
 
 
 def inside(path: str) -> bool:
@@ -108,7 +102,7 @@ def kept_builds(folder: Path, recipe: str) -> list[Kept]:
     for one in found:
         for path, expected in one.files.items():
             try:
-                actual = digest(folder / path)
+                actual = of_file(folder / path)
             except OSError:
                 actual = ""
             if actual != expected:

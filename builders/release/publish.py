@@ -26,11 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.digest import of_file
 from builders.program import VERSION
 from builders.proof import Proof
 from builders.release import armor, documents, facts, proofs, provenance, repository, signing, web
 from builders.release.facts import Build
-from builders.release.layout import KEY, RECORD, SUMS, Kept, digest, disk_error, kept_builds, sums
+from builders.release.layout import KEY, RECORD, SUMS, Kept, disk_error, kept_builds, sums
 from builders.release.repository import Pooled
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class _Making:
             "epoch": build.epoch,
             "overrides": list(build.overrides),
             "audit": counts,
-            "files": {path: digest(self._folder / path) for path in paths},
+            "files": {path: of_file(self._folder / path) for path in paths},
         }
         return record, pooled
 

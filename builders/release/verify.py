@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from builders import box
+from builders.digest import of_file
 from builders.errors import BuildError
 from builders.progress import Reporter, printable
 from builders.release import armor, signing
-from builders.release.layout import KEY, RECORD, SUMS, digest, inside, walk
+from builders.release.layout import KEY, RECORD, SUMS, inside, walk
 
 _LIMIT = 64 << 20  # bytes that no index or document here reaches
 _UNREAL = (
@@ -130,7 +131,7 @@ class _Check:
                 self._wrong(path, "it is no plain file")
                 continue
             try:
-                self._digests[path] = digest(self._folder / path)
+                self._digests[path] = of_file(self._folder / path)
             except OSError as error:
                 self._wrong(path, f"it can't be read: {error.strerror}")
         self.verdict.files = len(self._digests)

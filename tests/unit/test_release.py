@@ -21,6 +21,7 @@ import pytest
 from debian.deb822 import BuildInfo, Changes, Packages, Release
 
 from builders import boot, proof
+from builders.digest import of_file
 from builders.errors import BuildError, Exit
 from builders.release import armor, facts, layout, publish, signing, verify
 from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
@@ -237,7 +238,7 @@ def booted(
 
 
 def digests(box: Box) -> dict[str, str]:
-    return {deb.name: layout.digest(deb) for deb in box.folder.glob("*.deb")}
+    return {deb.name: of_file(deb) for deb in box.folder.glob("*.deb")}
 
 
 PROOFS = "proofs/linux-image-6.1-minimal_6.1.192-1+dom0.1_amd64_xen-upstream_4.17.5+dom0.1_amd64"
