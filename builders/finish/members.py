@@ -69,7 +69,7 @@ def shorten_links(work: Work) -> None:
 
 def below(entries: Iterable[Entry], removed: set[str]) -> set[str]:
     """`removed` with all that lies below a directory in it."""
-    return {e.path for e in entries if any(above in removed for above in above(e.path))}
+    return {e.path for e in entries if any(path in removed for path in above(e.path))}
 
 
 def emptied(work: Work) -> set[str]:
