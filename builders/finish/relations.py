@@ -13,12 +13,8 @@ from builders.errors import BuildError
 from builders.progress import printable
 
 NAME = r"[a-z0-9][a-z0-9+.-]+"  # Policy 5.6.1
-_ALTERNATIVES = (
-    "pre-depends",
-    "depends",
-    "recommends",
-    "suggests",
-)  # Policy 7.1: no "|" in the others
+# Policy 7.1: no "|" in the others.
+_ALTERNATIVES = ("pre-depends", "depends", "recommends", "suggests")
 
 _RELATION = re.compile(
     rf"(?P<name>{NAME})(?P<arch>:[a-z0-9-]+)?"
