@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from builders import trial
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
-from builders.finish.relations import parse_relations
 from builders.progress import printable
 from builders.reports import Report
 
@@ -106,11 +105,9 @@ def layers(debs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     names = {str(control["Package"]) for control in controls.values()}
 
     def inner(deb: Path) -> bool:
+        fields = (str(controls[deb].get(field, "")) for field in ("Pre-Depends", "Depends"))
         needed = {
-            one.name
-            for field in ("Pre-Depends", "Depends")
-            for group in parse_relations(field.lower(), [str(controls[deb].get(field, ""))])
-            for one in group.choices
+            name for field in fields for name in re.findall(r"(?:^|[,|])\s*([^\s,|(:]+)", field)
         }
         return bool(needed & names - {str(controls[deb]["Package"])})
 
