@@ -13,12 +13,13 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, quick, reports, verbs
+from builders import face, reports
 from builders import recipe as recipes_
 from builders.errors import Exit
 from builders.face import verb
 from builders.progress import Terminal
-from builders.verb import Verb
+from builders.verbs import builds, quick
+from builders.verbs.verb import Verb
 
 RECIPE = {
     "recipe": "name of a recipe (`invoke recipes` lists them), or a .toml file",
@@ -64,11 +65,11 @@ def build_all(
     format: str = "table",
 ) -> int:
     """Build Xen and the dom0 kernel; the finished packages go to artifacts/RECIPE/."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
+    it = builds.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     if explain:
-        report = reports.stages(verbs.explain(it, flavour))
+        report = reports.stages(builds.explain(it, flavour))
     else:
-        report = reports.packages(verbs.build(it, flavour, keep_going=keep_going, shell=shell))
+        report = reports.packages(builds.build(it, flavour, keep_going=keep_going, shell=shell))
     face.show(report.said(format))
     return Exit.DONE
 
@@ -86,12 +87,12 @@ def build_xen(
     format: str = "table",
 ) -> int:
     """Build only the hypervisor and its tools."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
+    it = builds.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     flavour = next(iter(it.recipe.kernel.flavours))
     if explain:
-        report = reports.stages(verbs.explain(it, flavour, ["xen"]))
+        report = reports.stages(builds.explain(it, flavour, ["xen"]))
     else:
-        report = reports.packages(verbs.build(it, flavour, ["xen"], shell=shell))
+        report = reports.packages(builds.build(it, flavour, ["xen"], shell=shell))
     face.show(report.said(format))
     return Exit.DONE
 
@@ -110,11 +111,11 @@ def build_kernel(
     format: str = "table",
 ) -> int:
     """Build only the dom0 kernel."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
+    it = builds.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
     if explain:
-        report = reports.stages(verbs.explain(it, flavour, ["kernel"]))
+        report = reports.stages(builds.explain(it, flavour, ["kernel"]))
     else:
-        report = reports.packages(verbs.build(it, flavour, ["kernel"], shell=shell))
+        report = reports.packages(builds.build(it, flavour, ["kernel"], shell=shell))
     face.show(report.said(format))
     return Exit.DONE
 
@@ -133,8 +134,8 @@ def fetch(
     format: str = "table",
 ) -> int:
     """Fetch and verify every source of a recipe into the cache."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
-    face.show(reports.sources(verbs.fetch(it, refresh=again)).said(format))
+    it = builds.begin(recipe, set_ or [], Terminal(), form=format)
+    face.show(reports.sources(builds.fetch(it, refresh=again)).said(format))
     return Exit.DONE
 
 
@@ -152,8 +153,8 @@ def image(
     format: str = "table",
 ) -> int:
     """Make the builder image of a recipe."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
-    face.show(reports.image(verbs.make_image(it, refresh=again)).said(format))
+    it = builds.begin(recipe, set_ or [], Terminal(), form=format)
+    face.show(reports.image(builds.make_image(it, refresh=again)).said(format))
     return Exit.DONE
 
 
@@ -181,13 +182,13 @@ def finish(
     format: str = "table",
 ) -> int:
     """Correct the packages that were built once more, or a .deb of your own by --rules."""
-    verbs.known_form(format)
+    builds.known_form(format)
     made: Sequence[reports.Packed]
     if path or rules or out:
-        made = verbs.finish_own(path or [], rules, out, recipe, set_ or [], Terminal())
+        made = builds.finish_own(path or [], rules, out, recipe, set_ or [], Terminal())
     else:
-        made = verbs.finish(
-            verbs.begin(recipe or recipes_.DEFAULT, set_ or [], Terminal()), flavour
+        made = builds.finish(
+            builds.begin(recipe or recipes_.DEFAULT, set_ or [], Terminal()), flavour
         )
     face.show(reports.packages(made).said(format))
     return Exit.DONE
@@ -258,10 +259,10 @@ def check(
     offline: bool = False,
 ) -> int:
     """Have the suite's lintian and piuparts judge the packages; exit status 1 on a finding."""
-    from builders import judges
+    from builders.trial import judges
 
-    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
-    found = verbs.check(it, flavour, path or [])
+    it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
+    found = builds.check(it, flavour, path or [])
     face.show(judges.report(found).said(format))
     return judges.exit_code(found)
 
@@ -278,12 +279,12 @@ def install_test(
     offline: bool = False,
 ) -> int:
     """Install, use, upgrade, purge the packages on clean machines; exit status 1 on failure."""
-    from builders import installtest
+    from builders.trial import install
 
-    it = verbs.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
-    found = verbs.install_test(it, flavour, path or [])
-    face.show(installtest.report(found).said(format))
-    return installtest.exit_code(found)
+    it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
+    found = builds.install_test(it, flavour, path or [])
+    face.show(install.report(found).said(format))
+    return install.exit_code(found)
 
 
 @task(klass=Verb, iterable=SETS, help={**RECIPE, "format": "table or json"})
@@ -295,20 +296,20 @@ def doctor(
     format: str = "table",
 ) -> int:
     """Look at all that a build needs before it starts; changes nothing."""
-    verbs.known_form(format)
-    checks = verbs.doctor_checks(verbs.begin(recipe, set_ or [], Terminal()))
+    builds.known_form(format)
+    checks = builds.doctor_checks(builds.begin(recipe, set_ or [], Terminal()))
     if format == "json":
         face.show(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         face.show(face.checks(checks))
-    return verbs.doctor_status(checks)
+    return builds.doctor_status(checks)
 
 
 @task(klass=Verb, help={"format": "table or json"})
 @verb
 def recipes(_: Context, format: str = "table") -> int:
     """List the recipes."""
-    face.show(verbs.list_recipes(format))
+    face.show(builds.list_recipes(format))
     return Exit.DONE
 
 
@@ -343,9 +344,9 @@ def dom0_config(
     format: str = "table",
 ) -> int:
     """Make the package of this host's settings: hidden devices, dom0's memory, what boots."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
+    it = builds.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {"memory": dom0_mem, "vcpus": dom0_vcpus, "vnc": vnc_listen, "save": not no_save}
-    face.show(verbs.dom0_config(it, hide or [], asked, version, out).said(format))
+    face.show(builds.dom0_config(it, hide or [], asked, version, out).said(format))
     return Exit.DONE
 
 
@@ -398,7 +399,7 @@ def domu_config(
     format: str = "table",
 ) -> int:
     """Write the file of a guest for xl or xm, its PCI devices with it."""
-    it = verbs.begin(recipe, set_ or [], Terminal(), form=format)
+    it = builds.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {
         "name": name,
         "memory": memory,
@@ -416,7 +417,7 @@ def domu_config(
         "windows": windows,
         "primary": gfx_passthru,
     }
-    face.show(verbs.domu_config(it, asked, out).said(format))
+    face.show(builds.domu_config(it, asked, out).said(format))
     return Exit.DONE
 
 
@@ -427,7 +428,7 @@ def domu_config(
 @verb
 def devices(_: Context, format: str = "table", sysfs: str = "/sys") -> int:
     """List this machine's PCI devices: what goes together, what dom0 can do without."""
-    face.show(verbs.devices(format, sysfs))
+    face.show(builds.devices(format, sysfs))
     return Exit.DONE
 
 
@@ -445,7 +446,7 @@ def shell(
     tree: str = "",
 ) -> int:
     """Open a shell in the builder of a recipe."""
-    return verbs.shell(verbs.begin(recipe, set_ or [], Terminal()), tree, flavour)
+    return builds.shell(builds.begin(recipe, set_ or [], Terminal()), tree, flavour)
 
 
 @task(
@@ -470,8 +471,8 @@ def clean(
     format: str = "table",
 ) -> int:
     """Remove what was built."""
-    verbs.known_form(format)
-    done = verbs.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
+    builds.known_form(format)
+    done = builds.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
     face.show(done.said(format))
     return Exit.DONE
 
@@ -487,9 +488,9 @@ def clean(
 @verb
 def test(_: Context, only: str = "", build: bool = False, format: str = "table") -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
-    from builders import testing
+    from builders.verbs import testing
 
-    verbs.known_form(format)
+    builds.known_form(format)
     face.show(testing.run(Terminal(), only, build=build).said(format))
     return Exit.DONE
 
@@ -521,10 +522,10 @@ def boot_test(
     format: str = "table",
 ) -> int:
     """Boot the packages in QEMU, a network card hidden; exit status 1 where a check fails."""
-    from builders import boot
+    from builders.verbs import boot
 
-    it = verbs.begin(recipe, set_ or [], Terminal())
-    text, code = boot.verb(it, flavour, accel, timeout, format, controls=controls, guest=guest)
+    it = builds.begin(recipe, set_ or [], Terminal())
+    text, code = boot.boot_test(it, flavour, accel, timeout, format, controls=controls, guest=guest)
     face.show(text)
     return code
 
@@ -551,9 +552,9 @@ def reproduce(
     format: str = "table",
 ) -> int:
     """Build again as if on another box; exit status 1 where a byte of a package differs."""
-    from builders import reproduce as reproduction
+    from builders.rebuild import reproduce as reproduction
 
-    it = verbs.begin(recipe, set_ or [], Terminal())
+    it = builds.begin(recipe, set_ or [], Terminal())
     text, code = reproduction.verb(it, flavour, only, seconds, format)
     face.show(text)
     return code
@@ -583,10 +584,10 @@ def release(
     format: str = "table",
 ) -> int:
     """Make a signed apt repository of what was built, with its attestations."""
-    from builders import releasing
+    from builders.verbs import releases
 
-    wanted = releasing.Wanted(flavour, sign_key, out, url, keep, format)
-    face.show(releasing.release(recipe, wanted, Terminal()))
+    wanted = releases.Wanted(flavour, sign_key, out, url, keep, format)
+    face.show(releases.release(recipe, wanted, Terminal()))
     return Exit.DONE
 
 
@@ -602,9 +603,9 @@ def release(
 @verb
 def verify(_: Context, path: list[str] | None = None, key: str = "", format: str = "table") -> int:
     """Check a release: signatures, digests, all there; exit status 1 where it is not sound."""
-    from builders import releasing
+    from builders.verbs import releases
 
-    text, code = releasing.verify(path or [], key, format, Terminal())
+    text, code = releases.verify(path or [], key, format, Terminal())
     face.show(text)
     return code
 
@@ -620,9 +621,9 @@ def verify(_: Context, path: list[str] | None = None, key: str = "", format: str
 @verb
 def diff(_: Context, path: list[str] | None = None, format: str = "markdown") -> int:
     """Tell what changed between two releases: inputs, packages, kernel options, audit."""
-    from builders import releasing
+    from builders.verbs import releases
 
-    face.show(releasing.difference(path or [], format))
+    face.show(releases.difference(path or [], format))
     return Exit.DONE
 
 
@@ -646,9 +647,9 @@ def ci(
     format: str = "table",
 ) -> int:
     """Run what a CI job runs: a line for each stage, and a summary for the job's page."""
-    from builders import ci as continuous
+    from builders.verbs import ci as continuous
 
-    verbs.known_form(format)
+    builds.known_form(format)
     summary = continuous.Summary()
     try:
         return continuous.run(part, recipe, flavour, set_ or [], Terminal(), summary)
@@ -660,8 +661,8 @@ def ci(
 @verb
 def bench(_: Context, only: str = "", format: str = "table") -> int:
     """Measure the speed figures that the README quotes, each against its peer."""
-    from builders import testing
+    from builders.verbs import testing
 
-    verbs.known_form(format)
+    builds.known_form(format)
     face.show(testing.bench(Terminal(), only, format).said(format))
     return Exit.DONE

@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import Row, show
-from builders import image, verbs, xen
-from builders.cache import Cache
-from builders.container import BUILDER, ENVIRONMENT
+from builders import xen
+from builders.engine.container import BUILDER, ENVIRONMENT
 from builders.plan import OUT, TREE, WORK, Plan, patch_files
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
 from builders.stages import Store
+from builders.suite import image
+from builders.verbs import builds
 
 if TYPE_CHECKING:
-    from builders.cache import Fetched
+    from builders.sources.cache import Fetched
 
 _RECIPE = "xen-4.17-bookworm"
 _OVERRIDES = ["builder.memory=8", 'xen.build=["export CCACHE_DISABLE=1", "make debball"]']
@@ -40,7 +42,7 @@ _GOAL = 1.02
 def _ours(folder: Path) -> float:
     """Seconds of the xen-build stage: container, sources in, build, packages out."""
     run = Run(load(_RECIPE, _OVERRIDES), Silent(), folder, Cache.default())
-    verbs.build(run, "minimal", ["xen"])
+    builds.build(run, "minimal", ["xen"])
     made = Store(folder / "stages").latest("xen-build")
     assert made is not None
     shutil.rmtree(folder)
@@ -87,10 +89,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run = Run(load(_RECIPE, _OVERRIDES), Silent(), folder / "artifacts", Cache.default())
-        name = verbs.make_image(run).name
+        name = builds.make_image(run).name
         assert image.name(run.recipe) == name
         plan = xen.describe(run.recipe)
-        _lay_out(plan, verbs.fetch(run), folder / "sources")
+        _lay_out(plan, builds.fetch(run), folder / "sources")
         ours, peer = [], []
         for _ in range(_RUNS):
             ours.append(_ours(folder / "ours"))

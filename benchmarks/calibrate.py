@@ -24,7 +24,8 @@ from pathlib import Path
 
 from builders import audit
 from builders.audit.archive import Archive, of_box
-from builders.audit.model import Expectations, Report, Severity
+from builders.audit.expectations import Expectations
+from builders.audit.model import Report, Severity
 
 # A kernel, libraries, programs, services, games, Python, Perl, Java, fonts, documents, headers.
 PACKAGES = [

@@ -8,7 +8,7 @@ import sys
 import time
 
 from benchmarks.machine import Row, show
-from builders.recipe import ROOT
+from builders import ROOT
 
 _BUILD = ["build-all", "--recipe", "xen-4.17-bookworm", "--flavour", "minimal"]
 _RUNS = 10

@@ -25,13 +25,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import Row, show
-from builders import run, trial, verbs
+from builders import ROOT, run
 from builders.audit import audit
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.progress import Silent
-from builders.recipe import ROOT
-from builders.step import Step
+from builders.steps.step import Step
+from builders.trial import clean
+from builders.verbs import builds
 
 RECIPE = "xen-4.17-bookworm"
 LINTIAN_GOAL, DPKG_GOAL = 0.03, 2.0
@@ -51,11 +52,11 @@ def measure(packages: Sequence[Path], recipe: str, runs: int) -> tuple[list[Row]
 
     A package that cannot be read ends the benchmark.
     """
-    it = verbs.begin(recipe, [], Silent())
+    it = builds.begin(recipe, [], Silent())
     rows: list[Row] = []
     peaks: dict[str, float] = {}
     with it.alone():
-        trial.judge_image(it)
+        clean.judge_image(it)
         for path in packages:
             Deb.open(path)
             rows += _rows(it, path, runs)
@@ -67,7 +68,7 @@ def _rows(it: run.Run, path: Path, runs: int) -> list[Row]:
     command: dict[str, list[float]] = {"whole": [], "fast": []}
     alone: dict[str, list[float]] = {"whole": [], "fast": []}
     lintian, dpkg = [], []
-    with trial.judge(it, "lintian", [path]) as step:
+    with clean.judge(it, "lintian", [path]) as step:
         for _ in range(runs):
             lintian.append(_lintian(step, path))
             dpkg.append(_seconds(lambda: _dpkg(path)))
@@ -94,7 +95,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _lintian(step: Step, path: Path) -> float:
-    status, said = step.attempt("lintian", _LINTIAN.format(folder=trial.FOLDER, name=path.name))
+    status, said = step.attempt("lintian", _LINTIAN.format(folder=clean.FOLDER, name=path.name))
     match = re.search(r"TOOK ([0-9.]+) ([0-9.]+)", said)
     if status or not match:
         raise BuildError(f"lintian ended with {status} on {path.name}")

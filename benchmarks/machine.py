@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from builders.testing import FORM
+from builders.verbs.testing import FORM
 
 
 @dataclass(frozen=True)

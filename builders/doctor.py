@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from builders import image, mirror
-from builders.container import engine_errors
+from builders.engine.failures import engine_errors
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
 from builders.run import Run
+from builders.suite import image, mirror
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -183,7 +183,7 @@ def _mirror(run: Run) -> Check:
 
 
 def _source(name: str, source: Source) -> Check:
-    from builders.sources import reachable
+    from builders.sources.fetching import reachable
 
     if not isinstance(source, (UrlSource, GitSource)):
         return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")

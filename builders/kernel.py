@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from builders import plan, recipe
+from builders import ROOT, plan, recipe
 from builders.errors import BuildError, Exit
 from builders.plan import TREE, WORK, Phase, Plan
-from builders.recipe import ROOT, Flavour, Recipe
+from builders.recipe import Flavour, Recipe
 
 # kbuild(5): what would else be the box's date, user and host.
 _ENVIRONMENT = """

@@ -20,27 +20,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import ccache, image, kernel, mirror, xen
-from builders.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
+from builders import kernel, xen
 from builders.digest import of_file
+from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
 from builders.errors import BuildError, Exit, Interrupted
 from builders.plan import Plan, patch_files
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
 from builders.run import Run
-from builders.slots import MAKEFLAGS, OPEN, Slots
 from builders.stages import Output, Store
-from builders.step import Step
+from builders.steps import ccache
+from builders.steps.slots import MAKEFLAGS, OPEN, Slots
+from builders.steps.step import Step
+from builders.suite import image, mirror
 
 if TYPE_CHECKING:
-    from builders.cache import Fetched
-    from builders.image import Image
-    from builders.variation import Variation
+    from builders.rebuild.variation import Variation
+    from builders.sources.cache import Fetched
+    from builders.suite.image import Image
 
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
 # What a finished package's bytes also depend on.
-_CODE = ("codecs/*.py", "corrections.py", "deb/*.py", "finish/*.py")
+_CODE = ("codecs/*.py", "deb/*.py", "finish/*.py", "recipe/corrections.py")
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,8 @@ class Pipeline:
 
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
         """Every source in the cache; fetched where it is missing, or all with `refresh`."""
-        from builders.apt import SuiteFetcher
-        from builders.sources import fetch_all
+        from builders.sources.fetching import fetch_all
+        from builders.suite.apt import SuiteFetcher
 
         return fetch_all(
             list(self.sources.values()),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builders import ROOT
 from builders.errors import BuildError
-from builders.recipe import ROOT
 
 WORK = "/build"  # in the container: in/NAME/ the sources, tree/ the tree, out/ the result
 TREE = f"{WORK}/tree"

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from builders import VERSION
+
 if TYPE_CHECKING:
     from invoke.collection import Collection
-
-VERSION = "0.1.0"
 
 
 def spread(words: Sequence[str], verbs: Mapping[str, Container[str]]) -> list[str]:
@@ -52,7 +52,8 @@ def main() -> None:
     """Run the verb that the command line names."""
     words = sys.argv[1:]
     if words[:1] == ["inspect"]:
-        from builders import face, quick
+        from builders import face
+        from builders.verbs import quick
 
         options = quick.options(words[1:])
         if options is not None:

@@ -17,9 +17,9 @@ from builders import face
 from builders.digest import of_file
 
 if TYPE_CHECKING:
-    from builders.cache import Fetched
-    from builders.image import Image
     from builders.pipeline import State
+    from builders.sources.cache import Fetched
+    from builders.suite.image import Image
 
 SCHEMA = 1  # of every document; it changes when a key changes its meaning
 

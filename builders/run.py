@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import container, engine
-from builders.cache import Cache
-from builders.container import PLACE, Container, Limits, Live, Place
+from builders import ROOT
+from builders.engine import connection
+from builders.engine.container import PLACE, Container, Limits, Place
+from builders.engine.labels import labels
+from builders.engine.leftovers import sweep
+from builders.engine.live import Live
 from builders.errors import BuildError
 from builders.progress import Reporter
-from builders.recipe import ROOT, Recipe
+from builders.recipe import Recipe
+from builders.sources.cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,10 +72,10 @@ class Run:
         """The engine; found, or brought up, when it is first asked for."""
         with self._lock:
             if self._client is None:
-                self._client = engine.connect(self.reporter)
+                self._client = connection.connect(self.reporter)
             if not self._swept:
                 self._swept = True
-                left = container.sweep(self._client, self.owner, self.recipe.name)
+                left = sweep(self._client, self.owner, self.recipe.name)
                 if left:
                     self.reporter.line(f"removed {left} container(s) that an earlier run left")
             return self._client
@@ -93,7 +97,7 @@ class Run:
             self.client,
             image,
             role,
-            labels=container.labels(self.owner, self.recipe.name, role),
+            labels=labels(self.owner, self.recipe.name, role),
             live=self.live,
             limits=Limits(builder.memory, builder.pids, builder.nofile),
             network=network,

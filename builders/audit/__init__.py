@@ -7,11 +7,11 @@ over its data gathered, and yields what it found. Nothing here prints.
 
 from __future__ import annotations
 
+from builders.audit.expectations import Expectations
 from builders.audit.facts import Facts
 from builders.audit.inspection import audit, audit_all, expand
 from builders.audit.model import (
     RULES,
-    Expectations,
     Finding,
     Found,
     Needs,

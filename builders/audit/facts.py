@@ -13,7 +13,7 @@ from functools import cached_property
 
 from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
-from builders.audit.model import Expectations
+from builders.audit.expectations import Expectations
 from builders.deb import Content, Control, Deb, Entry
 
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into

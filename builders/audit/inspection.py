@@ -9,8 +9,9 @@ from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
 from builders import codecs
+from builders.audit.expectations import Expectations
 from builders.audit.facts import Facts, gather
-from builders.audit.model import RULES, Expectations, Finding, Found, Needs, Report
+from builders.audit.model import RULES, Finding, Found, Needs, Report
 from builders.audit.rules.package import PROBLEMS
 from builders.deb import Deb, DebError
 from builders.errors import BuildError, Exit

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builders.audit.archive import Archive
     from builders.audit.facts import Facts
 
 
@@ -28,21 +27,6 @@ class Finding:
     severity: Severity
     message: str
     subject: str = ""
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """What a recipe wants of its packages.
-
-    kernel_options: option to value ("y", "m", "n" for not set, or another one) in the
-        configuration of every kernel.
-    archive: the packages of the suite, None where they are not known.
-    unknown: the suite whose packages should be known, but are not.
-    """
-
-    kernel_options: Mapping[str, str] = field(default_factory=dict)
-    archive: Archive | None = None
-    unknown: str = ""
 
 
 @dataclass(frozen=True)

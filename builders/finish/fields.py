@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 
 from builders import deb
-from builders.corrections import Corrections
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish.relations import NAME, joined_depends, parse_relations, parsed_version
 from builders.progress import printable
+from builders.recipe.corrections import Corrections
 
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 _ADDED = ("recommends", "suggests", "provides", "conflicts", "replaces", "breaks")

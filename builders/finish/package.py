@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from builders import deb
-from builders.corrections import Corrections
 from builders.deb import Deb, Edit
 from builders.errors import BuildError
 from builders.finish import (
@@ -31,6 +30,7 @@ from builders.finish.fields import control_fields
 from builders.finish.names import file_name
 from builders.finish.work import Beside, Work
 from builders.progress import printable
+from builders.recipe.corrections import Corrections
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from builders.program import VERSION
+from builders import VERSION
 from builders.release import purl
 from builders.release.facts import Build, Origin, Packed
 from builders.release.repository import ORIGIN

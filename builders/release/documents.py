@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 
-from builders.container import ENVIRONMENT
+from builders import VERSION
 from builders.deb import dump_control
-from builders.program import VERSION
+from builders.engine.container import ENVIRONMENT
 from builders.release.facts import Build
 from builders.release.repository import ORIGIN
 

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders import kernel, mirror, recipe, xen
-from builders.cache import Cache
+from builders import ROOT, kernel, recipe, xen
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.pipeline import STAGES, corrections_digest
-from builders.recipe import RECIPES, ROOT, Recipe, Source
+from builders.recipe import RECIPES, Recipe, Source
+from builders.sources.cache import Cache
 from builders.stages import Output, Store
+from builders.suite import mirror
 
 _UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builders import proof
-from builders.proof import Proof
+from builders.boot import proof
+from builders.boot.proof import Proof
 from builders.release.facts import Build
 
 FOLDER = "proofs"

@@ -11,8 +11,8 @@ import hashlib
 import json
 from typing import Any
 
-from builders.container import ENVIRONMENT
-from builders.program import VERSION
+from builders import VERSION
+from builders.engine.container import ENVIRONMENT
 from builders.recipe import GitSource, UrlSource
 from builders.release import purl
 from builders.release.facts import Build, Material, Origin

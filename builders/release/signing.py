@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders import box
+from builders.engine import box
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter, printable
 from builders.release import armor

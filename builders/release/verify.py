@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders import box
 from builders.digest import of_file
+from builders.engine import box
 from builders.errors import BuildError
 from builders.progress import Reporter, printable
 from builders.release import armor, signing

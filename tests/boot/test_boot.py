@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from builders.recipe import ROOT
+from builders import ROOT
 
 RECIPE = "xen-4.17-bookworm"
 

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from builders import boot, cpio, dom0, domu, verbs
-from builders.boot import HIDDEN, Answer, Check, Options
+from builders.boot import cpio
+from builders.boot.checks import Answer, Check, answers, checks
+from builders.boot.machine import Options, boot
+from builders.boot.parts import parts
+from builders.boot.qemu import HIDDEN
+from builders.host import dom0, domu
 from builders.pipeline import Pipeline
 from builders.progress import Silent
+from builders.verbs import builds
 from tests.build.test_host import GUESTS
 from tests.engine import hosts
 
@@ -34,7 +39,7 @@ def booted(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, dict[str, Answer], tuple[Check, ...]]:
     """The line of Linux that GRUB has, what dom0 answered, and the checks of the boot proof."""
-    run = verbs.begin(RECIPE, [], Silent())
+    run = builds.begin(RECIPE, [], Silent())
     folder = tmp_path_factory.mktemp("host")
     chosen = dom0.settings([HIDDEN], "512M", vcpus="1")
     with run.alone():
@@ -61,11 +66,11 @@ def booted(
             hide="",  # what hides the card is in GRUB's line
             files=tuple(files),
         )
-        with boot.parts(run, pipeline, xen, kernel) as these:
-            console, log = boot.boot(run, these, "boot-host", options, accel="tcg", timeout=300)
-            found = boot.checks(console, these)
+        with parts(run, pipeline, xen, kernel) as these:
+            console, log = boot(run, these, "boot-host", options, accel="tcg", timeout=300)
+            found = checks(console, these)
     assert Path(log).is_file()
-    return lines[1], boot.answers(console.lines), found
+    return lines[1], answers(console.lines), found
 
 
 def test_the_settings_take_effect(

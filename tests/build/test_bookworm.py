@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.recipe import ROOT
+from builders import ROOT
 
 RECIPE = "xen-4.17-bookworm"
 ARTIFACTS = ROOT / "artifacts" / RECIPE

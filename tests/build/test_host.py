@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import dom0, domu, recipe
-from builders.cache import Cache
-from builders.domu import Asked
+from builders import recipe
+from builders.host import dom0, domu
+from builders.host.domu import Asked
 from builders.progress import Silent
 from builders.run import Run
-from builders.step import Step
+from builders.sources.cache import Cache
+from builders.steps.step import Step
 from tests.build.test_bookworm import built  # noqa: F401 - a fixture
 from tests.engine import hosts
 

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 
-from builders.recipe import ROOT
+from builders import ROOT
 from tests.build.test_bookworm import RECIPE
 
 

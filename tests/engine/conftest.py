@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import engine, verbs
-from builders.cache import Cache
+from builders import ROOT
+from builders.engine import connection
 from builders.progress import Silent
-from builders.recipe import ROOT, load
+from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.verbs import builds
 
 # The sources are the tests' own and tiny, so that each test takes seconds: what they exercise
 # is the pipeline. tests/build builds the real ones.
@@ -139,7 +141,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The builder image of the bookworm recipe, which the tiny recipes share."""
     folder = tmp_path_factory.mktemp("builder")
     run = Run(load("xen-4.17-bookworm"), Silent(), folder, Cache.default())
-    return verbs.make_image(run).name
+    return builds.make_image(run).name
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def box(tmp_path: Path, builder: str) -> Box:
 @pytest.fixture
 def containers(box: Box) -> Callable[[], list[str]]:
     """The containers, running or not, that belong to the box's recipe."""
-    client = engine.connect(Silent())
+    client = connection.connect(Silent())
 
     def listed() -> list[str]:
         found = client.containers.list(
@@ -242,7 +244,7 @@ def second(builder: str, bridge: str) -> Iterator[Daemon]:
     daemon = Daemon(folder, bridge)
     try:
         daemon.start()
-        here, there = engine.connect(Silent()), _client(daemon.host)
+        here, there = connection.connect(Silent()), _client(daemon.host)
         there.images.load(here.images.get(builder).save(named=builder))  # type: ignore[attr-defined]
         yield daemon
     finally:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from builders import trial
 from builders.run import Run
-from builders.step import Step
+from builders.steps.step import Step
+from builders.trial import clean
 
 UUID = "5a4b1c0e-0000-4000-8000-000000000001"
 PROBE = f"""#!/bin/sh
@@ -51,8 +51,8 @@ done
 @contextmanager
 def machine(run: Run, debs: Sequence[Path], installed: Sequence[str]) -> Iterator[Step]:
     """GRUB and those of `debs` that `installed` names are installed; the rest apt knows of."""
-    supplied = trial.supply(run, debs, [[*GRUB, *installed]])
-    with trial.machine(run, "host", debs, supplied) as step:
+    supplied = clean.supply(run, debs, [[*GRUB, *installed]])
+    with clean.machine(run, "host", debs, supplied) as step:
         step.container.put("/srv", [("grub-probe", PROBE.encode())])
         step.phase("install", _SETUP.format(names=" ".join(installed)))
         yield step

@@ -27,9 +27,11 @@ from urllib.parse import unquote, urlsplit
 
 import docker.errors
 
-from builders import engine, image
+from builders import ROOT
+from builders.engine import connection
 from builders.progress import Silent
-from builders.recipe import DEFAULT, ROOT, GitSource, Recipe, UrlSource, load
+from builders.recipe import DEFAULT, GitSource, Recipe, UrlSource, load
+from builders.suite import image
 from tests.engine.suites import download, index, package
 from tests.unit.archives import Keys, packed, release
 from tests.unit.servers import Site
@@ -118,7 +120,7 @@ def _handler(asked: list[str]) -> type[SimpleHTTPRequestHandler]:
 
 def gateway() -> str:
     """This machine's address on the bridge that the engine's containers are on."""
-    bridge = engine.connect(Silent()).networks.get("bridge")
+    bridge = connection.connect(Silent()).networks.get("bridge")
     (config, *_) = bridge.attrs["IPAM"]["Config"]
     return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
 
@@ -345,7 +347,7 @@ def vsyscall() -> bool:
 
 def images(recipe: Recipe) -> list[str]:
     """Those of the images of `recipe` that the engine has."""
-    client = engine.connect(Silent())
+    client = connection.connect(Silent())
     root = f"dom0-debs/root-{recipe.suite.name}:{image.root_key(recipe.suite)}"
     return [name for name in (image.name(recipe), root) if image.exists(client, name)]
 
@@ -353,7 +355,7 @@ def images(recipe: Recipe) -> list[str]:
 @contextmanager
 def leaving_nothing(recipe: Recipe) -> Iterator[None]:
     """Remove the images and the volume of `recipe` afterwards."""
-    client = engine.connect(Silent())
+    client = connection.connect(Silent())
     volume = f"dom0-debs-ccache-{recipe.suite.name}"
     there = {str(v.name) for v in client.volumes.list()}
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builders import mirror
 from builders.recipe import load
+from builders.suite import mirror
 
 needs_debian = pytest.mark.skipif(
     not (shutil.which("dpkg-scanpackages") and shutil.which("apt-get"))

@@ -17,13 +17,15 @@ from urllib.parse import unquote
 
 import pytest
 
-from builders import archive, engine, image
-from builders.cache import Cache
+from builders import ROOT
+from builders.engine import connection
 from builders.errors import BuildError, Exit
 from builders.progress import Silent
-from builders.recipe import ROOT, load
+from builders.recipe import load
 from builders.run import Run
-from builders.step import Step
+from builders.sources.cache import Cache
+from builders.steps.step import Step
+from builders.suite import archive, image
 from tests.engine.suites import download, index, needs_debian, package
 from tests.unit.archives import Keys, release
 from tests.unit.servers import Behaviour, Exchange, Site, folder, serve
@@ -90,7 +92,7 @@ def packages(pool: Path) -> bytes:
 def gone(pool: Path, packages: bytes) -> Iterator[Gone]:
     with Site(_served(pool)) as site, Keys() as keys:
         yield Gone(packages, keys, site)
-    client = engine.connect(Silent())
+    client = connection.connect(Silent())
     for found in client.images.list():
         for tag in found.tags:
             if tag.startswith("dom0-debs/root-gone:"):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import ccache
 from builders.run import Run
-from builders.step import Step
+from builders.steps import ccache
+from builders.steps.step import Step
 
 from .conftest import Box
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import daemon
-from builders.daemon import Daemon, start
-from builders.engine import connect
+from builders.engine import daemon
+from builders.engine.connection import connect
+from builders.engine.daemon import Daemon, start
 from builders.errors import BuildError
 from tests.unit.engines import Heard, gone
 
@@ -78,7 +78,7 @@ def end(local: Daemon, number: signal.Signals) -> None:
 def test_it_is_started_and_used_and_outlives_who_started_it(local: Daemon) -> None:
     code = (
         "from pathlib import Path, PosixPath\n"
-        "from builders.daemon import Daemon, start\nfrom builders.progress import Silent\n"
+        "from builders.engine.daemon import Daemon, start\nfrom builders.progress import Silent\n"
         f"start({local!r}, Silent())\n"
     )
     starters = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import dom0, recipe
-from builders.cache import Cache
-from builders.dom0 import Style
+from builders import recipe
+from builders.host import dom0
+from builders.host.dom0 import Style
 from builders.progress import Silent
 from builders.run import Run
-from builders.step import Step
+from builders.sources.cache import Cache
+from builders.steps.step import Step
 from tests.engine import hosts
 from tests.unit.debs import Item, make
 

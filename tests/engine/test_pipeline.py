@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import verbs
+from builders import ROOT
 from builders.errors import BuildError, Exit
-from builders.recipe import ROOT
 from builders.run import Run
+from builders.verbs import builds
 
 from .conftest import Box, Daemon
 
@@ -48,7 +48,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def test_both_packages_come_out_finished(box: Box, containers: Listed) -> None:
-    made = verbs.build(box.run(), "minimal")
+    made = builds.build(box.run(), "minimal")
 
     assert debs(box) == sorted(p.path.name for p in made)
     xen = next(p for p in made if p.package == "xen-upstream")
@@ -76,25 +76,25 @@ def test_both_packages_come_out_finished(box: Box, containers: Listed) -> None:
 
 
 def test_nothing_to_do_asks_no_engine(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = verbs.build(box.run(), "minimal")
+    first = builds.build(box.run(), "minimal")
     before = [p.path.stat().st_mtime_ns for p in first]
 
     def no_engine(_self: Run) -> None:
         pytest.fail("an engine was asked for")
 
     monkeypatch.setattr(Run, "client", property(no_engine))
-    again = verbs.build(box.run(), "minimal")
+    again = builds.build(box.run(), "minimal")
 
     assert [p.path.stat().st_mtime_ns for p in again] == before
-    assert {s.state for s in verbs.explain(box.run(), "minimal")} == {"hit"}
+    assert {s.state for s in builds.explain(box.run(), "minimal")} == {"hit"}
 
 
 def test_explain_names_the_input_that_changed(box: Box) -> None:
-    verbs.build(box.run(), "minimal")
+    builds.build(box.run(), "minimal")
     box.xen_build = "make  debball"
     box.write()
 
-    states = {s.stage: s for s in verbs.explain(box.run(), "minimal")}
+    states = {s.stage: s for s in builds.explain(box.run(), "minimal")}
 
     assert (states["xen-build"].state, states["xen-build"].why) == ("miss", "changed: script build")
     assert states["kernel-minimal-build"].state == "hit"
@@ -110,7 +110,7 @@ def test_the_step_container_is_shut_in(box: Box) -> None:
     cat /tmp/seen; make debball"""
     box.write()
 
-    verbs.build(box.run(), "minimal", ["xen"])
+    builds.build(box.run(), "minimal", ["xen"])
 
     log = (box.artifacts / "tiny" / "logs" / "xen-build.log").read_text()
     seen = [line for line in log.splitlines() if not line.startswith("+")]
@@ -130,7 +130,7 @@ def test_a_failed_step_says_why_and_leaves_nothing_half_made(box: Box, container
     box.write()
 
     with pytest.raises(BuildError) as caught:
-        verbs.build(box.run(), "minimal")
+        builds.build(box.run(), "minimal")
 
     error = caught.value
     assert error.exit == Exit.STEP
@@ -147,7 +147,7 @@ def test_an_option_that_kconfig_drops_is_named(box: Box) -> None:
     box.write()
 
     with pytest.raises(BuildError) as caught:
-        verbs.build(box.run(), "minimal", ["kernel"])
+        builds.build(box.run(), "minimal", ["kernel"])
 
     assert "CONFIG_XEN_PCIDEV_BACKEND: dom0.config asks for y" in caught.value.message
     assert caught.value.exit == Exit.STEP
@@ -168,7 +168,7 @@ def test_a_container_that_is_killed(box: Box, containers: Listed) -> None:
     )
 
     with pytest.raises(BuildError) as caught:
-        verbs.build(run, "minimal", ["xen"])
+        builds.build(run, "minimal", ["xen"])
 
     killer.wait(30)
     assert caught.value.exit == Exit.ENGINE
@@ -216,7 +216,7 @@ def test_kill_9_leaves_nothing_compiling(box: Box, containers: Listed) -> None:
     wait_for(lambda: not any("running" in c for c in containers()), 15)
     box.xen_build = "make debball"
     box.write()
-    verbs.build(box.run(), "minimal", ["xen"])
+    builds.build(box.run(), "minimal", ["xen"])
     assert containers() == []
     assert half_made(box) == []
     assert len(debs(box)) == 1
@@ -224,13 +224,13 @@ def test_kill_9_leaves_nothing_compiling(box: Box, containers: Listed) -> None:
 
 def test_two_runs_at_once_do_not_share_artifacts(box: Box) -> None:
     with box.run().alone(), pytest.raises(BuildError, match="another run"):
-        verbs.build(box.run(), "minimal")
+        builds.build(box.run(), "minimal")
 
 
 def test_a_remote_engine(box: Box, second: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", second.host)
 
-    made = verbs.build(box.run(), "minimal")
+    made = builds.build(box.run(), "minimal")
 
     assert len(made) == 2
     assert all(p.path.is_file() for p in made)
@@ -240,7 +240,7 @@ def test_a_daemon_that_dies_and_comes_back(
     box: Box, second: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", second.host)
-    verbs.build(box.run(), "minimal", ["kernel"])
+    builds.build(box.run(), "minimal", ["kernel"])
     box.xen_build = "sleep 300"
     box.write()
     tool = box.tool("build-all", "--flavour", "minimal")
@@ -254,7 +254,7 @@ def test_a_daemon_that_dies_and_comes_back(
     second.start()
     box.xen_build = "make debball"
     box.write()
-    made = verbs.build(box.run(), "minimal")
+    made = builds.build(box.run(), "minimal")
     assert len(made) == 2
     assert half_made(box) == []
 
@@ -269,7 +269,7 @@ def test_a_full_disk_below_the_artifacts(box: Box, containers: Listed) -> None:
         box.xen["Makefile"] += "\ttruncate -s 400M dist/xen-upstream-9.9.1.deb\n"
         box.write()
         with pytest.raises(BuildError) as caught:
-            verbs.build(box.run(), "minimal", ["xen"])
+            builds.build(box.run(), "minimal", ["xen"])
         assert "space" in caught.value.message
         assert "room" in caught.value.hint or "space" in caught.value.hint
         assert half_made(box) == []
@@ -314,7 +314,7 @@ def test_a_step_that_wants_too_much_memory(box: Box) -> None:
     box.write()
 
     with pytest.raises(BuildError) as caught:
-        verbs.build(box.run(), "minimal", ["xen"])
+        builds.build(box.run(), "minimal", ["xen"])
 
     assert "more than the 1 GiB of memory" in caught.value.message
     assert "builder.memory=2" in caught.value.hint
@@ -334,7 +334,7 @@ def test_both_builds_together_take_no_more_than_their_job_slots(box: Box) -> Non
     run = box.run()
     run.jobs = 3
 
-    verbs.build(run, "minimal")
+    builds.build(run, "minimal")
 
     events = []
     for name in ("xen", "kernel-minimal"):

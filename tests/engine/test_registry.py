@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import engine, image
-from builders.cache import Cache
+from builders.engine import connection
 from builders.errors import BuildError
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.suite import image
 
 CONFIG = """
 version: 0.1
@@ -81,7 +82,7 @@ def run_with(pinned: str, folder: Path) -> tuple[Run, Listening]:
 def test_the_pinned_image_is_the_clean_root(
     registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = engine.connect(Silent())
+    client = connection.connect(Silent())
     plain = Run(load("xen-4.17-bookworm"), Silent(), tmp_path / "plain", Cache(tmp_path / "c"))
     served = client.images.get(image.clean_root(plain))
     served.tag(f"{registry}/debian", "pinned")

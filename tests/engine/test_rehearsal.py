@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import engine
-from builders.cache import Cache
-from builders.container import LABEL
+from builders import ROOT
+from builders.engine import connection
+from builders.engine.labels import LABEL
 from builders.progress import Silent
-from builders.recipe import DEFAULT, ROOT, GitSource, UrlSource, load
+from builders.recipe import DEFAULT, GitSource, UrlSource, load
 from builders.run import Run
+from builders.sources.cache import Cache
 from tests.engine import rehearsal
 from tests.engine.rehearsal import Archive, Wheezy, moved, quoted
 from tests.engine.suites import needs_debian
@@ -365,7 +366,7 @@ def refused(world: World, here: Path, changes: Changes, *said: str) -> str:
     assert not finished(here)
     assert rehearsal.images(recipe) == before
     run = Run(recipe, Silent(), here / "artifacts" / DEFAULT, Cache(here / "xdg"))
-    assert not engine.connect(Silent()).containers.list(
+    assert not connection.connect(Silent()).containers.list(
         all=True, filters={"label": f"{LABEL}.owner={run.owner}"}, ignore_removed=True
     )
     return done.stdout

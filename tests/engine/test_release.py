@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import trial
 from builders.release import publish, signing
-from builders.step import Step
+from builders.steps.step import Step
+from builders.trial import clean
 from tests.unit.releases import RECIPE, Box, keyring
 
 AT = "/srv/release"
@@ -50,7 +50,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Step]:
         publish.publish(run, RECIPE, key=key, url=f"file:{AT}")
         with tarfile.open(box.root / "next.tar", "w") as out:
             out.add(made.folder, "next")
-    with Step(run, "release", trial.machine_image(run), root=True) as step:
+    with Step(run, "release", clean.machine_image(run), root=True) as step:
         step.container.put("/srv", [("release.tar", tar), ("next.tar", box.root / "next.tar")])
         step.phase("next", "tar -C /srv -xf /srv/next.tar")
         sources = made.folder / "dom0-debs.sources"

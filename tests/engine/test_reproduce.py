@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from builders import verbs
 from builders.pipeline import Pipeline
-from builders.reproduce import FOLDER, reproduce
-from builders.variation import Variation
+from builders.rebuild.reproduce import FOLDER, reproduce
+from builders.rebuild.variation import Variation
+from builders.verbs import builds
 
 from .conftest import XEN_MAKEFILE, Box, Daemon
 
@@ -90,7 +90,7 @@ def test_what_a_build_takes_from_its_box_is_found_and_named(box: Box) -> None:
 def test_another_engine_builds_the_same(
     box: Box, second: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verbs.build(box.run(), "minimal")
+    builds.build(box.run(), "minimal")
     Pipeline(box.run(), "minimal", variation=Variation(seconds=1)).fetch()  # it has no network
     monkeypatch.setenv("DOCKER_HOST", second.host)
 

@@ -8,7 +8,7 @@ import pty
 import select
 import time
 
-from builders.recipe import ROOT
+from builders import ROOT
 
 from .conftest import Box
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import installtest, judges, trial
-from builders.cache import Cache
 from builders.deb import Added, create
-from builders.installtest import Outcome
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.trial import clean, install, judges
+from builders.trial.install import Outcome
 
 EPOCH = 1_600_000_000
 PROGRAM = Path("/bin/true")
@@ -67,7 +67,7 @@ def package(
 
 
 def tried(run: Run, deb: Path) -> dict[str, Outcome]:
-    return {o.case: o for o in installtest.install_test(run, [deb], []) if o.machine == "fresh"}
+    return {o.case: o for o in install.install_test(run, [deb], []) if o.machine == "fresh"}
 
 
 def test_a_sound_package_passes_and_one_that_leaves_a_file_does_not(
@@ -131,13 +131,13 @@ def test_piuparts_and_lintian_find_what_is_wrong(run: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize("mounts", [True, False], ids=["piuparts", "lintian"])
 def test_of_the_judges_piuparts_alone_may_mount(run: Run, tmp_path: Path, *, mounts: bool) -> None:
     # The control of GUARD too: it can fail.
-    supplied = trial.Supply() if mounts else None
-    with trial.judge(run, "rights", [package(tmp_path)], supplied=supplied) as step:
+    supplied = clean.Supply() if mounts else None
+    with clean.judge(run, "rights", [package(tmp_path)], supplied=supplied) as step:
         assert (step.attempt("guard", GUARD)[0] != 0) == mounts
 
 
 def test_downloads_that_are_there_need_no_network(run: Run, tmp_path: Path) -> None:
     deb = package(tmp_path, depends="libyajl2")
-    trial.supply(run, [deb], [["tried"]])
+    clean.supply(run, [deb], [["tried"]])
     offline = Run(run.recipe, Silent(), run.folder, run.cache, offline=True)
-    assert any("libyajl2" in p for p in trial.supply(offline, [deb], [["tried"]]).paragraphs)
+    assert any("libyajl2" in p for p in clean.supply(offline, [deb], [["tried"]]).paragraphs)

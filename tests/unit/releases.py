@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import kernel, mirror, recipe, xen
-from builders.cache import Cache, Fetched
+from builders import kernel, recipe, xen
 from builders.pipeline import STAGES, corrections_digest
 from builders.progress import Terminal
 from builders.run import Run
+from builders.sources.cache import Cache, Fetched
 from builders.stages import Store
+from builders.suite import mirror
 from tests.unit import debs
 
 if TYPE_CHECKING:

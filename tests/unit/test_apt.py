@@ -12,12 +12,13 @@ from docker import DockerClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import container, image, mirror
-from builders.apt import SuiteFetcher, _admitted
-from builders.cache import Cache
+from builders.engine import container
 from builders.errors import BuildError, Exit
 from builders.recipe import DebianPackage, DebianSource, Pooled
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.suite import image, mirror
+from builders.suite.apt import SuiteFetcher, _admitted
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
 from tests.unit.samples import recipe

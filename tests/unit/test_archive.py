@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import archive, doctor, verbs
-from builders.archive import Signature, file_name, listed, verify
-from builders.cache import Cache
+from builders import ROOT, doctor
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import ROOT, load
+from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.suite import archive
+from builders.suite.archive import Signature, file_name, listed, verify
+from builders.verbs import builds
 from tests.unit import samples
 from tests.unit.archives import Keys, packed, release
 from tests.unit.engines import Heard
@@ -616,7 +618,7 @@ def test_without_vsyscall_a_build_stops_before_it_fetches(
     run = served.run()
     monkeypatch.setattr(Run, "client", property(lambda _: _no_engine()))
     with pytest.raises(BuildError) as caught:
-        verbs.build(run, "minimal")
+        builds.build(run, "minimal")
     assert "vsyscall: this kernel has no vsyscall page" in caught.value.message
     assert "boot the box with vsyscall=emulate" in caught.value.hint
     assert caught.value.exit == Exit.ENGINE
@@ -625,7 +627,7 @@ def test_without_vsyscall_a_build_stops_before_it_fetches(
     assert not (tmp_path / "artifacts" / "stages").exists()
     maps.write_text("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]\n")
     with pytest.raises(BuildError) as caught:
-        verbs.build(served.run(), "minimal")
+        builds.build(served.run(), "minimal")
     assert "vsyscall" not in caught.value.message
 
 

@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks
-from builders import boot, qemu
-from builders.boot import Boot, Check, Parts, answers, checks, report
+from builders.boot import machine, parts, prove, qemu
+from builders.boot.checks import Boot, Check, answers, checks
+from builders.boot.parts import Parts
+from builders.boot.qemu import Console, Machine
 from builders.errors import BuildError, Exit, Interrupted
-from builders.qemu import Console, Machine
+from builders.verbs.boot import report
 
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
 GOOD = """\
@@ -74,7 +76,7 @@ def failing(it: Console) -> set[str]:
     ],
 )
 def test_what_the_hypervisor_of_a_package_says_of_itself(package: str, hypervisor: str) -> None:
-    assert boot._upstream(package) == hypervisor
+    assert parts._upstream(package) == hypervisor
 
 
 def test_a_console_on_which_all_holds() -> None:
@@ -166,12 +168,12 @@ def play(
     timeout: float = 30,
     stop: threading.Event | None = None,
 ) -> Console:
-    machine = Script(Path(), Path(), Path(), "", "", "tcg", script=script)
+    scripted = Script(Path(), Path(), Path(), "", "", "tcg", script=script)
     return qemu.run(
-        machine,
+        scripted,
         tmp_path / "logs" / "boot.log",
         timeout=timeout,
-        lost=boot._LOST,
+        lost=machine._LOST,
         watch=lambda _: None,
         stop=stop or threading.Event(),
     )
@@ -245,7 +247,7 @@ def test_no_machine_outlives_the_tool(tmp_path: Path) -> None:
     ],
 )
 def test_errors_say_why_and_show_the_tail(it: Console, told: str) -> None:
-    error = boot._lost("boot", it, Path("boot.log"), 9)
+    error = machine._lost("boot", it, Path("boot.log"), 9)
     assert told in error.message
     assert error.excerpt == "x"
     assert error.log == Path("boot.log")
@@ -270,4 +272,4 @@ def test_an_accelerator_that_is_not_to_be_had(
 
 def test_the_verb_waits_as_long_as_the_library() -> None:
     default = inspect.signature(tasks.boot_test.body).parameters["timeout"].default
-    assert default == boot.TIMEOUT
+    assert default == prove.TIMEOUT

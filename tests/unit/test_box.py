@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builders import box
-from builders.box import ensure_tools
+from builders.engine import box
+from builders.engine.box import ensure_tools
 from builders.errors import BuildError, Exit
 from tests.unit.engines import Commands, Heard
 
@@ -36,8 +36,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.setenv("PATH", str(made.folder))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("builders.box.SBIN", "")
-    monkeypatch.setattr("builders.box.LOCK", tmp_path / "lock")
+    monkeypatch.setattr("builders.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.engine.box.LOCK", tmp_path / "lock")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.delenv("DOM0_DEBS_SETUP", raising=False)
     return made
@@ -163,7 +163,7 @@ def test_sbin_counts_where_path_lacks_it(
     tool = commands.add("dockerd")
     monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
     assert box.command("dockerd") is None
-    monkeypatch.setattr("builders.box.SBIN", str(commands.folder))
+    monkeypatch.setattr("builders.engine.box.SBIN", str(commands.folder))
     assert box.command("dockerd") == str(tool)
 
 

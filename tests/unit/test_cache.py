@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.cache import Cache, CachedFile, Fetched, WrongDigest, file_name, storage_error
 from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import DebianSource, GitSource, Pooled, UrlSource
+from builders.sources.cache import Cache, CachedFile, Fetched, WrongDigest, file_name, storage_error
 
 DATA = b"xen" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import ci, testing
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Silent
-from builders.recipe import ROOT, load, names
+from builders.recipe import load, names
 from builders.release import signing
 from builders.reports import Report
+from builders.verbs import ci, testing
 from tests.unit.engines import Heard
 from tests.unit.releases import keyring
 

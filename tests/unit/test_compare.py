@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import inspect
+from builders import ROOT
 from builders.compare import Change, Comparison, compare, exit_code, pairs, table, to_json
 from builders.compare.changes import parse_relations
 from builders.compare.show import _row
 from builders.compare.terms import change
 from builders.errors import BuildError, Exit
-from builders.recipe import ROOT
+from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 

@@ -18,18 +18,13 @@ from docker import DockerClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import container
-from builders.container import (
-    BUILDER,
-    Container,
-    Limits,
-    Live,
-    Place,
-    engine_errors,
-    excerpt,
-    labels,
-)
+from builders.engine import container, transfer
+from builders.engine.container import BUILDER, Container, Limits, Place
+from builders.engine.failures import engine_errors
+from builders.engine.labels import labels
+from builders.engine.live import Live
 from builders.errors import BuildError, Exit, Interrupted
+from builders.steps.log import excerpt
 from tests.unit.containers import Archives, Client, Played, tar
 
 
@@ -277,10 +272,10 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as out:
         out.truncate(9 * (1 << 20) + 5)  # sparse
-    sizes = [len(chunk) for chunk in container._tar([("large", path)], 0o644, 0)]
+    sizes = [len(chunk) for chunk in transfer.tar([("large", path)], 0o644, 0)]
     assert sum(sizes) % tarfile.BLOCKSIZE == 0
     assert max(sizes) <= 1 << 20
-    found = unpacked(container._tar([("large", path)], 0o644, 0))
+    found = unpacked(transfer.tar([("large", path)], 0o644, 0))
     assert len(found["large"][1]) == path.stat().st_size
 
 
@@ -293,7 +288,7 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     )
 )
 def test_any_names_and_sizes_are_read_back(files: dict[str, bytes]) -> None:
-    found = unpacked(container._tar(files.items(), 0o644, 0))
+    found = unpacked(transfer.tar(files.items(), 0o644, 0))
     assert {name: content for name, (_, content) in found.items()} == files
 
 
@@ -301,7 +296,7 @@ def test_any_names_and_sizes_are_read_back(files: dict[str, bytes]) -> None:
 def test_a_file_that_changes_while_it_is_read_is_detected(tmp_path: Path, change: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"x" * 5000)
-    chunks = container._tar([("x.tar", path)], 0o644, 0)
+    chunks = transfer.tar([("x.tar", path)], 0o644, 0)
     next(chunks)  # the header, which says how much comes
     os.truncate(path, 5000 + change)
     with pytest.raises(BuildError, match=r"x\.tar changed while it was read"):
@@ -390,7 +385,7 @@ def test_a_full_disk_of_this_machine_is_told_apart(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x.deb"))
 
-    monkeypatch.setattr("builders.container.shutil.copyfileobj", full)
+    monkeypatch.setattr("builders.engine.container.shutil.copyfileobj", full)
     with pytest.raises(BuildError, match="No space left on device on this machine") as caught:
         fetched(tar([("out/x.deb", b"x")]), tmp_path)
     assert str(tmp_path / "x.deb") in caught.value.message

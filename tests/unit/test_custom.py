@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import custom, recipe, reports
-from builders.corrections import OVERRIDES, Corrections
+from builders import recipe, reports
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish.services import WORDS
+from builders.recipe.corrections import OVERRIDES, Corrections
+from builders.verbs import custom
 from tests.unit import debs
 from tests.unit.debs import Item
 

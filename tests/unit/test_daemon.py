@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import daemon
-from builders.daemon import Daemon, answers, start
-from builders.engine import connect
+from builders.engine import daemon
+from builders.engine.connection import connect
+from builders.engine.daemon import Daemon, answers, start
 from builders.errors import BuildError, Exit
 from tests.unit.engines import Commands, Engine, Heard, gone, stale_socket
 
@@ -82,8 +82,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     made.add("dockerd.deb", DOCKERD)
     made.add("mmdebstrap.deb")
     monkeypatch.setenv("PATH", str(made.folder))
-    monkeypatch.setattr("builders.box.SBIN", "")
-    monkeypatch.setattr("builders.box.LOCK", tmp_path / "apt.lock")
+    monkeypatch.setattr("builders.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.engine.box.LOCK", tmp_path / "apt.lock")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name in ("DOM0_DEBS_SETUP", "DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)

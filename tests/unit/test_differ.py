@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import differ
 from builders.errors import BuildError
-from builders.evidence import Known
+from builders.rebuild import differ
+from builders.rebuild.evidence import Known
 
 from .debs import Item, folder, make, symlink
 

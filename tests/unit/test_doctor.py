@@ -11,12 +11,13 @@ import docker.errors
 import pytest
 import requests
 
-from builders import doctor, mirror
-from builders.cache import Cache, Fetched
+from builders import doctor
 from builders.doctor import FAIL, OK, WARN, Check, examine, failed
 from builders.errors import BuildError, Exit
 from builders.progress import Silent
 from builders.run import Run
+from builders.sources.cache import Cache, Fetched
+from builders.suite import mirror
 from tests.unit.samples import recipe
 from tests.unit.servers import Site, serve, status
 
@@ -82,7 +83,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("builders.sources.reachable", lambda *_, **__: None)
+    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: None)
     monkeypatch.setattr("builders.doctor.shutil.which", lambda tool: f"/usr/bin/{tool}")
     monkeypatch.setenv("NO_PROXY", "*")
     free(monkeypatch, 500 * GIB)
@@ -293,7 +294,7 @@ def test_a_mirror_is_not_asked_where_all_is_there(world: World) -> None:
 
 
 def test_a_source_that_cannot_be_reached(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builders.sources.reachable", lambda *_, **__: "404 everywhere")
+    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: "404 everywhere")
     checks = world.examine()
     assert checks["source xen"].state == FAIL
     assert checks["source xen"].why == "404 everywhere"

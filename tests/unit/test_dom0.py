@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import audit, dom0, recipe
+from builders import audit, recipe
 from builders.deb import Deb
-from builders.dom0 import Settings, Style
 from builders.errors import BuildError, Exit
-from builders.pci import Bdf
+from builders.host import dom0
+from builders.host.dom0 import Settings, Style
+from builders.host.pci import Bdf
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 WHEEZY = recipe.load("xen-4.2-wheezy")

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import domu, recipe
-from builders.domu import Asked
+from builders import recipe
 from builders.errors import BuildError, Exit
+from builders.host import domu
+from builders.host.domu import Asked
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 OLD = recipe.load("xen-4.2-wheezy")

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import engine
-from builders.daemon import Daemon
-from builders.engine import Endpoint, Tls, connect, endpoint
+from builders.engine import connection
+from builders.engine.connection import Endpoint, Tls, connect, endpoint
+from builders.engine.daemon import Daemon
 from builders.errors import BuildError, Exit
 from tests.unit.engines import Commands, Engine, Heard, stale_socket
 
@@ -195,7 +195,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     commands.add("apt-get")
     commands.add("dockerd")
     monkeypatch.setenv("PATH", str(commands.folder))
-    monkeypatch.setattr("builders.box.SBIN", "")
+    monkeypatch.setattr("builders.engine.box.SBIN", "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return commands
 
@@ -261,7 +261,7 @@ def test_a_socket_that_is_not_ours_gets_the_remedy(
 def test_an_engine_that_does_not_answer_in_time_is_not_started_again(
     local: Daemon, root: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_PROBE", 1)
+    monkeypatch.setattr(connection, "_PROBE", 1)
     with Engine(local.socket, delay=1.5), pytest.raises(BuildError, match="did not answer in 1 s"):
         connect(Heard(), setup=True, box_daemon=local)
     assert root.calls() == []

@@ -15,11 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invoke.exceptions import Exit as Leave
 
-from builders import face
+from builders import ROOT, face
 from builders.doctor import Check
 from builders.errors import BuildError, Exit, Interrupted
 from builders.pipeline import State
-from builders.recipe import ROOT
 
 ERROR = BuildError(
     "xen-build: build failed with status 2",

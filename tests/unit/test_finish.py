@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from debian.debian_support import Version
 
-from builders.corrections import Corrections
+from builders import ROOT
 from builders.deb import Deb, installed_size
 from builders.errors import BuildError
 from builders.finish import Finished, file_name, finish
-from builders.recipe import ROOT
+from builders.recipe.corrections import Corrections
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import boot, guests
+from builders.boot import guests, parts
+from builders.boot.qemu import Console
 from builders.errors import BuildError
 from builders.progress import Silent
-from builders.qemu import Console
 from builders.recipe import load
 from builders.run import Run
+from builders.verbs.boot import boot_test
 
 
 def said(**answers: tuple[int, str]) -> Console:
@@ -100,12 +101,12 @@ def test_what_a_guest_is_given(tmp_path: Path) -> None:
 def test_what_is_asked_wrongly(tmp_path: Path, guest: str, form: str, told: str) -> None:
     run = Run(load("xen-4.17-bookworm"), Silent(), tmp_path, cache=None)  # type: ignore[arg-type]
     with pytest.raises(BuildError, match=told):
-        boot.verb(run, "minimal", "tcg", 1.0, form, guest=guest)
+        boot_test(run, "minimal", "tcg", 1.0, form, guest=guest)
 
 
 def test_a_kernel_with_its_drivers_as_modules_is_refused() -> None:
-    config = "".join(f"CONFIG_{o}=y\n" for o in boot._NEEDED)
-    boot._built_in("linux-image-x", config)
+    config = "".join(f"CONFIG_{o}=y\n" for o in parts._NEEDED)
+    parts._built_in("linux-image-x", config)
     with pytest.raises(BuildError, match="CONFIG_E1000 is not built in") as error:
-        boot._built_in("linux-image-x", config.replace("E1000=y", "E1000=m"))
+        parts._built_in("linux-image-x", config.replace("E1000=y", "E1000=m"))
     assert "--flavour minimal" in error.value.hint

@@ -61,7 +61,8 @@ def test_what_is_well_formed(members: list[tuple[Member, Form]]) -> None:
             raw = block(info, form)
         except ValueError:  # too large for that format
             continue
-        assert same(headers, raw)
+        # A sparse file's map lies where ustar puts what a name has over 100 bytes.
+        assert same(headers, raw) or kind == b"S"
         assert same(headers, raw)  # again, as what is known
 
 

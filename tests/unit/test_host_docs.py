@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.recipe import ROOT
+from builders import ROOT
 
 PAGES = ("README.md", "docs/host.md", "docs/guest.md")
 VERBS = ("devices", "dom0-config", "domu-config")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from builders.judges import (
+from builders.trial.judges import (
     Finding,
     Verdict,
     brief,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import kernel
+from builders import ROOT, kernel
 from builders.errors import BuildError, Exit
 from builders.kernel import Dropped, compare, options
 from builders.plan import WORK
-from builders.recipe import ROOT, Recipe, load, names
+from builders.recipe import Recipe, load, names
 from tests.unit.samples import Box, package, recipe
 
 PACKAGED = """

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from builders import maintainer, recipe
+from builders import recipe
 from builders.errors import BuildError
+from builders.verbs import maintainer
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import mirror
 from builders.errors import BuildError
-from builders.mirror import Mirror, sources_list
 from builders.recipe import Suite
+from builders.suite import mirror
+from builders.suite.mirror import Mirror, sources_list
 
 OURS = "http://mirror.example.org/debian"
 SECURITY = "http://security.example.org/debian-security"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from debian.deb822 import Deb822
 
-from builders import recipe
+from builders import ROOT, recipe
 from builders.plan import patch_files
-from builders.recipe import ROOT
 
 PATCHES = ROOT / "patches"
 SERIES = sorted(path.parent.name for path in PATCHES.glob("*/series"))

@@ -14,13 +14,15 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import container, image, mirror, pipeline, reports
-from builders.cache import Cache, Fetched
+from builders import pipeline, reports
+from builders.engine import container
 from builders.errors import BuildError, Exit, Interrupted
-from builders.image import Image
 from builders.pipeline import Package, Pipeline, State
 from builders.recipe import Recipe
 from builders.run import Run
+from builders.sources.cache import Cache, Fetched
+from builders.suite import image, mirror
+from builders.suite.image import Image
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE, package, recipe

@@ -16,8 +16,9 @@ from invoke.collection import Collection
 from invoke.parser.parser import Parser
 
 import tasks
-from builders import program, quick
-from builders.recipe import DEFAULT, ROOT
+from builders import ROOT, program
+from builders.recipe import DEFAULT
+from builders.verbs import quick
 from tests.unit import debs
 
 NAMESPACE = Collection.from_module(tasks)

@@ -20,7 +20,8 @@ from urllib.parse import unquote
 import pytest
 from debian.deb822 import BuildInfo, Changes, Packages, Release
 
-from builders import boot, proof
+from builders.boot import proof
+from builders.boot.checks import Boot, Check
 from builders.digest import of_file
 from builders.errors import BuildError, Exit
 from builders.release import armor, facts, layout, publish, signing, verify
@@ -230,9 +231,9 @@ def booted(
     log = box.folder / "logs" / f"{name}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(f"Xen 4.17, {name}\n")
-    checks = [boot.Check("xl info", good, "status 0")]
-    checks += [boot.Check("card", False, "e1000")] if "control" in name else []
-    made = boot.Boot(name, tuple(checks), 6.1, log, frozenset(c.name for c in checks[1:]))
+    checks = [Check("xl info", good, "status 0")]
+    checks += [Check("card", False, "e1000")] if "control" in name else []
+    made = Boot(name, tuple(checks), 6.1, log, frozenset(c.name for c in checks[1:]))
     proof.write(made, packages or digests(box))
     return log
 

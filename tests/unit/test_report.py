@@ -14,14 +14,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builders import inspect
+from builders import ROOT
 from builders.audit import RULES, Finding, Report, Severity, audit, exit_code, table, to_json
 from builders.audit.github import to_commands
 from builders.audit.sarif import to_sarif, uri
 from builders.audit.selection import Selection, selection
 from builders.errors import BuildError, Exit
-from builders.inspect import Wanted
-from builders.recipe import ROOT
+from builders.verbs import inspect
+from builders.verbs.inspect import Wanted
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 

@@ -21,12 +21,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders.address import Patience, shown
-from builders.cache import Cache, Fetched
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, Silent, Task
 from builders.recipe import DebianPackage, DebianSource, GitSource, Source, UrlSource
-from builders.sources import DebianResult, fetch_all, reachable
+from builders.sources.address import Patience, shown
+from builders.sources.cache import Cache, Fetched
+from builders.sources.fetching import DebianResult, fetch_all, reachable
 from tests.unit import servers
 from tests.unit.servers import Site, serve
 
@@ -740,11 +740,11 @@ def test_no_socket_is_opened_when_everything_is_cached(cache: Cache, tmp_path: P
             if event.startswith("socket."):
                 raise SystemExit(event)
         sys.addaudithook(guard)
-        from builders.cache import Cache
+        from builders.sources.cache import Cache
         from builders.errors import BuildError
         from builders.progress import Silent
         from builders.recipe import GitSource, UrlSource
-        from builders.sources import fetch_all
+        from builders.sources.fetching import fetch_all
         cache = Cache(Path({str(cache.root)!r}))
         tree = {tree!r}
         print(len(fetch_all([{wanted!r}], cache, Silent())))
@@ -775,9 +775,9 @@ def test_the_socket_guard_catches_a_download(cache: Cache) -> None:
         from pathlib import Path
         seen = set()
         sys.addaudithook(lambda event, _: seen.add(event))
-        from builders.cache import Cache
+        from builders.sources.cache import Cache
         from builders.progress import Silent
-        from builders.sources import fetch_all
+        from builders.sources.fetching import fetch_all
         from builders.recipe import UrlSource
         assert not any(e.startswith("socket.") for e in seen)
         with __import__("contextlib").suppress(Exception):
@@ -827,11 +827,11 @@ def test_a_write_that_fails_is_told_at_once(tmp_path: Path) -> None:
             f"""
             import resource
             from pathlib import Path
-            from builders.cache import Cache
+            from builders.sources.cache import Cache
             from builders.errors import BuildError
             from builders.progress import Silent
             from builders.recipe import UrlSource
-            from builders.sources import fetch_all
+            from builders.sources.fetching import fetch_all
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             try:
                 fetch_all([{source(site.url, site.url)!r}], Cache(Path("{tmp_path}")), Silent())

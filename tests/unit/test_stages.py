@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import stages
+from builders import ROOT, stages
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import ROOT
 from builders.stages import Output, Store
 
 INPUTS = {"image": "i1", "script build": "s1", "source xen": "x1"}

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from builders import image, installcases, installtest, judges, mirror, trial
-from builders.cache import Cache
 from builders.deb import Added, create
 from builders.errors import BuildError, Exit, Interrupted
-from builders.installtest import FAILED, OK, SKIPPED, Outcome
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
+from builders.sources.cache import Cache
+from builders.suite import image, mirror
+from builders.trial import cases, clean, install, judges
+from builders.trial.install import FAILED, OK, SKIPPED, Outcome
 from tests.unit.containers import Client, Played
 
 SHOWN = """\
@@ -69,7 +70,7 @@ def deb(tmp_path: Path) -> Path:
 
 
 def test_the_index_names_the_file_its_size_and_digest(deb: Path) -> None:
-    lines = trial.paragraph(deb).splitlines()
+    lines = clean.paragraph(deb).splitlines()
     assert "Package: tried" in lines
     assert "Filename: trial/tried.deb" in lines
     assert f"Size: {deb.stat().st_size}" in lines
@@ -96,7 +97,7 @@ def test_downloads_are_offered_by_the_names_that_they_have_here(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     client = playing()
-    (found,) = trial.supply(started(client), [deb], [["tried"]]).paragraphs
+    (found,) = clean.supply(started(client), [deb], [["tried"]]).paragraphs
     assert "Filename: downloads/libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb\n" in found
     asked = next(e[0][-1] for e in client.execs if "apt-cache show" in e[0][-1])
     assert "'libyajl2:amd64=2:2.1.0-3+deb12u2'" in asked
@@ -109,7 +110,7 @@ def test_what_apt_cannot_install_at_all_is_left_to_the_trial(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     client = playing(simulate=100)
-    assert trial.supply(started(client), [deb], [["tried"]]).paragraphs == ()
+    assert clean.supply(started(client), [deb], [["tried"]]).paragraphs == ()
     assert not any("--download-only" in e[0][-1] for e in client.execs)
 
 
@@ -122,9 +123,9 @@ def test_a_download_that_fails_is_tried_with_new_lists_and_then_told(
         anew.append(refresh)
         return "image"
 
-    monkeypatch.setattr(trial, "machine_image", made)
+    monkeypatch.setattr(clean, "machine_image", made)
     with pytest.raises(BuildError) as caught:
-        trial.supply(started(playing(download=100)), [deb], [["tried"]])
+        clean.supply(started(playing(download=100)), [deb], [["tried"]])
     assert anew == [False, True]
     assert caught.value.exit == Exit.SOURCE
     assert "mirror" in caught.value.hint
@@ -137,7 +138,7 @@ def test_offline_nothing_is_made_that_needs_the_network(
     run = started(Client())
     run.offline = True
     monkeypatch.setattr(image, "exists", lambda *_: False)
-    for make in (trial.machine_image, trial.judge_image):
+    for make in (clean.machine_image, clean.judge_image):
         with pytest.raises(BuildError, match="needs the network") as caught:
             make(run)
         assert caught.value.exit == Exit.ENGINE
@@ -147,7 +148,7 @@ def test_a_machine_has_no_network_and_only_reads_the_downloads(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     client = Client()
-    with trial.machine(started(client), "m", [deb], trial.Supply(("Package: a\n",))):
+    with clean.machine(started(client), "m", [deb], clean.Supply(("Package: a\n",))):
         pass
     (_, created), *_ = client.created
     assert created["network_mode"] == "none"
@@ -159,7 +160,7 @@ def test_a_machine_has_no_network_and_only_reads_the_downloads(
 def test_only_piuparts_may_mount(started: Callable[[Client], Run], deb: Path) -> None:
     client = Client()
     run = started(client)
-    with trial.judge(run, "lintian", [deb]), trial.judge(run, "p", [deb], [], trial.Supply()):
+    with clean.judge(run, "lintian", [deb]), clean.judge(run, "p", [deb], [], clean.Supply()):
         pass
     lintian, piuparts = (created for _, created in client.created)
     assert lintian["cap_drop"] == ["ALL"]
@@ -182,7 +183,7 @@ def test_a_judge_that_crashed_has_given_no_verdict(
     run = started(Client(play))
     asked: dict[str, Callable[[], object]] = {
         "lintian": lambda: judges.lintian(run, [deb]),
-        "piuparts": lambda: judges.piuparts(run, "purge", [deb], [], trial.Supply()),
+        "piuparts": lambda: judges.piuparts(run, "purge", [deb], [], clean.Supply()),
     }
     with pytest.raises(BuildError, match=f"{tool} could not do its work") as caught:
         asked[tool]()
@@ -219,7 +220,7 @@ def test_what_piuparts_passed_over_is_no_pass(started: Callable[[Client], Run], 
         b"0m1.0s INFO: PASS: All tests.\n"
     )
     run = started(Client(lambda _: Played([said])))
-    verdict = judges.piuparts(run, "upgrade", [deb], [deb], trial.Supply())
+    verdict = judges.piuparts(run, "upgrade", [deb], [deb], clean.Supply())
     assert [f.tag for f in verdict.findings] == ["upgrade: it was not tried"]
     assert judges.exit_code([verdict]) == 1
 
@@ -237,7 +238,7 @@ def test_the_first_failure_ends_the_others(started: Callable[[Client], Run]) -> 
 
     begun = time.monotonic()
     with pytest.raises(BuildError, match="it broke"):
-        trial.together(run, [waits, fails])
+        clean.together(run, [waits, fails])
     assert ended.is_set()
     assert time.monotonic() - begun < 5
 
@@ -250,9 +251,9 @@ def test_a_stop_ends_what_runs_and_is_told_as_one(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trial, "wait", stopped)
+    monkeypatch.setattr(clean, "wait", stopped)
     with pytest.raises(Interrupted):
-        trial.together(run, [lambda: run.live.stopping.wait(10)])
+        clean.together(run, [lambda: run.live.stopping.wait(10)])
     assert run.live.stopping.is_set()
 
 
@@ -260,20 +261,20 @@ def test_a_stop_ends_what_runs_and_is_told_as_one(
 
 
 def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> None:
-    subject = installtest.examine([deb], [])
-    told = installcases.variables(subject)
+    subject = install.examine([deb], [])
+    told = cases.variables(subject)
     assert "needs='libc6 (>= 2.3), tried-data (= 1), one | two:any, man-db'" in told
     assert "exact=tried=1:2\n" in told
-    names = [machine.name for machine in installcases.machines(subject)]
+    names = [machine.name for machine in cases.machines(subject)]
     assert names == ["fresh", "debian"]  # it has xl, and no raw package was given
-    fresh = installcases.machines(subject)[0]
+    fresh = cases.machines(subject)[0]
     assert fresh.groups == (("tried", "one", "man-db"),)
     assert "kernel" not in {case.name for case in fresh.cases}
     assert {"programs", "manual"} <= {case.name for case in fresh.cases}
 
 
 def outcomes(run: Run, deb: Path) -> list[Outcome]:
-    found = installtest.install_test(run, [deb], [])
+    found = install.install_test(run, [deb], [])
     return [outcome for outcome in found if outcome.machine == "fresh"]
 
 
@@ -281,9 +282,9 @@ def test_a_case_fails_by_what_it_says_or_by_its_status(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        if script.endswith(installcases._DIGESTS):
+        if script.endswith(cases._DIGESTS):
             return Played([b"= 3 files\n! one is wrong\n! another\n"])
-        if script.endswith(installcases._REINSTALL):
+        if script.endswith(cases._REINSTALL):
             return Played([b"something\nE: the last line\n"], 100)
         return Played([b"= fine\n"] if "installed()" in script else [])
 
@@ -294,23 +295,23 @@ def test_a_case_fails_by_what_it_says_or_by_its_status(
     assert found["reinstall"].wrong[0] == "it ended with status 100"
     assert found["reinstall"].wrong[-1] == "E: the last line"
     assert found["purge"].state == OK  # what does not stand on another goes on
-    assert installtest.exit_code(list(found.values())) == 1
+    assert install.exit_code(list(found.values())) == 1
 
 
 def test_what_stands_on_a_failed_case_is_skipped(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        return Played([b"no\n"], 1) if script.endswith(installcases._INSTALL) else Played()
+        return Played([b"no\n"], 1) if script.endswith(cases._INSTALL) else Played()
 
     found = outcomes(started(Client(play)), deb)
     states = [o.state for o in found]
     assert states[:2] == [OK, FAILED]
     assert set(states[2:]) == {SKIPPED}
-    shown = [line for _, line in installtest.rows(found)]
+    shown = [line for _, line in install.rows(found)]
     assert any(line.startswith("fresh  install") for line in shown)
     assert shown[-1].startswith("log: ")
-    assert installtest.brief(found) == (
+    assert install.brief(found) == (
         f"{len(found)} cases on 1 machines: 1 ok, 1 failed, {len(found) - 2} skipped"
     )
 
@@ -319,7 +320,7 @@ def test_a_full_disk_of_the_engine_is_no_fault_of_the_package(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        full = script.endswith(installcases._INSTALL)
+        full = script.endswith(cases._INSTALL)
         return Played([b"dpkg: error: No space left on device\n"], 1) if full else Played()
 
     with pytest.raises(BuildError, match="no space left") as caught:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from builders import kernel, xen
-from builders.container import PLACE
+from builders.engine.container import PLACE
 from builders.errors import BuildError
 from builders.plan import Plan
+from builders.rebuild import variation
+from builders.rebuild.variation import Variation
 from builders.recipe import DebianPackage, load
-from builders.variation import Variation
 from tests.unit.samples import Box
 
 RECIPE = load("xen-4.17-bookworm")
@@ -96,7 +97,7 @@ def test_a_box_that_is_no_other_is_refused(tmp_path: Path) -> None:
 
 def test_the_order_of_files_and_the_kernel_are_others(tmp_path: Path) -> None:
     shim = tmp_path / "box.so"
-    source = Path(xen.__file__).with_name("elsewhere.c")
+    source = Path(variation.__file__).with_name("elsewhere.c")
     command = ["gcc", "-shared", "-fPIC", "-std=gnu99", '-DRELEASE="6.99"', "-Wall", "-Werror"]
     subprocess.run([*command, "-o", shim, source, "-ldl", "-lpthread"], check=True)
     folder = tmp_path / "files"

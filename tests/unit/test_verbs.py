@@ -13,12 +13,12 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 import tasks
-from builders import doctor, recipe, run, verbs
+from builders import ROOT, doctor, recipe, run
 from builders.doctor import FAIL, WARN, Check
 from builders.errors import BuildError, Exit
 from builders.pipeline import Pipeline
-from builders.recipe import ROOT
 from builders.run import Run
+from builders.verbs import builds
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE
 
@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def begin(home: Path, *overrides: str) -> Run:
-    return verbs.begin(str(home / "good.toml"), overrides, Heard())
+    return builds.begin(str(home / "good.toml"), overrides, Heard())
 
 
 # The face of Invoke
@@ -145,12 +145,12 @@ def test_explain_without_an_engine(home: Path) -> None:
 
 
 def test_the_recipes_as_a_table_and_as_json() -> None:
-    found = json.loads(verbs.list_recipes("json"))
+    found = json.loads(builds.list_recipes("json"))
     assert [about["name"] for about in found] == recipe.names()
     for about in found:
         assert about["default"] == (about["name"] == recipe.DEFAULT)
         assert about["flavours"]
-    lines = verbs.list_recipes("table").splitlines()
+    lines = builds.list_recipes("table").splitlines()
     assert len(lines) == len(found)
     for line, about in zip(lines, found, strict=True):
         assert line.startswith(about["name"])
@@ -167,7 +167,7 @@ def test_a_build_stops_with_what_the_doctor_found(
     bad = [Check("engine", FAIL, "no engine", "start one")]
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: bad)
     with pytest.raises(BuildError, match="no engine") as caught:
-        verbs.build(begin(home), "minimal")
+        builds.build(begin(home), "minimal")
     assert caught.value.exit is Exit.ENGINE
     assert caught.value.hint == "start one"
 
@@ -177,7 +177,7 @@ def test_a_build_goes_on_after_a_warning(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: few)
     monkeypatch.setattr(Pipeline, "build", lambda _: [])
     it = begin(home)
-    assert verbs.build(it, "minimal") == []
+    assert builds.build(it, "minimal") == []
     assert isinstance(it.reporter, Heard)
     assert it.reporter.lines == ["warning: engine memory: little: take less"]
 
@@ -189,17 +189,17 @@ def test_what_is_finished_needs_no_doctor(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "examine", examine)
     monkeypatch.setattr(Pipeline, "ready", lambda _: True)
     monkeypatch.setattr(Pipeline, "build", lambda _: [])
-    assert verbs.build(begin(home), "minimal") == []
+    assert builds.build(begin(home), "minimal") == []
 
 
 def test_a_shell_needs_a_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(BuildError, match="needs a terminal"):
-        verbs.build(begin(home), "minimal", shell=True)  # noqa: S604
+        builds.build(begin(home), "minimal", shell=True)  # noqa: S604
     with pytest.raises(BuildError, match="needs a terminal"):
-        verbs.shell(begin(home), "xen", "minimal")
+        builds.shell(begin(home), "xen", "minimal")
     with pytest.raises(BuildError, match="--tree no: there is no such build"):
-        verbs.shell(begin(home), "no", "minimal")
+        builds.shell(begin(home), "no", "minimal")
 
 
 def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
@@ -209,8 +209,8 @@ def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
 
 
 def test_the_status_of_the_doctor() -> None:
-    assert verbs.doctor_status([Check("x", WARN, "y")]) == 0
-    assert verbs.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
+    assert builds.doctor_status([Check("x", WARN, "y")]) == 0
+    assert builds.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
 
 
 # Cleaning
@@ -226,7 +226,7 @@ def built(home: Path, name: str) -> Path:
 
 def clean(name: str = "") -> list[str]:
     heard = Heard()
-    verbs.clean(heard, name, old=False, images=False, cache=False)
+    builds.clean(heard, name, old=False, images=False, cache=False)
     return heard.lines
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import image, kernel, mirror, xen
+from builders import kernel, xen
 from builders.errors import BuildError
 from builders.plan import Plan
 from builders.recipe import load
+from builders.suite import image, mirror
 from tests.unit.samples import Box, package
 
 RECIPE = load("xen-4.2-wheezy")

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is booted: the hypervisor and the kernel of two finished packages, and an initramfs."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.boot import initramfs
+from builders.deb import Deb, is_file
+from builders.errors import BuildError
+from builders.kernel import options
+
+if TYPE_CHECKING:
+    from builders.pipeline import Package, Pipeline
+    from builders.run import Run
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is booted: files of this machine, and what they should say of themselves.
+
+    version: of the hypervisor, such as 4.17.5. release: of the kernel, as uname(1) has it.
+    packages: file name -> sha256 of what they were taken from.
+    """
+
+    xen: Path
+    kernel: Path
+    initrd: Path
+    version: str
+    release: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterator[Parts]:
+    """The parts of two finished packages, unpacked for as long as the block runs."""
+    initrd = initramfs.make(run, pipeline.image(), xen.path, xen.sha256)
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-boot-") as name:
+        folder = Path(name)
+        hypervisor, found = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
+        try:
+            hypervisor.write_bytes(gzip.decompress(hypervisor.read_bytes()))
+        except (OSError, EOFError, zlib.error) as error:
+            raise BuildError(f"{xen.path.name}: {found}: {error}", hint="build it again") from None
+        linux, _ = _take(kernel.path, r"/boot/vmlinu[xz]-[^/]+", folder / "linux")
+        config, _ = _take(kernel.path, r"/boot/config-[^/]+", folder / "config")
+        _built_in(kernel.package, config.read_text(encoding="utf-8", errors="replace"))
+        release = kernel.package.removeprefix("linux-image-")
+        digests = {package.path.name: package.sha256 for package in (xen, kernel)}
+        yield Parts(hypervisor, linux, initrd, _upstream(xen.version), release, digests)
+
+
+def chosen(packages: Sequence[Package], prefix: str) -> Package:
+    """The one to boot of the packages whose name begins as `prefix` (a pattern) says."""
+    for package in packages:
+        if re.match(prefix, package.package) and not package.package.endswith(("-dbgsym", "-dbg")):
+            return package
+    raise BuildError(f"there is no package {prefix}* to boot", hint="build both: build-all")
+
+
+# Without these the first process can't ask anything.
+_NEEDED = ("BLK_DEV_INITRD", "DEVTMPFS", "XENFS", "XEN_PRIVCMD", "XEN_DEV_EVTCHN", "E1000")
+
+
+def _built_in(name: str, config: str) -> None:
+    """BuildError where the kernel has as a module, or not at all, what the proof has to have."""
+    there = options(config)
+    lacking = [f"CONFIG_{o}" for o in _NEEDED if there.get(f"CONFIG_{o}") != "y"]
+    if lacking:
+        raise BuildError(
+            f"{name} cannot be booted here: {', '.join(lacking)} is not built in, and the proof's"
+            " initramfs has no modules",
+            hint="--flavour minimal has all of it built in",
+        )
+
+
+def _upstream(version: str) -> str:
+    """4.17.5 of 4.17.5+dom0.1, 4.20.4-pre of 4.20.4-pre+dom0.1: what the hypervisor says."""
+    match = re.match(r"(?:\d+:)?(\d+\.\d+(?:\.\d+)?(?:-(?:pre|rc\d*|unstable))?)", version)
+    return match[1] if match else version
+
+
+def _take(package: Path, pattern: str, target: Path) -> tuple[Path, str]:
+    """The one file of a package whose path matches, as `target`; its path in the package."""
+    for entry, content in Deb.open(package).entries():
+        if is_file(entry) and re.fullmatch(pattern, entry.path):
+            with target.open("wb") as out:
+                while part := content.chunk():
+                    out.write(part)
+            return target, entry.path
+    raise BuildError(f"{package.name} has no {pattern}", hint="is it the right package?")

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The settings of one Xen host as a package: dom0-config_VERSION_all.deb.
+
+`settings` checks what a person asked for, `package` makes the .deb from the templates in
+configs/dom0/. No file of another package is edited, conffile or not (Policy 10.7.4): what reads
+a drop-in gets one; any other file is set aside by dpkg-divert(8), the way config-package-dev
+does it, and comes back unchanged when the package goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders import ROOT, deb
+from builders.deb import Added
+from builders.errors import BuildError
+from builders.host import pci, texts
+from builders.host.pci import Bdf
+from builders.host.problems import Problems, quoted
+from builders.host.values import LOOPBACK, address, exposed, mebibytes
+from builders.recipe import Recipe
+
+NAME = "dom0-config"
+TEMPLATES = ROOT / "configs" / "dom0"
+EPOCH = 1_356_998_400  # 2013-01-01, so that equal settings are equal bytes
+
+SMALLEST = 256  # MiB; a dom0 with a small kernel has booted with it
+LARGEST = 16 << 20  # MiB; Xen addresses 16 TiB of host memory
+VCPUS = 512  # more than any dom0 has use for; Xen's own limit depends on its build
+
+# Suites whose grub-mkconfig(8) does not read /etc/default/grub.d.
+_OLD_GRUB = ("squeeze", "wheezy")
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the suite and its Xen understand.
+
+    grub_dropin: grub-mkconfig reads /etc/default/grub.d/*.cfg.
+    xend: this Xen has xend, and an xl that would shrink dom0 unless told not to. From Xen 4.3 on
+    autoballoon is "auto" (xl.conf(5)), which dom0_mem switches off.
+    """
+
+    grub_dropin: bool = True
+    xend: bool = False
+
+
+def style(recipe: Recipe) -> Style:
+    """The style of a recipe, by its suite and the version of its Xen."""
+    found = re.match(r"(\d+)\.(\d+)", recipe.xen.version)
+    old = bool(found) and (int(found[1]), int(found[2])) < (4, 3) if found else False
+    return Style(grub_dropin=recipe.suite.name not in _OLD_GRUB, xend=old)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the package sets. memory: of dom0 in MiB; vcpus: 0 leaves it to Xen."""
+
+    hide: tuple[Bdf, ...]
+    memory: int
+    vcpus: int = 0
+    vnc: str = LOOPBACK
+    save: bool = True
+
+    @property
+    def xen_options(self) -> str:
+        """For the hypervisor's command line (xen-command-line)."""
+        cpus = f" dom0_max_vcpus={self.vcpus}" if self.vcpus else ""
+        return f"dom0_mem={self.memory}M,max:{self.memory}M{cpus}"
+
+    @property
+    def linux_options(self) -> str:
+        """For dom0's kernel."""
+        hidden = "".join(f"({bdf})" for bdf in self.hide)
+        return f"xen-pciback.hide={hidden}" if hidden else ""
+
+    @property
+    def arguments(self) -> str:
+        """The options of the verb that make these settings."""
+        words = [f"--hide {bdf}" for bdf in self.hide]
+        words.append(f"--dom0-mem {self.memory}M")
+        words += [f"--dom0-vcpus {self.vcpus}"] if self.vcpus else []
+        words += [f"--vnc-listen {self.vnc}"] if self.vnc != LOOPBACK else []
+        words += [] if self.save else ["--no-save"]
+        return " ".join(words)
+
+
+def settings(
+    hide: Sequence[str],
+    memory: str,
+    *,
+    vcpus: str = "",
+    vnc: str = "",
+    save: bool = True,
+    like: Style | None = None,
+) -> Settings:
+    """The settings that were typed; BuildError (USAGE) names all that is wrong with them."""
+    like = like or Style()
+    problems = Problems()
+    hidden = pci.read_all([text for text in hide if text], "--hide", problems)
+    if not any(hide):
+        problems.add("nothing to hide", "--hide BDF for each device; ./inv devices lists them")
+    size = mebibytes(memory, "--dom0-mem", problems, SMALLEST, LARGEST)
+    count = 0
+    if vcpus:
+        if re.fullmatch(r"[1-9][0-9]{0,3}", vcpus) and int(vcpus) <= VCPUS:
+            count = int(vcpus)
+        else:
+            problems.add(f"--dom0-vcpus {quoted(vcpus)}: no number of CPUs", f"1 to {VCPUS}")
+    listen = address(vnc, "--vnc-listen", problems) if vnc else LOOPBACK
+    if listen != LOOPBACK and not like.xend:
+        problems.add(
+            f"--vnc-listen {quoted(vnc)}: this Xen has no such setting for the whole host",
+            "each guest has its own: ./inv domu-config NAME --vnc ADDRESS",
+        )
+    problems.end()
+    return Settings(hidden, size, count, listen, save)
+
+
+def warnings(chosen: Settings, machine_mib: int = 0) -> list[str]:
+    """What is allowed and yet worth a second look. machine_mib: the memory of this box."""
+    found = []
+    if exposed(chosen.vnc):
+        found.append(exposed(chosen.vnc))
+    if machine_mib and chosen.memory > machine_mib:
+        found.append(
+            f"this machine has {machine_mib} MiB, dom0 is to have {chosen.memory} MiB: "
+            "right only where the package is for a larger one"
+        )
+    return found
+
+
+# --- the package
+
+
+def package(
+    recipe: Recipe, chosen: Settings, folder: Path, *, version: str = "", like: Style | None = None
+) -> Path:
+    """Write the package for the recipe's suite to `folder`; its path.
+
+    version: default 1+ and a digest of what is in it. The same settings give the same bytes.
+    BuildError (USAGE) for a version that is none or a folder that can't be written.
+    """
+    like = like or style(recipe)
+    made = _Content(recipe, chosen, like)
+    version = version or f"1+{made.digest()}"
+    if not re.fullmatch(r"[0-9][A-Za-z0-9.+~]*", version):  # Policy 5.6.12, a native version
+        raise BuildError(
+            f"--version {quoted(version)}: no version of a native package (Policy 5.6.12)",
+            hint="a digit, then letters, digits and . + ~",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(f"{folder}: {error.strerror}", hint="choose another --out") from None
+    return made.write(folder / f"{NAME}_{version}_all.deb", version)
+
+
+def tells(recipe: Recipe, chosen: Settings) -> list[str]:
+    """What the package for this recipe does, in sentences."""
+    return _Content(recipe, chosen, style(recipe)).tells()
+
+
+@dataclass(frozen=True)
+class _Displaced:
+    """A file that gives way: where its original goes, and what takes its place."""
+
+    path: str
+    original: str
+    ours: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.path} {self.original} {Path(self.ours).name}"
+
+
+class _Content:
+    """Everything in the package, from the templates."""
+
+    def __init__(self, recipe: Recipe, chosen: Settings, like: Style) -> None:
+        self._recipe = recipe
+        self._chosen = chosen
+        self._like = like
+        self.displaced: list[_Displaced] = []
+        self.files: dict[str, tuple[bytes, int]] = {}
+        self._values = {
+            "XEN": chosen.xen_options,
+            "LINUX": f" {chosen.linux_options}" if chosen.hide else "",
+            "MEMORY": str(chosen.memory),
+            "VNC": chosen.vnc,
+            "ADDRESSES": " ".join(map(str, chosen.hide)),
+            "COMMAND": "./inv dom0-config \\\n        "
+            + f"--recipe {recipe.name} {chosen.arguments}".replace(" --", " \\\n        --"),
+        }
+        self._configuration()
+        self._scripts()
+
+    def _configuration(self) -> None:
+        if self._like.grub_dropin:
+            self._add("/etc/default/grub.d/dom0-config.cfg", "grub.cfg")
+        else:
+            # Out of the folder: grub-mkconfig runs whatever is executable there.
+            original = f"/etc/{NAME}/20_linux_xen"
+            self.displaced.append(_Displaced("/etc/grub.d/20_linux_xen", original, ""))
+            self._add("/etc/grub.d/08_linux_xen", "08_linux_xen", 0o755, ORIGINAL=original)
+        if not self._chosen.save:
+            self._displace("/etc/default/xendomains", "xendomains")
+        if self._like.xend:
+            self._displace("/etc/xen/xl.conf", "xl.conf")
+            self._displace("/etc/xen/xend-config.sxp", "xend-config.sxp")
+        text = f"{self._values['COMMAND']}\n".encode()
+        self.files[f"/usr/share/{NAME}/settings"] = (text, 0o644)
+
+    def _scripts(self) -> None:
+        def lines(function: str) -> str:
+            return "\n".join(f"        {function} {one.words}".rstrip() for one in self.displaced)
+
+        self._values["DISPLACE"] = lines("displace")
+        self._values["RESTORE"] = lines("restore") or "        :"
+        self.scripts = {
+            name: self._filled(name).encode() for name in ("postinst", "prerm", "postrm")
+        }
+
+    def _add(self, path: str, template: str, mode: int = 0o644, **more: str) -> None:
+        self.files[path] = (self._filled(template, **more).encode(), mode)
+
+    def _displace(self, path: str, template: str) -> None:
+        it = _Displaced(path, f"{path}.{NAME}-orig", f"{path}.{NAME}")
+        self.displaced.append(it)
+        self._add(it.ours, template, ORIGINAL=it.original)
+
+    def _filled(self, template: str, **more: str) -> str:
+        text = (TEMPLATES / template).read_text(encoding="utf-8")
+        values = {**self._values, **more}
+        return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+
+    def tells(self) -> list[str]:
+        """What the package does, in sentences."""
+        chosen = self._chosen
+        cpus = f" and {chosen.vcpus} virtual CPUs" if chosen.vcpus else ""
+        told = [
+            "Hidden from dom0, to be handed to guests: " + ", ".join(map(str, chosen.hide)) + ".",
+            f"dom0 has {chosen.memory} MiB of memory{cpus}. Xen is what boots by default.",
+        ]
+        if not chosen.save:
+            told.append("Guests are shut down with the host, not saved.")
+        if self._like.xend:
+            told.append(f"xend leaves the network alone; VNC listens on {chosen.vnc}.")
+        if exposed(chosen.vnc):
+            told.append(f"Warning: {exposed(chosen.vnc)}.")
+        return told
+
+    def digest(self) -> str:
+        """Of all that is in it, but for the version."""
+        told = repr((self.files, self.scripts, sorted(self._control("0").items()), EPOCH))
+        documents = self._filled("copyright") + self._readme()
+        return hashlib.sha256((told + documents).encode()).hexdigest()[:12]
+
+    def _readme(self) -> str:
+        files = [f"    {path} (added)" for path in sorted(self.files) if path.startswith("/etc/")]
+        files += [f"    {one.path} (set aside: {one.original})" for one in self.displaced]
+        return self._filled(
+            "README.Debian", TELLS="\n".join(texts.wrapped(self.tells())), FILES="\n".join(files)
+        )
+
+    def _control(self, version: str) -> dict[str, str]:
+        corrections = self._recipe.finish.get("xen")
+        xen = (corrections.package if corrections else "") or "xen-upstream"
+        maintainer = corrections.maintainer if corrections else ""
+        description = "\n ".join(
+            [
+                "settings of this Xen host: hidden PCI devices, dom0's memory",
+                *texts.wrapped(self.tells()),
+            ]
+        )
+        return {
+            "Package": NAME,
+            "Version": version,
+            "Architecture": "all",
+            "Maintainer": maintainer or "dom0-debs <dom0-debs@builder.invalid>",
+            "Depends": f"{xen}, grub-common",
+            "Section": "admin",
+            "Priority": "optional",
+            "Description": description,
+        }
+
+    def write(self, path: Path, version: str) -> Path:
+        control = self._control(version)
+        documents = f"/usr/share/doc/{NAME}"
+        changes = texts.changelog(
+            NAME, version, self._recipe.suite.name, self.tells(), control["Maintainer"], EPOCH
+        )
+        added = [
+            *(Added(name, data, mode) for name, (data, mode) in sorted(self.files.items())),
+            Added(f"{documents}/copyright", self._filled("copyright").encode()),
+            Added(f"{documents}/changelog.gz", texts.gzipped(changes)),
+            Added(f"{documents}/README.Debian", self._readme().encode()),
+        ]
+        if not self._like.grub_dropin:
+            added.append(Added(f"/etc/{NAME}"))
+        conffiles = sorted(name for name in self.files if name.startswith("/etc/"))
+        files = {**self.scripts, "conffiles": "".join(f"{n}\n" for n in conffiles).encode()}
+        return deb.create(
+            path,
+            control,
+            control_files=files,
+            members=added,
+            epoch=EPOCH,
+            compression="xz" if self._like.grub_dropin else "gzip",  # dpkg's own in wheezy
+        )

@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The package lists of an archive whose signing keys have expired, verified on the box.
+
+Nobody signs an old suite anew, so apt(8) refuses it, and what is usually done about that
+(--force-yes, [trusted=yes]) gives verification up. Here the box verifies: the Release file by
+a signature that one of the recipe's keys made before it expired, and by its digest where the
+recipe pins that; then every package list by the digest that this Release states. Only these
+files are laid where apt-get update leaves what it has verified. That update never runs for
+such a suite, so apt knows no list but these, and checks each package against them as always
+(apt-secure(8)).
+
+A key's holder can date a signature back, so of an expired key that has leaked only the pin
+protects.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from builders.engine.box import ensure_tools
+from builders.engine.container import Container
+from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import printable
+from builders.recipe import UrlSource
+from builders.run import Run
+from builders.suite import mirror
+
+LISTS = "/var/lib/apt/lists"
+ARCHITECTURE = "amd64"  # of everything that is built here
+_LIMIT = 64 << 20  # bytes that no Release file reaches
+_CHUNK = 1 << 20
+# mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
+_OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
+_DAY = 86400  # seconds that the clock of a signer may be ahead of ours
+_OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
+_WEAK = {"1": "MD5", "2": "SHA-1", "3": "RIPE-MD/160"}  # RFC 4880, 9.4
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The signature that a Release file was accepted for.
+
+    fingerprint: of the primary key; made, expired: seconds since the epoch (None: never).
+    """
+
+    fingerprint: str
+    made: int
+    expired: int | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as a Release file lists it: its size in bytes and its digest."""
+
+    size: int
+    sha256: str
+
+
+# -- the Release file ----------------------------------------------------------------
+
+
+@dataclass
+class _Found:
+    """What gpgv says of one signature (GnuPG's doc/DETAILS, "General status codes")."""
+
+    words: dict[str, list[str]] = field(default_factory=dict)
+
+
+def verify(
+    release: bytes, signature: bytes, keyring: Path, signed_by: Sequence[str], what: str
+) -> Signature:
+    """The first of the signatures on `release` that makes it trustworthy.
+
+    signature: the detached signatures (Release.gpg); keyring: the keys, for gpgv(1).
+    signed_by: fingerprints of the primary keys that may have signed, 40 hexadecimal digits.
+    what: the address, for errors. A key may have expired since, but not been revoked, and a
+    signature counts where it was made before its key expired.
+    Raises BuildError (SOURCE) with the reason of each signature where none does.
+    """
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
+        folder = Path(home)
+        (folder / "Release").write_bytes(release)
+        (folder / "Release.gpg").write_bytes(signature)
+        found = _signatures(folder, keyring.absolute())
+        expiries = _expiries(folder, keyring.absolute()) if found else {}
+    if any("BADSIG" in one.words for one in found):
+        raise _refused(
+            what,
+            ["it is not what was signed: it was changed afterwards, or broke on its way"],
+        )
+    reasons: list[str] = []
+    for one in found:
+        verdict = _judge(one.words, expiries, {f.upper() for f in signed_by})
+        if isinstance(verdict, Signature):
+            return verdict
+        reasons.append(verdict)
+    raise _refused(what, reasons or ["its signature file holds no signature"])
+
+
+def _refused(what: str, reasons: Sequence[str]) -> BuildError:
+    shown = "".join(f"\n  {printable(reason)}" for reason in dict.fromkeys(reasons))
+    return BuildError(
+        f"{what} is not to be trusted:{shown}",
+        hint="use another mirror (--set suite.mirror=...); where you know a key to be right, add "
+        "its fingerprint to suite.signed_by",
+        exit=Exit.SOURCE,
+    )
+
+
+def _gnupg(home: Path, command: Sequence[str]) -> str:
+    done = subprocess.run(
+        command,
+        env={**os.environ, "LC_ALL": "C", "GNUPGHOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,  # what it says counts: a key that nobody lists fails it too
+    )
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _signatures(folder: Path, keyring: Path) -> list[_Found]:
+    """What gpgv(1) says of each signature."""
+    files = [str(folder / "Release.gpg"), str(folder / "Release")]
+    said = _gnupg(folder, ["gpgv", "--status-fd", "1", "--keyring", str(keyring), *files])
+    found: list[_Found] = []
+    for line in said.splitlines():
+        prefix, _, rest = line.partition(" ")
+        words = rest.split()
+        if prefix != "[GNUPG:]" or not words:
+            continue
+        if words[0] == "NEWSIG":
+            found.append(_Found())
+        elif found:
+            found[-1].words[words[0]] = words[1:]
+    return found
+
+
+def _expiries(folder: Path, keyring: Path) -> dict[str, int | None]:
+    """When each key and subkey of the keyring expires; by fingerprint."""
+    options = ["--batch", "--no-default-keyring", "--lock-never", "--no-auto-check-trustdb"]
+    said = _gnupg(
+        folder, ["gpg", *options, "--keyring", str(keyring), "--with-colons", "--list-keys"]
+    )
+    expiries: dict[str, int | None] = {}
+    latest: int | None = None
+    wanted = False
+    for line in said.splitlines():  # GnuPG's doc/DETAILS, "Description of the fields"
+        fields = line.split(":")
+        if fields[0] in {"pub", "sub"}:
+            latest, wanted = _time(fields[6]) if fields[6] else None, True
+        elif fields[0] == "fpr" and wanted:
+            expiries[fields[9]], wanted = latest, False
+    return expiries
+
+
+def _time(text: str) -> int:
+    """A time of GnuPG's: seconds since the epoch, or ISO 8601 with a T."""
+    if "T" in text:
+        return int(datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp())
+    return int(text)
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def _judge(
+    words: Mapping[str, list[str]], expiries: Mapping[str, int | None], signed_by: set[str]
+) -> Signature | str:
+    """The signature where it counts, else why it does not."""
+    if "ERRSIG" in words:
+        known = "NO_PUBKEY" not in words
+        why = "can't be checked" if known else "is by a key that the keyring lacks"
+        return f"the signature of key {words['ERRSIG'][0]} {why}"
+    if "REVKEYSIG" in words:
+        return f"key {words['REVKEYSIG'][0]} was revoked: its signature proves nothing"
+    if "EXPSIG" in words:
+        return f"the signature of key {words['EXPSIG'][0]} has itself expired"
+    if "VALIDSIG" not in words or not {"GOODSIG", "EXPKEYSIG"} & set(words):
+        return "a signature is not valid"
+    valid = words["VALIDSIG"]
+    signer, made, algorithm, primary = valid[0], _time(valid[2]), valid[7], valid[9]
+    if primary not in signed_by:
+        return f"the signature is by key {primary}, which suite.signed_by does not list"
+    if algorithm in _WEAK:
+        return f"the signature of key {primary} rests on {_WEAK[algorithm]}, which is broken"
+    if made > time.time() + _DAY:
+        return f"the signature of key {primary} is dated {_day(made)}, which is to come"
+    if signer not in expiries or primary not in expiries:
+        return f"gpg does not know when key {primary} expires"
+    ends = [end for end in (expiries[signer], expiries[primary]) if end is not None]
+    if ends and made >= min(ends):
+        return (
+            f"the signature of key {primary} was made on {_day(made)}, "
+            f"after the key had expired ({_day(min(ends))})"
+        )
+    return Signature(primary, made, min(ends, default=None))
+
+
+def listed(release: bytes, suite: str, what: str) -> dict[str, Listed]:
+    """The files that a verified Release file lists by SHA-256; path below it -> what it says.
+
+    suite: as sources.list(5) names it. The keys that sign one suite sign others too, so a
+    Release file of another one is refused: BuildError (SOURCE).
+    """
+    from debian.deb822 import Release  # slow to import, and not always needed
+
+    parsed = Release(release)
+    names = {parsed.get("Suite", ""), parsed.get("Codename", "")} - {""}
+    if not names & {suite, suite.partition("/")[0]}:
+        raise _refused(what, [f"it is of {' or '.join(sorted(names)) or 'no suite'}, not {suite}"])
+    files: dict[str, Listed] = {}
+    for entry in parsed.get("SHA256", []):
+        size, digest = entry.get("size", ""), entry.get("sha256", "")
+        if size.isdecimal() and re.fullmatch(r"[0-9a-f]{64}", digest):
+            files[entry.get("name", "")] = Listed(int(size), digest)
+    if not files:
+        raise _refused(what, ["it lists no file by SHA-256"])
+    return files
+
+
+# -- the package lists ----------------------------------------------------------------
+
+
+def file_name(url: str) -> str:
+    """The name below /var/lib/apt/lists for what `url` serves (apt's URItoFileName)."""
+    parts = urlsplit(url)
+    # What sources.list(5) writes with %, apt reads without, and quotes again in its own way.
+    bare = parts.netloc.rpartition("@")[2] + unquote(parts.path)
+    return re.sub(
+        r"[\\|{}\[\]<>\"^~_=!@#$%&*\x00-\x20\x7f-\U0010ffff]",
+        lambda match: "".join(f"%{byte:02x}" for byte in match[0].encode()),
+        bare,
+    ).replace("/", "_")
+
+
+def lists(run: Run, folder: Path, *, sources: bool = True) -> list[Path]:
+    """Verify the suite's archive and write its package lists to `folder`; the files there.
+
+    They are named, and of the content, that apt-get update would leave. sources: the lists of
+    source packages too. Raises BuildError (SOURCE) where anything can't be had or is not to be
+    trusted.
+    """
+    suite = run.recipe.suite
+    keyring = _keyring(run)
+    wanted: list[_List] = []
+    written: list[Path] = []
+    for address, name in mirror.places(suite, mirror.of(suite)):
+        base = f"{address.rstrip('/')}/dists/{name}"
+        release, signature = _release(run, keyring, base, name)
+        for url, content in ((f"{base}/Release", release), (f"{base}/Release.gpg", signature)):
+            written.append(folder / file_name(url))
+            written[-1].write_bytes(content)
+        files = listed(release, name, f"{base}/Release")
+        for component in suite.components:
+            paths = [f"{component}/binary-{ARCHITECTURE}/Packages"]
+            paths += [f"{component}/source/Sources"] if sources else []
+            wanted += [_choose(files, base, path) for path in paths]
+    return written + _fetch(run, folder, wanted)
+
+
+@dataclass(frozen=True)
+class _List:
+    """A package list: its address, how it is packed, and what it is as served and unpacked."""
+
+    url: str
+    packing: str
+    served: Listed
+    plain: Listed | None
+
+
+def _choose(files: Mapping[str, Listed], base: str, path: str) -> _List:
+    for packing in _OPEN:  # the smallest first
+        if path + packing in files:
+            return _List(f"{base}/{path}", packing, files[path + packing], files.get(path))
+    raise BuildError(
+        f"{base}/Release lists no {path}",
+        hint="correct suite.components or suite.mirror",
+        exit=Exit.SOURCE,
+    )
+
+
+def _keyring(run: Run) -> Path:
+    """The recipe's keyring, on the box together with what reads it."""
+    keyring = Path(run.recipe.suite.keyring)
+    if keyring.suffix == ".gpg" and not keyring.exists():  # newer Debians may have .pgp alone
+        renamed = keyring.with_suffix(".pgp")
+        keyring = renamed if renamed.exists() else keyring
+    of_debian = keyring.parent == Path("/usr/share/keyrings") and not keyring.exists()
+    tools = ["gpgv", "gpg", *(["debian-archive-keyring"] if of_debian else [])]
+    ensure_tools(tools, run.reporter)
+    if not keyring.is_file():
+        raise BuildError(
+            f"{keyring}: the keyring of the recipe is not there",
+            hint="correct suite.keyring; the package debian-archive-keyring has Debian's",
+            exit=Exit.ENGINE,
+        )
+    return keyring
+
+
+def _release(run: Run, keyring: Path, base: str, name: str) -> tuple[bytes, bytes]:
+    """A suite's verified Release file and its signatures."""
+    suite = run.recipe.suite
+    release = _get(run, f"{base}/Release")
+    digest = hashlib.sha256(release).hexdigest()
+    pinned = suite.release_sha256.get(name, "")
+    if pinned and digest != pinned:
+        raise BuildError(
+            f"{base}/Release is not the one that the recipe pins: its sha256 is {digest}, "
+            f"not {pinned}",
+            hint="the recipe means a suite that does not change any more: use another mirror "
+            "(--set suite.mirror=...); for a snapshot see docs/old-suites.md",
+            exit=Exit.SOURCE,
+        )
+    signature = _get(run, f"{base}/Release.gpg")
+    accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
+    since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
+    run.reporter.line(
+        f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"
+        + (since if accepted.expired and accepted.expired < time.time() else "")
+        + (", and pinned" if pinned else "")
+    )
+    return release, signature
+
+
+def _get(run: Run, url: str) -> bytes:
+    """What `url` serves, of at most _LIMIT bytes."""
+    import requests
+    from requests.adapters import HTTPAdapter, Retry
+
+    with requests.Session() as session:
+        again = Retry(3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=again))
+        content = bytearray()
+        try:
+            with session.get(url, timeout=(15, 30), stream=True) as answer:
+                if answer.status_code == 404 and url.endswith(".gpg"):
+                    raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
+                if answer.status_code != 200:
+                    raise _unserved(url, f"answers {answer.status_code}")
+                for chunk in answer.iter_content(_CHUNK):
+                    content += chunk
+                    if run.live.stopping.is_set():
+                        raise Interrupted
+                    if len(content) > _LIMIT:
+                        raise _unserved(url, "has no end")
+        except requests.RequestException as error:
+            raise _unserved(url, f"can't be had ({type(error).__name__})") from None
+    return bytes(content)
+
+
+def _unserved(url: str, why: str) -> BuildError:
+    return BuildError(
+        f"{url} {why}",
+        hint="does the mirror carry that suite? --set suite.mirror=... (and suite.security=...) "
+        "names another",
+        exit=Exit.SOURCE,
+    )
+
+
+def _fetch(run: Run, folder: Path, wanted: Sequence[_List]) -> list[Path]:
+    """The lists, through the cache, each of the digest that its Release states, unpacked."""
+    from builders.sources.fetching import fetch_all
+
+    urls = {f"list-{n}": it for n, it in enumerate(wanted)}
+    try:
+        fetched = fetch_all(
+            [
+                UrlSource(name, (it.url + it.packing,), it.served.sha256, it.served.size)
+                for name, it in urls.items()
+            ],
+            run.cache,
+            run.reporter,
+            offline=run.offline,
+            cancel=run.live.stopping,
+        )
+    except BuildError as error:
+        raise BuildError(
+            f"the package lists of {run.recipe.suite.name}: {error.message}",
+            hint="the mirror does not serve what its Release file lists: try again, or use "
+            "another (--set suite.mirror=...)",
+            exit=error.exit,
+        ) from None
+    written = []
+    for name, it in urls.items():
+        (held,) = fetched[name].files
+        written.append(folder / file_name(it.url))
+        with _OPEN[it.packing](held.path, "rb") as packed, written[-1].open("wb") as out:
+            _unpack(packed, out, it)
+    return written
+
+
+def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
+    digest = hashlib.sha256()
+    try:
+        while chunk := packed.read(_CHUNK):
+            digest.update(chunk)
+            out.write(chunk)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise _refused(it.url + it.packing, [f"it can't be unpacked: {error}"]) from None
+    if it.plain and digest.hexdigest() != it.plain.sha256:
+        raise _refused(it.url, ["unpacked, it is not what its Release file lists"])
+
+
+# -- where apt finds them -------------------------------------------------------------
+
+
+def provide(run: Run, container: Container) -> None:
+    """Lay the suite's verified package lists where the container's apt has them."""
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
+        written = lists(run, Path(folder))
+        container.put(LISTS, [(path.name, path) for path in written])
+
+
+@contextmanager
+def bootstrap(run: Run) -> Iterator[list[str]]:
+    """The options that make mmdebstrap(1) use the suite's verified package lists alone.
+
+    They hold for the length of the block.
+    """
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # mmdebstrap may run as another user
+        lists(run, folder, sources=False)
+        hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
+        yield [
+            "--skip=update,check/signed-by",
+            f"--setup-hook=sync-in {shlex.quote(name)} {LISTS}",
+            *hooks,
+        ]

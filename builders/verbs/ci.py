@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a CI job runs: the tests, or everything from the sources to a verified release.
+
+Each stage prints one line when it is done, nobody is asked anything, and where the job has a
+page for a summary (GITHUB_STEP_SUMMARY), it gets one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import Reporter, clock, printable
+from builders.release import signing
+from builders.reports import Report
+from builders.steps import ccache
+from builders.trial import install, judges
+from builders.verbs import boot, builds, inspect, releases, testing
+
+if TYPE_CHECKING:
+    from builders.run import Run
+
+PARTS = ("tests", "release")
+KEY = "DOM0_DEBS_SIGN_KEY"  # a fingerprint, a file, or the armored secret key itself
+SUMMARY = "GITHUB_STEP_SUMMARY"
+_ACTIONS = "GITHUB_ACTIONS"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a job. state: "passed", "failed" or "stopped"; seconds: wall time."""
+
+    stage: str
+    state: str
+    seconds: float
+    said: str
+
+
+@dataclass
+class Summary:
+    """The stages of one job; written as Markdown after each, so that a failure shows too."""
+
+    title: str = ""
+    stages: list[Stage] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    _before: str | None = None  # what an earlier command of the same job said there
+
+    def text(self) -> str:
+        """The page's Markdown."""
+        lines = [f"## {self.title}", "", "| stage | | time | |", "| --- | --- | --- | --- |"]
+        rows = [(s.stage, s.state, clock(s.seconds), s.said) for s in self.stages]
+        rows.append(("all", "", clock(sum(s.seconds for s in self.stages)), ""))
+        lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in rows]
+        return "\n".join([*lines, "", *self.parts]) + "\n"
+
+    def report(self) -> Report:
+        """The same for programs; people have read it, line by line."""
+        return Report("", {"title": self.title, "stages": [asdict(s) for s in self.stages]})
+
+    def write(self) -> None:
+        """Put it where the job's page is made from; nothing where there is no such place."""
+        place = os.environ.get(SUMMARY)
+        if not place:
+            return
+        with suppress(OSError):  # a page that can't be written fails no build
+            if self._before is None:
+                there = Path(place)
+                self._before = there.read_text(encoding="utf-8") if there.exists() else ""
+            Path(place).write_text(self._before + self.text(), encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+@dataclass(frozen=True)
+class _Done:
+    """How a stage ended: its exit status, a line on it, and all that there is to say."""
+
+    code: int
+    said: str
+    text: str = ""
+
+
+def run(
+    part: str,
+    name: str,
+    flavour: str,
+    overrides: list[str],
+    reporter: Reporter,
+    summary: Summary,
+) -> int:
+    """Run a part; its exit status. BuildError where a stage can't be done.
+
+    summary: is told of each stage.
+    """
+    if part not in PARTS:
+        raise BuildError(f"--part {part}: no such part", hint=f"one of: {', '.join(PARTS)}")
+    if part == "release":
+        return _release(builds.begin(name, overrides, reporter), flavour, reporter, summary)
+
+    def tests() -> _Done:
+        found = testing.run(reporter, "", build=True).document["parts"]
+        took = (f"{p['part']} {clock(p['seconds'])}" for p in found)
+        return _Done(Exit.DONE, ", ".join(took))
+
+    summary.title = "Tests"
+    return _stage(summary, reporter, "tests", tests)
+
+
+def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int:
+    """Build, audit, judge, install, boot, release and verify, until something fails."""
+    name, folder = it.recipe.name, it.folder / "release"
+    summary.title = f"{name}, {flavour}"
+    kept = it.cache.root / "ccache"
+    builder: list[str] = []
+
+    def prepared() -> _Done:
+        made = builds.make_image(it)
+        builder.append(made.name)
+        loaded = ccache.load(it, made.name, kept)
+        what = f"what was compiled before: {_mib(loaded)}" if loaded else "nothing compiled before"
+        return _Done(Exit.DONE, f"builder of {len(made.packages.splitlines())} packages; {what}")
+
+    def built() -> _Done:
+        made = builds.build(it, flavour)
+        summary.parts += ["### Packages", ""]
+        for package in made:
+            size = _mib(package.path.stat().st_size)
+            summary.parts.append(f"- `{package.path.name}` {size}, sha256 `{package.sha256}`")
+        summary.parts.append("")
+        return _Done(Exit.DONE, f"{len(made)} packages")
+
+    def keep() -> _Done:
+        size = ccache.save(it, builder[0], kept).stat().st_size
+        sources = it.cache.size() - sum(p.stat().st_size for p in kept.iterdir())
+        return _Done(Exit.DONE, f"sources {_mib(sources)}, what was compiled {_mib(size)}")
+
+    def audited() -> _Done:
+        if os.environ.get(_ACTIONS):
+            text, _ = inspect.inspect([], inspect.Wanted(form="github"), name, it.recipe.overrides)
+            for line in text.splitlines():
+                if line.startswith("::"):  # a command to the machine that runs the job
+                    reporter.line(line)
+        text, code = inspect.inspect([], inspect.Wanted(), name, it.recipe.overrides)
+        return _Done(code, _last(text), text)
+
+    def judged() -> _Done:
+        found = builds.check(it, flavour, [])
+        return _Done(judges.exit_code(found), judges.brief(found), judges.report(found).text)
+
+    def installed() -> _Done:
+        found = builds.install_test(it, flavour, [])
+        text = install.report(found).text
+        return _Done(install.exit_code(found), install.brief(found), text)
+
+    def booted() -> _Done:
+        text, code = boot.boot_test(it, flavour, "auto", 300.0, "table")
+        return _Done(code, text.partition("\n")[0], text)
+
+    def released() -> _Done:
+        with _key() as key:
+            wanted = releases.Wanted(flavour=flavour, key=key)
+            text = releases.release(name, wanted, reporter)
+        return _Done(Exit.DONE, text.partition("\n")[0])
+
+    def verified() -> _Done:
+        text, code = releases.verify([str(folder)], "", "table", reporter)
+        return _Done(code, text.partition("\n")[0], text)
+
+    stages = {
+        "prepare": prepared,
+        "build": built,
+        "keep": keep,
+        "audit": audited,
+        "check": judged,
+        "install-test": installed,
+        "boot-test": booted,
+        "release": released,
+        "verify": verified,
+    }
+    if flavour != "minimal":  # another kernel has its drivers as modules, which the proof lacks
+        del stages["boot-test"]
+    for stage, do in stages.items():
+        code = _stage(summary, reporter, stage, do)
+        if code:
+            return code
+    reporter.line(f"all: passed in {clock(sum(s.seconds for s in summary.stages))}")
+    return Exit.DONE
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
+
+
+@contextmanager
+def _key() -> Iterator[str]:
+    """The key that the environment gives, as `release` takes it; "" where it gives none."""
+    given = os.environ.get(KEY, "")
+    if not given.lstrip().startswith("-----BEGIN"):
+        yield given.strip()
+        return
+    # A secret of the CI machine is text, and is to be on no disk.
+    with signing.in_memory(given.encode()) as descriptor:
+        yield signing.path_of(descriptor)
+
+
+def _last(text: str) -> str:
+    return text.rstrip().rpartition("\n")[2]
+
+
+def _stage(summary: Summary, reporter: Reporter, name: str, do: Callable[[], _Done]) -> int:
+    """One stage, with its line on the terminal and in the summary; where it failed, all of it."""
+    begun = time.monotonic()
+
+    def ended(state: str, said: str) -> str:
+        took = time.monotonic() - begun
+        summary.stages.append(Stage(name, state, round(took, 1), said))
+        summary.write()
+        return f"{name}: {state} in {clock(took)}{'; ' if said else ''}{said}"
+
+    try:
+        done = do()
+    except BuildError as error:
+        reporter.line(ended("failed", error.message))
+        raise
+    except (KeyboardInterrupt, Interrupted):
+        ended("stopped", "")
+        raise
+    if done.code:
+        reporter.line(done.text.rstrip("\n"))
+    reporter.line(ended("failed" if done.code else "passed", done.said))
+    return done.code
