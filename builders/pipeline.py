@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import kernel, xen
+from builders.artifacts import Package, publish
 from builders.digest import of_file
 from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
 from builders.errors import BuildError, Exit, Interrupted
-from builders.plan import Plan, patch_files
+from builders.plan import Plan
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
 from builders.run import Run
@@ -32,6 +31,7 @@ from builders.stages import Output, Store
 from builders.steps import ccache
 from builders.steps.slots import MAKEFLAGS, OPEN, Slots
 from builders.steps.step import Step
+from builders.steps.tree import explain_patch, prepare
 from builders.suite import image, mirror
 
 if TYPE_CHECKING:
@@ -52,18 +52,6 @@ class State:
     stage: str
     state: str
     why: str
-
-
-@dataclass(frozen=True)
-class Package:
-    """One finished package in the artifacts folder."""
-
-    path: Path
-    package: str
-    version: str
-    architecture: str
-    sha256: str
-    notes: tuple[str, ...]
 
 
 class Pipeline:
@@ -225,7 +213,7 @@ class Pipeline:
         done = self._finished()
         if done is None:
             done = self._make()
-        return self._publish(done)
+        return self._published(done)
 
     def finish_again(self) -> list[Package]:
         """Correct the newest build of each target that was built, and publish."""
@@ -241,7 +229,7 @@ class Pipeline:
             for target, output in built.items()
             if output
         }
-        return self._publish(outputs)
+        return self._published(outputs)
 
     def raw(self) -> list[Path]:
         """The packages of the newest build of each target, as they were before correction."""
@@ -435,97 +423,14 @@ class Pipeline:
         self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
         return output
 
-    def _publish(self, outputs: Mapping[str, Output]) -> list[Package]:
-        """Put the packages into the artifacts folder, each whole, and then the manifest."""
-        folder = self._run.folder
-        path = folder / "manifest.json"
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            before = {n: set(slot["packages"]) for n, slot in manifest["targets"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            manifest, before = {"targets": {}}, {}
-        published: list[Package] = []
-        for target, output in outputs.items():
-            name = self._plans[target].name
-            for file, about in output.notes["packages"].items():
-                _link(output.folder / file, folder / file)
-                published.append(
-                    Package(
-                        folder / file,
-                        about["package"],
-                        about["version"],
-                        about["architecture"],
-                        output.files[file],
-                        tuple(about["notes"]),
-                    )
-                )
-            manifest["targets"][name] = {
-                "stage": output.key,
-                "overrides": list(self._recipe.overrides),
-                "packages": {
-                    file: {**about, "sha256": output.files[file]}
-                    for file, about in output.notes["packages"].items()
-                },
-            }
-        manifest |= {"recipe": self._recipe.name, "suite": self._recipe.suite.name}
-        _write(path, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-        now = {file for slot in manifest["targets"].values() for file in slot["packages"]}
-        for gone in set().union(*before.values()) - now:
-            if Path(gone).name == gone:  # never outside of the folder
-                (folder / gone).unlink(missing_ok=True)
-        return published
+    def _published(self, outputs: Mapping[str, Output]) -> list[Package]:
+        named = {self._plans[target].name: output for target, output in outputs.items()}
+        return publish(self._run.folder, self._recipe, named)
 
 
 def corrections_digest(recipe: Recipe, target: str) -> str:
     """Of all that the recipe says of how the packages of "xen" or "kernel" are finished."""
     return hashlib.sha256(repr((recipe.finish[target], recipe.suite.name)).encode()).hexdigest()
-
-
-def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
-    """Put a plan's sources, files and patches into the step's container."""
-    folders = [f"in/{name}" for name in plan.sources] + ["patches", "fragments", "files"]
-    step.phase("copy", f"cd {plan.work} && mkdir -p tree {' '.join(folders)}")
-    for name in plan.sources:
-        step.say("copy", name)
-        step.container.put(
-            f"{plan.work}/in/{name}", [(f.name, f.path) for f in fetched[name].files]
-        )
-    step.container.put(f"{plan.work}/patches", patch_files(plan.patches))
-    step.container.put(plan.work, plan.files.items())
-
-
-def explain_patch(error: BuildError, plan: Plan) -> BuildError:
-    """The error for a patch that does not apply: which patch, files and hunks."""
-    if error.exit is not Exit.STEP:
-        return error
-    patch, file = "", ""
-    wrong: dict[str, list[str]] = {}
-    for line in error.log.read_text(errors="replace").splitlines() if error.log else []:
-        if match := re.match(r"applying (\S+)$", line):
-            patch, file, wrong = match[1], "", {}
-        elif match := re.match(r"(?:patching|checking) file (.+?)(?: \(.*\))?$", line):
-            file = match[1]
-        elif match := re.match(r"Hunk (#\d+) FAILED at (\d+)", line):
-            wrong.setdefault(file, []).append(f"hunk {match[1]} at line {match[2]}")
-        elif match := re.search(r"malformed patch at line (\d+)", line):
-            wrong.setdefault(file, []).append(f"line {match[1]} of the patch is malformed")
-        elif line.startswith("Reversed (or previously applied) patch detected"):
-            wrong.setdefault(file, []).append("it seems to be applied already")
-        elif match := re.match(r"The next patch would (create|delete) the file (.+),$", line):
-            there = "is there already" if match[1] == "create" else "is not in the tree"
-            wrong.setdefault(match[2], []).append(f"it {there}")
-        elif match := re.match(r"\|(?:---|\+\+\+) [^/\t]+/([^\t]+)", line):
-            file = match[1]  # the header of a patch whose file is not found
-        elif line.startswith("No file to patch"):
-            wrong.setdefault(file, []).append("it is not in the tree")
-    told = [(f"to {f} " if f else "") + f"({', '.join(why)})" for f, why in wrong.items()]
-    return BuildError(
-        f"patches/{plan.patches}/{patch} does not apply {', '.join(told)}".rstrip(),
-        hint="is the source the version that the series was made for? refresh that patch",
-        log=error.log,
-        excerpt=error.excerpt,
-        exit=error.exit,
-    )
 
 
 def _state(stage: str, output: Output | None, why: str) -> State:
@@ -534,22 +439,3 @@ def _state(stage: str, output: Output | None, why: str) -> State:
 
 def _there(path: Path) -> Path | None:
     return path if path.exists() else None
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, at once."""
-    try:
-        if target.exists() and target.samefile(source):
-            return
-        fresh = target.with_name(f".{target.name}.new")
-        fresh.unlink(missing_ok=True)
-        os.link(source, fresh)
-        fresh.replace(target)
-    except OSError as error:
-        raise BuildError(f"{target}: {error.strerror}", exit=Exit.ENGINE) from None
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -19,7 +19,8 @@ from builders.errors import BuildError
 from builders.kernel import options
 
 if TYPE_CHECKING:
-    from builders.pipeline import Package, Pipeline
+    from builders.artifacts import Package
+    from builders.pipeline import Pipeline
     from builders.run import Run
 
 

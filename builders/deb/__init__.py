@@ -5,20 +5,12 @@ Nothing that a file declares is believed: sizes are compared with what is there,
 to be held in memory has a limit. What dpkg itself would not unpack is refused.
 """
 
+from builders.deb.ar import Member
 from builders.deb.control import Control, dump_control, ordered, parse_control
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
-from builders.deb.reading import (
-    CONTROL_LIMIT,
-    CONTROL_TAR_LIMIT,
-    Content,
-    Deb,
-    Entry,
-    Index,
-    Member,
-    installed_size,
-    is_file,
-)
+from builders.deb.reading import CONTROL_LIMIT, CONTROL_TAR_LIMIT, Deb, Index
+from builders.deb.tar import Content, Entry, installed_size, is_file
 from builders.deb.writing import create, rewrite
 
 __all__ = [

@@ -14,12 +14,8 @@ from builders import codecs
 from builders.codecs import Piece, Range, Slice
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
-from builders.deb.reading import (
-    FILE_TYPES,
-    Entry,
-    Index,
-    absolute,
-)
+from builders.deb.reading import Index
+from builders.deb.tar import FILE_TYPES, Entry, absolute
 from builders.errors import BuildError
 from builders.progress import printable
 

@@ -16,23 +16,13 @@ from typing import BinaryIO
 
 from builders import codecs
 from builders.codecs import Codec, Packed
+from builders.deb.ar import AR_HEADER, AR_MAGIC, Member, packed_member, suffix_of
 from builders.deb.control import Control, dump_control, ordered
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
 from builders.deb.layout import Layout, header_bytes
-from builders.deb.reading import (
-    AR_HEADER,
-    AR_MAGIC,
-    Deb,
-    Entry,
-    Index,
-    Member,
-    installed_size,
-    is_file,
-    packed_member,
-    suffix_of,
-    telling,
-)
+from builders.deb.reading import Deb, Index, telling
+from builders.deb.tar import Entry, installed_size, is_file
 from builders.errors import BuildError, Exit
 
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builders.codecs import NewBytes
 from builders.deb import Added, Deb, Entry
-from builders.deb.reading import FILE_TYPES
+from builders.deb.tar import FILE_TYPES
 from builders.recipe.corrections import Corrections
 
 

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.artifacts import Package
 from builders.errors import BuildError, Exit
-from builders.pipeline import STAGES, TARGETS, Package, Pipeline
+from builders.pipeline import STAGES, TARGETS, Pipeline
 from builders.rebuild.variation import Variation
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -32,11 +31,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from builders.errors import BuildError, Exit, Interrupted
+from builders.errors import BuildError, Interrupted
 from builders.recipe import DebianPackage, DebianSource, Source, UrlSource
+from builders.sources.partial import Partial
+from builders.sources.storage import hold, storage_error, sync
 
 _BLOCK = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -70,68 +70,6 @@ class WrongDigest(Exception):  # noqa: N818 - it is answered, not shown
         self.expected = expected
         self.actual = actual
         self.size = size
-
-
-def storage_error(error: OSError, where: Path, needed: int | None = None) -> BuildError:
-    """The BuildError for a failed write below `where`; `needed` is in bytes."""
-    why = error.strerror or type(error).__name__
-    if error.errno not in _FULL:
-        return BuildError(
-            f"{where} cannot be written: {why}",
-            hint="make it writable, or set XDG_CACHE_HOME to another folder",
-            exit=Exit.SOURCE,
-        )
-    room = ""
-    with contextlib.suppress(OSError):
-        room = f", {_amount(shutil.disk_usage(where).free)} free"
-    need = f" (needed: {_amount(needed)}{room})" if needed is not None else room
-    return BuildError(
-        f"no room to write in {where}: {why}{need}",
-        hint="free some space, or set XDG_CACHE_HOME to a folder on another disk; "
-        "what has arrived is kept, and the next run goes on from there",
-        exit=Exit.SOURCE,
-    )
-
-
-class Partial:
-    """A download that is not complete; only its holder may write it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._origin = path.with_suffix(".json")
-
-    def size(self) -> int:
-        """Bytes that have arrived."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def open(self, offset: int) -> BinaryIO:
-        """The file, cut to `offset` bytes, for writing on from there."""
-        stream = self.path.open("r+b" if self.path.exists() else "w+b")
-        stream.truncate(offset)
-        stream.seek(offset)
-        return stream
-
-    def discard(self) -> None:
-        """Throw away what has arrived."""
-        self.path.unlink(missing_ok=True)
-        self._origin.unlink(missing_ok=True)
-
-    def origin(self) -> dict[str, str]:
-        """What `came_from` was last told; empty where nothing is known."""
-        try:
-            known = json.loads(self._origin.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(known, dict):
-            return {}
-        return {str(k): v for k, v in known.items() if isinstance(v, str)}
-
-    def came_from(self, **facts: str) -> None:
-        """Remember which address the bytes come from, with its validators."""
-        self._origin.write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _quiet(_: str) -> None:
@@ -255,7 +193,7 @@ class Cache:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.chmod(0o444)
-            _sync(source)
+            sync(source)
             # Also over a file that is there: the bytes are the same, or it was damaged.
             source.replace(target)
         except OSError as error:
@@ -305,7 +243,7 @@ class Cache:
             with self.scratch() as folder:
                 temporary = folder / "record"
                 temporary.write_text(text, encoding="utf-8")
-                _sync(temporary)
+                sync(temporary)
                 temporary.replace(target)
         except OSError as error:
             raise storage_error(error, self.root, len(text)) from None
@@ -367,7 +305,7 @@ class Cache:
         pause = threading.Event() if stop is None else stop
         told = False
         try:
-            while (held := _hold(lock, make=True)) is None:
+            while (held := hold(lock, make=True)) is None:
                 if waiting is not None and not told:
                     waiting()
                     told = True
@@ -392,7 +330,7 @@ class Cache:
                 folder = Path(tempfile.mkdtemp(dir=self._folder("tmp")))
             except OSError as error:
                 raise storage_error(error, self.root) from None
-            held = _hold(folder)
+            held = hold(folder)
             if held is not None:  # otherwise prune() came between: take another one
                 break
         try:
@@ -436,13 +374,13 @@ class Cache:
                     record.unlink(missing_ok=True)
             for path in {p.with_suffix("") for p in self.root.glob("partial/*")}:
                 lock = path.with_suffix(".lock")
-                held = _hold(lock, make=True)
+                held = hold(lock, make=True)
                 if held is not None:
                     Partial(path).discard()
                     lock.unlink(missing_ok=True)
                     os.close(held)
             for folder in self.root.glob("tmp/*"):
-                held = _hold(folder)
+                held = hold(folder)
                 if held is not None:
                     shutil.rmtree(folder, ignore_errors=True)
                     os.close(held)
@@ -498,41 +436,7 @@ def _digest(stream: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _hold(path: Path, *, make: bool = False) -> int | None:
-    """A descriptor that locks the file or folder `path`; None where it is taken or gone.
-
-    make: make the file where it is missing. The lock ends with the process,
-    however that ends (flock(2)).
-    """
-    try:
-        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o644)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The last holder may have removed it between the open and the lock.
-        if os.path.samestat(os.fstat(held), path.stat()):
-            return held
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        os.close(held)
-        raise
-    os.close(held)
-    return None
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a string: {value!r}")
     return value
-
-
-def _amount(size: int) -> str:
-    """Bytes as people read them."""
-    return f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{size} bytes"

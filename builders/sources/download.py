@@ -22,7 +22,9 @@ from builders.errors import Interrupted
 from builders.progress import Task, printable
 from builders.recipe import UrlSource
 from builders.sources.address import Failed, Passing, Patience, brief, local_file, shown
-from builders.sources.cache import Cache, CachedFile, Partial, WrongDigest, file_name, storage_error
+from builders.sources.cache import Cache, CachedFile, WrongDigest, file_name
+from builders.sources.partial import Partial
+from builders.sources.storage import storage_error
 
 if TYPE_CHECKING:
     # At run time it is imported where it is used: it is slow, and it opens a

@@ -17,7 +17,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Task, printable
 from builders.recipe import GitSource
 from builders.sources.address import Failed, Passing, Patience, is_local
-from builders.sources.cache import storage_error
+from builders.sources.storage import storage_error
 
 # What another try does not change.
 _GIT_FINAL = re.compile(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import doctor, face, recipe, run
+from builders.artifacts import Package
 from builders.errors import BuildError
-from builders.pipeline import STAGES, TARGETS, Package, Pipeline, State, prepare
+from builders.pipeline import STAGES, TARGETS, Pipeline, State
 from builders.progress import Reporter
 from builders.reports import Report
 from builders.run import Run
@@ -21,6 +22,7 @@ from builders.sources.cache import Cache
 from builders.stages import Store
 from builders.steps import ccache
 from builders.steps.step import Step
+from builders.steps.tree import prepare
 from builders.suite import image
 from builders.verbs import maintainer
 

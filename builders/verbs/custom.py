@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from builders import plan
 from builders.audit import elf
 from builders.deb import Deb, Edit, rewrite
-from builders.deb.reading import FILE_TYPES
+from builders.deb.tar import FILE_TYPES
 from builders.errors import BuildError
 from builders.finish import Beside, Finished, finish
 from builders.progress import printable

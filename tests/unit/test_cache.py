@@ -17,7 +17,8 @@ import pytest
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import DebianSource, GitSource, Pooled, UrlSource
-from builders.sources.cache import Cache, CachedFile, Fetched, WrongDigest, file_name, storage_error
+from builders.sources.cache import Cache, CachedFile, Fetched, WrongDigest, file_name
+from builders.sources.storage import storage_error
 
 DATA = b"xen" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -93,7 +93,7 @@ def test_two_long_names_for_one_member(tmp_path: Path) -> None:
 
 def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes minutes with the real limits."""
-    from builders.deb import reading
+    from builders.deb import reading, tar
 
     def refused(name: str) -> str:
         with pytest.raises(DebError) as caught:
@@ -101,10 +101,10 @@ def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert caught.value.kind == "limit"
         return caught.value.message
 
-    monkeypatch.setattr(reading, "_ENTRIES", 20)
+    monkeypatch.setattr(tar, "_ENTRIES", 20)
     assert "more than 20 members" in refused("elves")
     monkeypatch.undo()
-    monkeypatch.setattr(reading, "_NAMES_LIMIT", 1 << 10)
+    monkeypatch.setattr(tar, "_NAMES_LIMIT", 1 << 10)
     assert "names that take more" in refused("elves")
     monkeypatch.undo()
     monkeypatch.setattr(reading, "_DATA_LIMIT", 1 << 10)

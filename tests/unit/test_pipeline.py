@@ -15,9 +15,10 @@ import pytest
 from docker import DockerClient
 
 from builders import pipeline, reports
+from builders.artifacts import Package
 from builders.engine import container
 from builders.errors import BuildError, Exit, Interrupted
-from builders.pipeline import Package, Pipeline, State
+from builders.pipeline import Pipeline, State
 from builders.recipe import Recipe
 from builders.run import Run
 from builders.sources.cache import Cache, Fetched

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from builders import plan
 from builders.errors import BuildError, Exit
-from builders.pipeline import explain_patch
 from builders.plan import Phase, Plan
+from builders.steps.tree import explain_patch
 from tests.unit.samples import Box, package
 
 

@@ -17,9 +17,10 @@ from invoke.collection import Collection
 
 import tasks
 from builders import ROOT, reports, run
+from builders.artifacts import Package
 from builders.audit import RULES
 from builders.errors import BuildError
-from builders.pipeline import Package, State
+from builders.pipeline import State
 from builders.progress import Silent
 from builders.reports import Report
 from builders.sources.cache import CachedFile, Fetched

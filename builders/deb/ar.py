@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The members of a .deb as an ar archive, in the order that deb(5) asks for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from builders import codecs
+from builders.codecs import Packed
+from builders.deb.error import DebError
+from builders.progress import printable
+
+AR_MAGIC = b"!<arch>\n"
+AR_HEADER = 60
+_MEMBERS = 64  # in the ar archive
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the ar archive: the offset and size of its content in the file."""
+
+    name: str
+    start: int
+    size: int
+    mtime: int
+
+
+_CONTROL_NAMES = {"control.tar", "control.tar.gz", "control.tar.xz", "control.tar.zst"}
+_DATA_NAMES = {"data.tar" + codec.suffix for codec in codecs.CODECS}
+
+
+def read_members(file: BinaryIO) -> tuple[Member, ...]:
+    """The members of the ar archive, in the order that deb(5) asks for."""
+    size = os.fstat(file.fileno()).st_size
+    magic = file.read(len(AR_MAGIC))
+    if magic != AR_MAGIC:
+        if magic.startswith(b"0.93"):
+            raise DebError(
+                "format",
+                "a .deb of the old format 0.93x, which dpkg gave up in 1995 (deb-old(5))",
+                "unpack it with dpkg-deb -R and pack it again with dpkg-deb -b",
+            )
+        if not size:
+            raise DebError("format", "not a .deb: the file is empty")
+        raise DebError("format", "not a .deb: it does not begin as an ar archive does")
+    members: list[Member] = []
+    data = False
+    while (at := file.tell()) < size:
+        header = file.read(AR_HEADER)
+        if len(header) < AR_HEADER:
+            raise DebError("truncated", f"cut short: {len(header)} bytes of a header are left")
+        if header[58:] != b"`\n":
+            raise DebError("damaged", f"the ar header at offset {at} is damaged")
+        name = header[:16].rstrip(b" ").removesuffix(b"/").decode("ascii", "backslashreplace")
+        length = _decimal(header[48:58], at)
+        if at + AR_HEADER + length > size:
+            raise DebError(
+                "truncated",
+                f"cut short: {printable(name)} has {length} bytes by its header,"
+                f" {size - at - AR_HEADER} are there",
+            )
+        member = Member(name, at + AR_HEADER, length, _decimal(header[16:28], at))
+        if not members:
+            _check_version(member, file)
+        elif not data and not name.startswith("_"):
+            data = _check_order(member, members)
+        if any(m.name == name for m in members):
+            raise DebError("duplicate", f"{printable(name)} is there twice")
+        members.append(member)
+        if len(members) > _MEMBERS:
+            raise DebError("limit", f"more than {_MEMBERS} members")
+        file.seek(member.start + length + length % 2)
+    if not data:
+        missing = next(
+            part
+            for part in ("debian-binary", "control.tar", "data.tar")
+            if not any(m.name.startswith(part) for m in members)
+        )
+        raise DebError("truncated", f"not a whole .deb: it has no {missing}")
+    return tuple(members)
+
+
+def _decimal(text: bytes, at: int) -> int:
+    digits = text.strip(b" ")
+    if not digits.isdigit():
+        # A time is left out by some archivers; a size that is not there cannot be used.
+        if not digits and len(text) == 12:
+            return 0
+        raise DebError("damaged", f"the ar header at offset {at} is damaged")
+    return int(digits)
+
+
+def _check_version(member: Member, file: BinaryIO) -> None:
+    if member.name != "debian-binary":
+        raise DebError(
+            "format",
+            f"not a .deb: its first member is {printable(member.name)!r}, not debian-binary",
+        )
+    version = file.read(min(member.size, 64)).partition(b"\n")[0]
+    if not re.fullmatch(rb"2\.\d+", version):
+        shown = printable(version.decode("latin-1"))
+        raise DebError("format", f"a .deb of format {shown!r}; only 2.x is known")
+
+
+def _check_order(member: Member, members: Sequence[Member]) -> bool:
+    """Whether `member` is the data; DebError where something else is due."""
+    name = member.name
+    control = any(m.name in _CONTROL_NAMES for m in members)
+    if not control and name in _CONTROL_NAMES:
+        return False
+    if control and name in _DATA_NAMES:
+        return True
+    due = "data.tar" if control else "control.tar"
+    raise DebError("format", f"member {printable(name)!r} where {due} is due")
+
+
+def packed_member(file: BinaryIO, member: Member) -> Packed:
+    """The content of a member, still compressed; DebError where its codec is unknown."""
+    codec = codecs.by_suffix(suffix_of(member.name))
+    if codec is None:
+        raise DebError("format", f"{printable(member.name)} is compressed in no known way")
+    return Packed(file.fileno(), member.start, member.size, codec)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that tells the codec of data.tar.xz and the like: .xz, "" for none."""
+    return name.partition(".tar")[2]
