@@ -296,20 +296,24 @@ def doctor(
     format: str = "table",
 ) -> int:
     """Look at all that a build needs before it starts; changes nothing."""
+    from builders.verbs import upkeep
+
     builds.known_form(format)
-    checks = builds.doctor_checks(builds.begin(recipe, set_ or [], Terminal()))
+    checks = upkeep.doctor_checks(builds.begin(recipe, set_ or [], Terminal()))
     if format == "json":
         face.show(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         face.show(face.checks(checks))
-    return builds.doctor_status(checks)
+    return upkeep.doctor_status(checks)
 
 
 @task(klass=Verb, help={"format": "table or json"})
 @verb
 def recipes(_: Context, format: str = "table") -> int:
     """List the recipes."""
-    face.show(builds.list_recipes(format))
+    from builders.verbs import upkeep
+
+    face.show(upkeep.list_recipes(format))
     return Exit.DONE
 
 
@@ -344,9 +348,11 @@ def dom0_config(
     format: str = "table",
 ) -> int:
     """Make the package of this host's settings: hidden devices, dom0's memory, what boots."""
+    from builders.verbs import hosts
+
     it = builds.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {"memory": dom0_mem, "vcpus": dom0_vcpus, "vnc": vnc_listen, "save": not no_save}
-    face.show(builds.dom0_config(it, hide or [], asked, version, out).said(format))
+    face.show(hosts.dom0_config(it, hide or [], asked, version, out).said(format))
     return Exit.DONE
 
 
@@ -399,6 +405,8 @@ def domu_config(
     format: str = "table",
 ) -> int:
     """Write the file of a guest for xl or xm, its PCI devices with it."""
+    from builders.verbs import hosts
+
     it = builds.begin(recipe, set_ or [], Terminal(), form=format)
     asked = {
         "name": name,
@@ -417,7 +425,7 @@ def domu_config(
         "windows": windows,
         "primary": gfx_passthru,
     }
-    face.show(builds.domu_config(it, asked, out).said(format))
+    face.show(hosts.domu_config(it, asked, out).said(format))
     return Exit.DONE
 
 
@@ -428,7 +436,9 @@ def domu_config(
 @verb
 def devices(_: Context, format: str = "table", sysfs: str = "/sys") -> int:
     """List this machine's PCI devices: what goes together, what dom0 can do without."""
-    face.show(builds.devices(format, sysfs))
+    from builders.verbs import hosts
+
+    face.show(hosts.devices(format, sysfs))
     return Exit.DONE
 
 
@@ -471,8 +481,10 @@ def clean(
     format: str = "table",
 ) -> int:
     """Remove what was built."""
+    from builders.verbs import upkeep
+
     builds.known_form(format)
-    done = builds.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
+    done = upkeep.clean(Terminal(), recipe, old=old, images=images or all_, cache=cache or all_)
     face.show(done.said(format))
     return Exit.DONE
 

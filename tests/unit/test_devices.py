@@ -13,7 +13,7 @@ from builders.errors import BuildError
 from builders.host import devices, pci
 from builders.host.devices import Device, Verdict, candidates, judge, look
 from builders.host.pci import Bdf
-from builders.verbs import builds
+from builders.verbs import hosts
 from tests.unit.machines import Machine, workstation
 
 CARD = [Bdf(0, 1, 0, 0), Bdf(0, 1, 0, 1)]
@@ -164,11 +164,11 @@ def test_the_suggested_memory_follows_the_machine(tmp_path: Path, mib: int, shar
 
 def test_a_folder_that_is_no_sysfs(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no sysfs there"):
-        builds.devices("table", str(tmp_path))
+        hosts.devices("table", str(tmp_path))
     with pytest.raises(BuildError, match="no such format"):
-        builds.devices("xml", "/sys")
+        hosts.devices("xml", "/sys")
     (tmp_path / "bus").mkdir()
-    assert "no PCI devices" in builds.devices("table", str(tmp_path))
+    assert "no PCI devices" in hosts.devices("table", str(tmp_path))
 
 
 @settings(max_examples=30)

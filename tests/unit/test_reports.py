@@ -25,7 +25,7 @@ from builders.progress import Silent
 from builders.reports import Report
 from builders.sources.cache import CachedFile, Fetched
 from builders.suite.image import Image
-from builders.verbs import builds, ci, inspect, testing
+from builders.verbs import builds, ci, hosts, inspect, testing, upkeep
 
 SCHEMA = json.loads((ROOT / "docs/schemas/reports.schema.json").read_text())
 NAMES = sorted(Collection.from_module(tasks).task_names)
@@ -106,7 +106,7 @@ def test_rules() -> None:
 def test_a_hosts_settings(tmp_path: Path) -> None:
     asked = {"memory": "4096M", "vcpus": "", "vnc": "", "save": True}
     it = builds.begin(RECIPE, [], Silent())
-    document = said(builds.dom0_config(it, ["02:00.0"], asked, "1", str(tmp_path)), "dom0-config")
+    document = said(hosts.dom0_config(it, ["02:00.0"], asked, "1", str(tmp_path)), "dom0-config")
     assert Path(document["file"]).is_file()
     assert document["xen_options"] == "dom0_mem=4096M,max:4096M"
 
@@ -114,12 +114,12 @@ def test_a_hosts_settings(tmp_path: Path) -> None:
 def test_a_guest(tmp_path: Path) -> None:
     asked = {"name": "g", "memory": "1024M", "disks": ["/dev/vg/g"]}
     it = builds.begin(RECIPE, [], Silent())
-    shown = builds.domu_config(it, asked, "")
+    shown = hosts.domu_config(it, asked, "")
     document = said(shown, "domu-config")
     assert document["file"] is None
     assert document["text"] == shown.said("table") + "\n"
     out = tmp_path / "g.cfg"
-    document = said(builds.domu_config(it, asked, str(out)), "domu-config")
+    document = said(hosts.domu_config(it, asked, str(out)), "domu-config")
     assert document["file"] == str(out)
     assert document["text"] == out.read_text()
 
@@ -129,9 +129,9 @@ def test_what_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with run.hold(tmp_path / "one"):
         pass
-    old = said(builds.clean(Silent(), "", old=True, images=False, cache=False), "clean")
+    old = said(upkeep.clean(Silent(), "", old=True, images=False, cache=False), "clean")
     assert old["artifacts"] == [{"recipe": "one", "replaced": 0}]
-    done = said(builds.clean(Silent(), "", old=False, images=False, cache=True), "clean")
+    done = said(upkeep.clean(Silent(), "", old=False, images=False, cache=True), "clean")
     assert done["artifacts"] == [{"recipe": "one", "replaced": None}]
     assert (done["engine"], done["freed"]) == (None, 0)
 

@@ -18,7 +18,7 @@ from builders.doctor import FAIL, WARN, Check
 from builders.errors import BuildError, Exit
 from builders.pipeline import Pipeline
 from builders.run import Run
-from builders.verbs import builds
+from builders.verbs import builds, upkeep
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE
 
@@ -145,12 +145,12 @@ def test_explain_without_an_engine(home: Path) -> None:
 
 
 def test_the_recipes_as_a_table_and_as_json() -> None:
-    found = json.loads(builds.list_recipes("json"))
+    found = json.loads(upkeep.list_recipes("json"))
     assert [about["name"] for about in found] == recipe.names()
     for about in found:
         assert about["default"] == (about["name"] == recipe.DEFAULT)
         assert about["flavours"]
-    lines = builds.list_recipes("table").splitlines()
+    lines = upkeep.list_recipes("table").splitlines()
     assert len(lines) == len(found)
     for line, about in zip(lines, found, strict=True):
         assert line.startswith(about["name"])
@@ -209,8 +209,8 @@ def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
 
 
 def test_the_status_of_the_doctor() -> None:
-    assert builds.doctor_status([Check("x", WARN, "y")]) == 0
-    assert builds.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
+    assert upkeep.doctor_status([Check("x", WARN, "y")]) == 0
+    assert upkeep.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
 
 
 # Cleaning
@@ -226,7 +226,7 @@ def built(home: Path, name: str) -> Path:
 
 def clean(name: str = "") -> list[str]:
     heard = Heard()
-    builds.clean(heard, name, old=False, images=False, cache=False)
+    upkeep.clean(heard, name, old=False, images=False, cache=False)
     return heard.lines
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the verbs do that look at the box, list the recipes, and remove what was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from builders import doctor, face, recipe, run
+from builders.errors import BuildError
+from builders.pipeline import STAGES
+from builders.progress import Reporter
+from builders.reports import Report
+from builders.run import Run
+from builders.sources.cache import Cache
+from builders.stages import Store
+from builders.verbs.builds import known_form
+
+
+def doctor_checks(it: Run) -> list[doctor.Check]:
+    """Every check of the recipe; nothing is installed or started."""
+    from builders.engine import connection
+
+    sources = dict(it.recipe.sources)
+    return doctor.examine(it, sources, connect=lambda: connection.connect(it.reporter, setup=False))
+
+
+def doctor_status(checks: Sequence[doctor.Check]) -> int:
+    """The exit status for what the doctor found."""
+    error = doctor.failed(list(checks))
+    return int(error.exit) if error else 0
+
+
+def list_recipes(form: str) -> str:
+    """The recipes, the default one marked."""
+    known_form(form)
+    found = [recipe.load(name) for name in recipe.names()]
+    if form == "json":
+        about = [
+            {
+                "name": r.name,
+                "suite": r.suite.name,
+                "summary": r.summary,
+                "flavours": sorted(r.kernel.flavours),
+                "default": r.name == recipe.DEFAULT,
+            }
+            for r in found
+        ]
+        return json.dumps(about, indent=2)
+    return face.table(
+        [
+            (r.name + ("*" if r.name == recipe.DEFAULT else ""), r.suite.name, r.summary)
+            for r in found
+        ]
+    )
+
+
+def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> Report:
+    """Remove what was built of one recipe or all; with the flags, less of it or more.
+
+    old: only outputs of stages that a newer one has replaced. images: also what lies in the
+    engine. cache: also the sources. It is said as it is done, and the report has no text.
+    """
+    wanted = Path(name).stem if name.endswith(".toml") else name
+    # Only folders that are there and ours: a name never leads out of the artifacts.
+    ours = sorted(f for f in run.artifacts().glob("*/") if (f / run.LOCK).exists())
+    folders = [folder for folder in ours if not name or folder.name == wanted]
+    if name and not folders:
+        there = ", ".join(folder.name for folder in ours) or "nothing"
+        raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
+    removed: list[dict[str, Any]] = []
+    document: dict[str, Any] = {"artifacts": removed, "engine": None, "freed": None}
+    for folder in folders:
+        with run.hold(folder):
+            if old:
+                gone = Store(folder / STAGES).forget_old()
+                reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
+            else:
+                gone = None
+                shutil.rmtree(folder)
+                reporter.line(f"{folder.name}: removed")
+        removed.append({"recipe": folder.name, "replaced": gone})
+    if images:
+        from builders.engine import connection
+        from builders.engine.leftovers import remove_images
+
+        document["engine"] = remove_images(connection.connect(reporter, setup=False))
+        reporter.line(f"the engine: removed {document['engine']} image(s) and volume(s)")
+    if cache:
+        document["freed"] = Cache.default().prune()
+        reporter.line(f"the source cache: freed {document['freed'] / (1 << 20):.0f} MiB")
+    return Report("", document)
