@@ -22,6 +22,7 @@ from builders.progress import printable
 
 _ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
 _NAMES_LIMIT = 64 << 20  # bytes of memory that the names of all members take
+_WORD = (1 << 32) - 1  # mode_t, uid_t and gid_t; base 256 in a header can say more, and less
 _PATH_LIMIT = 64 << 10  # PATH_MAX is 4096
 _TRAILER_LIMIT = 1 << 20  # after the end of a tar archive; tar(1) pads to 10 KiB
 FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
@@ -146,6 +147,8 @@ def walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
             raise DebError("damaged", f"a tar header is damaged: {error}") from None
         if info.size < 0:
             raise DebError("damaged", "a member has a negative size")
+        if not all(0 <= n <= _WORD for n in (info.mode, info.uid, info.gid)):
+            raise DebError("damaged", "a member's mode or owner is no number of 32 bits")
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
             if info.size > _PATH_LIMIT:
                 raise DebError("limit", f"a name of {info.size} bytes")

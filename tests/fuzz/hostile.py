@@ -192,12 +192,28 @@ def sparse() -> bytes:
     return deb(gzipped([header("./x", 512, b"S"), bytes(512), _END]))
 
 
-def negative() -> bytes:
+def _numbered(field: slice, number: bytes) -> bytes:
     raw = bytearray(header("./x"))
-    raw[124:136] = b"\xff" * 12  # a negative number in base 256
+    raw[field] = number
     raw[148:156] = b" " * 8
     raw[148:156] = b"%06o\0 " % sum(raw)
     return deb(gzipped([bytes(raw), _END]))
+
+
+def negative() -> bytes:
+    return _numbered(slice(124, 136), b"\xff" * 12)  # a size, in base 256
+
+
+def negative_mode() -> bytes:
+    return _numbered(slice(100, 108), b"\xff" * 8)
+
+
+def wide_mode() -> bytes:
+    return _numbered(slice(100, 108), b"\x80\0\1\0\0\0\0\0")
+
+
+def wide_owner() -> bytes:
+    return _numbered(slice(108, 116), b"\x80\0\1\0\0\0\0\0")
 
 
 def outside() -> bytes:
@@ -299,6 +315,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         pax,
         sparse,
         negative,
+        negative_mode,
+        wide_mode,
+        wide_owner,
         outside,
         links,
         not_utf8,
