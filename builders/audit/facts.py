@@ -15,6 +15,7 @@ from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
 from builders.audit.expectations import Expectations
 from builders.deb import Content, Control, Deb, Entry
+from builders.deb.relations import related
 
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
 _TEXT_LIMIT = 4 << 20  # of a kernel configuration; Debian's have 270 KB
@@ -97,13 +98,7 @@ class Facts:
 
     def relations(self, *fields: str) -> dict[str, set[str]]:
         """Package name to the version restrictions ("" for none) in these fields."""
-        found: dict[str, set[str]] = {}
-        for name in fields:
-            for part in re.split(r"[,|]", self.control.get(name, "")):
-                match = re.match(r"\s*([^\s:(]+)(?::[^\s(]+)?\s*(?:\(([^)]*)\))?", part)
-                if match:
-                    found.setdefault(match[1], set()).add((match[2] or "").strip())
-        return found
+        return related(self.control, *fields)
 
 
 def gather(package: Deb, facts: Facts, *, contents: bool = True) -> None:

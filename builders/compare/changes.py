@@ -16,20 +16,10 @@ from builders.audit.rules.depends import may_bring
 from builders.compare import contents
 from builders.compare.snapshot import Snapshot, take
 from builders.compare.terms import Change, change
+from builders.deb.relations import RELATIONS
 from builders.progress import printable
 
-RELATIONS = (
-    "Pre-Depends",
-    "Depends",
-    "Recommends",
-    "Suggests",
-    "Enhances",
-    "Conflicts",
-    "Breaks",
-    "Replaces",
-    "Provides",
-    "Built-Using",
-)
+_RELATIONS = (*RELATIONS, "Built-Using")
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _DERIVED = ("md5sums", "conffiles")  # told by the files
 _DIFF_LIMIT = 256 << 10  # bytes of a file of control.tar that is compared line by line
@@ -73,7 +63,7 @@ def compare(old: Path, new: Path) -> Comparison:
 
 def _fields(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     names = {name.lower(): name for name in (*old.fields, *new.fields)}
-    skipped = {name.lower() for name in (*RELATIONS, "Installed-Size")}
+    skipped = {name.lower() for name in (*_RELATIONS, "Installed-Size")}
     for key, name in names.items():
         before, after = old.get(name), new.get(name)
         if key not in skipped and before != after:
@@ -170,8 +160,8 @@ def parse_relations(text: str) -> dict[str, str]:
 
 
 def _relations(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    every = {name: _all_names(new, name) for name in RELATIONS}
-    for name in RELATIONS:
+    every = {name: _all_names(new, name) for name in _RELATIONS}
+    for name in _RELATIONS:
         before, after = parse_relations(old.get(name)), parse_relations(new.get(name))
         for key in (*before, *(k for k in after if k not in before)):
             was, now = before.get(key, ""), after.get(key, "")

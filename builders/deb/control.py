@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from builders.deb.error import DebError
+from builders.deb.relations import RELATIONS
 from builders.errors import BuildError
 from builders.progress import printable
 
@@ -24,15 +25,7 @@ _FIELD_ORDER = (
     "Maintainer",
     "Original-Maintainer",
     "Installed-Size",
-    "Pre-Depends",
-    "Depends",
-    "Recommends",
-    "Suggests",
-    "Enhances",
-    "Conflicts",
-    "Breaks",
-    "Replaces",
-    "Provides",
+    *RELATIONS,
     "Section",
     "Priority",
     "Multi-Arch",

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from builders import VERSION
+from builders.deb.relations import related
 from builders.release import purl
 from builders.release.facts import Build, Origin, Packed
 from builders.release.repository import ORIGIN
@@ -30,14 +31,8 @@ _SPACE = uuid.UUID("6c1f7b0e-3d0e-5a55-9a5e-8a5d7e0c4f21")  # of the names made 
 def needed(build: Build) -> list[str]:
     """The packages that the build's packages depend on, alternatives too; sorted."""
     own = {p.control["Package"] for p in build.packages}
-    found: set[str] = set()
-    for package in build.packages:
-        for field in ("Pre-Depends", "Depends"):
-            for relation in re.split(r"[,|]", package.control.get(field, "")):
-                name = re.match(r"\s*([a-z0-9][a-z0-9+.-]*)", relation)
-                if name:
-                    found.add(name[1])
-    return sorted(found - own)
+    found = (related(p.control, "Pre-Depends", "Depends") for p in build.packages)
+    return sorted(set().union(*found) - own)
 
 
 def _identity(build: Build) -> uuid.UUID:

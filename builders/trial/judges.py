@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.deb import Deb
+from builders.deb.relations import related
 from builders.errors import BuildError, Exit
 from builders.progress import printable
 from builders.reports import Report
@@ -105,10 +106,7 @@ def layers(debs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     names = {str(control["Package"]) for control in controls.values()}
 
     def inner(deb: Path) -> bool:
-        fields = (str(controls[deb].get(field, "")) for field in ("Pre-Depends", "Depends"))
-        needed = {
-            name for field in fields for name in re.findall(r"(?:^|[,|])\s*([^\s,|(:]+)", field)
-        }
+        needed = related(controls[deb], "Pre-Depends", "Depends").keys()
         return bool(needed & names - {str(controls[deb]["Package"])})
 
     then = [deb for deb in debs if inner(deb)]

@@ -10,6 +10,7 @@ from debian.debian_support import Version
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.relations import RELATIONS
 
 
 @rule(
@@ -247,17 +248,6 @@ def _unknown_field(facts: Facts) -> Iterator[Found]:
             yield Found(f"{name} is no field of a binary package")
 
 
-RELATIONS = (
-    "Pre-Depends",
-    "Depends",
-    "Recommends",
-    "Suggests",
-    "Enhances",
-    "Conflicts",
-    "Breaks",
-    "Replaces",
-    "Provides",
-)
 RELATION = re.compile(
     r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9+.-]+)(?::(?P<arch>[a-z0-9-]+))?"
     r"(?:\s*\(\s*(?P<op><<|<=|=|>=|>>|<|>)\s*(?P<version>[^()\s]+)\s*\))?"
