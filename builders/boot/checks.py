@@ -85,7 +85,7 @@ def checks(console: Console, parts: Parts) -> tuple[Check, ...]:
     info, listed = answer("info"), answer("list")
     assignable, hidden, other = answer("assignable"), answer("hidden"), answer("other")
     off = "@@off" in console.lines and console.status == 0 and not console.why
-    return (
+    made = [
         Check(
             "hypervisor",
             bool(version) and version[1] == parts.version if version else False,
@@ -111,4 +111,9 @@ def checks(console: Console, parts: Parts) -> tuple[Check, ...]:
         Check("hidden card's driver", hidden.text == "pciback", hidden.text),
         Check("other card's driver", other.text == DRIVER, other.text),
         Check("power-off", off, "clean" if off else console.why or f"status {console.status}"),
-    )
+    ]
+    drivers = [f.path.partition("-")[2] for f in parts.files if f.path.startswith("modules/")]
+    if drivers:
+        loaded = answer("modules")
+        made.insert(2, Check("modules are loaded", loaded.status == 0, " ".join(drivers)))
+    return tuple(made)

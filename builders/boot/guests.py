@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from builders.boot import cpio, proof
+from builders.boot import cpio, modules, proof
 from builders.boot.checks import Answer, Boot, Check, answers, checks
 from builders.boot.machine import Options, boot
+from builders.boot.modules import Module
 from builders.boot.parts import Parts
 from builders.boot.qemu import DRIVER, HIDDEN, Console
 from builders.run import Run
@@ -31,8 +33,11 @@ on_crash = "destroy"
 """
 
 
-def options(kind: str, kernel: Path) -> Options:
-    """The boot in which a guest of that kind is tried. kernel: dom0's, which the guest has too."""
+def options(kind: str, kernel: Path, drivers: Sequence[Module] = ()) -> Options:
+    """The boot in which a guest of that kind is tried.
+
+    kernel: dom0's, which the guest has too; drivers: its modules that the guest loads.
+    """
     card = kind == "pv"
     config = _CONFIG.format(
         kind=kind,
@@ -44,6 +49,7 @@ def options(kind: str, kernel: Path) -> Options:
         cpio.File("guest/vmlinuz", kernel.read_bytes(), 0o644),
         cpio.File("guest/root/init", (_TEMPLATES / "guest-init.sh").read_bytes()),
         cpio.File("proof/guest.sh", (_TEMPLATES / "guest.sh").read_bytes(), 0o644),
+        *modules.files(drivers, "guest/root/modules"),
     )
     if card:
         # A guest with a device of the machine's can't be brought back from a file.
@@ -107,7 +113,8 @@ _NAMES = {"first": "guest comes up", "second": "guest comes up again"}
 def prove_guest(run: Run, these: Parts, kind: str, *, accel: str, timeout: float) -> Boot:
     """Boot once with a guest of that kind."""
     name = f"boot-guest-{kind}"
-    console, log = boot(run, these, name, options(kind, these.kernel), accel=accel, timeout=timeout)
+    chosen = options(kind, these.kernel, these.guest)
+    console, log = boot(run, these, name, chosen, accel=accel, timeout=timeout)
     found = checks(console, these)
     made = Boot(name, found + guest_checks(console, kind), console.seconds, log)
     proof.write(made, these.packages)

@@ -59,7 +59,7 @@ def boot(
     A machine that hangs is ended after `timeout` seconds, one that panics at once.
     """
     log = run.logs / f"{name}.log"
-    files = (cpio.File("init", _INIT.read_bytes()), *options.files)
+    files = (cpio.File("init", _INIT.read_bytes()), *parts.files, *options.files)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dom0-debs-boot-")))
         initrd = folder / "initrd"

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.boot import initramfs
+from builders.boot import initramfs, modules
+from builders.boot.cpio import File
+from builders.boot.modules import Module
 from builders.deb import Deb, is_file
 from builders.errors import BuildError
 from builders.kernel import options
@@ -29,7 +31,8 @@ class Parts:
     """What is booted: files of this machine, and what they should say of themselves.
 
     version: of the hypervisor, such as 4.17.5. release: of the kernel, as uname(1) has it.
-    packages: file name -> sha256 of what they were taken from.
+    packages: file name -> sha256 of what they were taken from. files: of the kernel's package,
+    what dom0 reads in the initramfs. guest: modules that a guest with this kernel loads.
     """
 
     xen: Path
@@ -38,6 +41,8 @@ class Parts:
     version: str
     release: str
     packages: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    guest: tuple[Module, ...] = ()
 
 
 @contextmanager
@@ -46,17 +51,32 @@ def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterat
     initrd = initramfs.make(run, pipeline.image(), xen.path, xen.sha256)
     with tempfile.TemporaryDirectory(prefix="dom0-debs-boot-") as name:
         folder = Path(name)
-        hypervisor, found = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
+        hypervisor, path = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
         try:
             hypervisor.write_bytes(gzip.decompress(hypervisor.read_bytes()))
         except (OSError, EOFError, zlib.error) as error:
-            raise BuildError(f"{xen.path.name}: {found}: {error}", hint="build it again") from None
+            raise BuildError(f"{xen.path.name}: {path}: {error}", hint="build it again") from None
         linux, _ = _take(kernel.path, r"/boot/vmlinu[xz]-[^/]+", folder / "linux")
         config, _ = _take(kernel.path, r"/boot/config-[^/]+", folder / "config")
-        _built_in(kernel.package, config.read_text(encoding="utf-8", errors="replace"))
+        there = options(config.read_text(encoding="utf-8", errors="replace"))
+        _bootable(kernel.package, there)
+        dom0, guest = modules.names(there, modules.DOM0), modules.names(there, modules.GUEST)
+        found = modules.read(kernel.path, {*dom0, *guest})
         release = kernel.package.removeprefix("linux-image-")
         digests = {package.path.name: package.sha256 for package in (xen, kernel)}
-        yield Parts(hypervisor, linux, initrd, _upstream(xen.version), release, digests)
+        yield Parts(
+            hypervisor,
+            linux,
+            initrd,
+            _upstream(xen.version),
+            release,
+            digests,
+            (
+                File("boot/config", config.read_bytes(), 0o644),
+                *modules.files(modules.ordered(found, dom0), "modules"),
+            ),
+            tuple(modules.ordered(found, guest)),
+        )
 
 
 def chosen(packages: Sequence[Package], prefix: str) -> Package:
@@ -67,19 +87,20 @@ def chosen(packages: Sequence[Package], prefix: str) -> Package:
     raise BuildError(f"there is no package {prefix}* to boot", hint="build both: build-all")
 
 
-# Without these the first process can't ask anything.
-_NEEDED = ("BLK_DEV_INITRD", "DEVTMPFS", "XENFS", "XEN_PRIVCMD", "XEN_DEV_EVTCHN", "E1000")
+# Without these the first process can't ask anything; the first two have to be built in.
+_BUILT_IN = ("BLK_DEV_INITRD", "DEVTMPFS")
+_NEEDED = ("XENFS", "XEN_PRIVCMD", "XEN_DEV_EVTCHN", "E1000")
 
 
-def _built_in(name: str, config: str) -> None:
-    """BuildError where the kernel has as a module, or not at all, what the proof has to have."""
-    there = options(config)
-    lacking = [f"CONFIG_{o}" for o in _NEEDED if there.get(f"CONFIG_{o}") != "y"]
+def _bootable(name: str, there: Mapping[str, str]) -> None:
+    """BuildError where a kernel with these options has not got what the proof has to have."""
+    lacking = [o for o in _BUILT_IN if there.get(f"CONFIG_{o}") != "y"]
+    lacking += [o for o in _NEEDED if there.get(f"CONFIG_{o}") not in ("y", "m")]
     if lacking:
         raise BuildError(
-            f"{name} cannot be booted here: {', '.join(lacking)} is not built in, and the proof's"
-            " initramfs has no modules",
-            hint="--flavour minimal has all of it built in",
+            f"{name} cannot be booted here: it is built without"
+            f" {', '.join(f'CONFIG_{o}' for o in lacking)}",
+            hint="set it in a fragment of the flavour; those of --flavour minimal have all of it",
         )
 
 

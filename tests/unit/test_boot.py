@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import tasks
 from builders.boot import machine, parts, prove, qemu
 from builders.boot.checks import Boot, Check, answers, checks
+from builders.boot.cpio import File
 from builders.boot.parts import Parts
 from builders.boot.qemu import Console, Machine
 from builders.errors import BuildError, Exit, Interrupted
@@ -61,8 +62,18 @@ def console(text: str = GOOD, **changes: object) -> Console:
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
-def failing(it: Console) -> set[str]:
-    return {check.name for check in checks(it, PARTS) if not check.good}
+def failing(it: Console, parts: Parts = PARTS) -> set[str]:
+    return {check.name for check in checks(it, parts) if not check.good}
+
+
+def test_modules_have_to_be_loaded_where_there_are_any() -> None:
+    drivers = (File("boot/config", b""), File("modules/00-xenfs.ko", b""))
+    modular = dataclasses.replace(PARTS, files=drivers)
+    assert failing(console(), modular) == {"modules are loaded"}
+    loaded = GOOD.replace("@@begin uname", "@@begin modules\n@@end modules 0\n@@begin uname")
+    assert failing(console(loaded), modular) == set()
+    refused = loaded.replace("@@end modules 0", "insmod: can't insert\n@@end modules 1")
+    assert failing(console(refused), modular) == {"modules are loaded"}
 
 
 @pytest.mark.parametrize(

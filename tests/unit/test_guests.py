@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.boot import guests, parts
+from builders.boot.modules import Module
 from builders.boot.qemu import Console
 from builders.errors import BuildError
 from builders.progress import Silent
@@ -104,9 +105,21 @@ def test_what_is_asked_wrongly(tmp_path: Path, guest: str, form: str, told: str)
         boot_test(run, "minimal", "tcg", 1.0, form, guest=guest)
 
 
-def test_a_kernel_with_its_drivers_as_modules_is_refused() -> None:
-    config = "".join(f"CONFIG_{o}=y\n" for o in parts._NEEDED)
-    parts._built_in("linux-image-x", config)
-    with pytest.raises(BuildError, match="CONFIG_E1000 is not built in") as error:
-        parts._built_in("linux-image-x", config.replace("E1000=y", "E1000=m"))
+def test_a_kernel_without_the_drivers_is_refused() -> None:
+    there = {f"CONFIG_{o}": "y" for o in (*parts._BUILT_IN, *parts._NEEDED)}
+    parts._bootable("linux-image-x", there)
+    parts._bootable("linux-image-x", there | {"CONFIG_E1000": "m"})
+    with pytest.raises(BuildError, match="without CONFIG_E1000") as error:
+        parts._bootable("linux-image-x", there | {"CONFIG_E1000": "n"})
     assert "--flavour minimal" in error.value.hint
+    with pytest.raises(BuildError, match="without CONFIG_DEVTMPFS"):
+        parts._bootable("linux-image-x", there | {"CONFIG_DEVTMPFS": "m"})
+
+
+def test_the_drivers_of_a_guest_are_its_own(tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"kernel")
+    drivers = [Module("e1000", b"one", ()), Module("xen_pcifront", b"two", ())]
+    files = {f.path: f.content for f in guests.options("pv", kernel, drivers).files}
+    assert files["guest/root/modules/00-e1000.ko"] == b"one"
+    assert files["guest/root/modules/01-xen_pcifront.ko"] == b"two"

@@ -11,7 +11,6 @@ mount -t devtmpfs devtmpfs /dev
 ln -s /proc/self/fd /dev/fd
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mkdir -p /run/xen /run/xenstored /run/lock /var/run/xen /var/run/xenstored /var/lib/xen/dump
-mount -t xenfs xenfs /proc/xen
 dmesg -n 1
 
 ask() {
@@ -20,6 +19,12 @@ ask() {
     echo "@@begin $name"
     "$@" 2>&1
     echo "@@end $name $?"
+}
+# What the kernel has as modules; their names say in which order.
+load() {
+    for module in /modules/*; do
+        if test -e "$module"; then insmod "$module" || return; fi
+    done
 }
 driver() {
     basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
@@ -44,6 +49,8 @@ begin() {
 }
 
 echo "@@dom0"
+ask modules load
+mount -t xenfs xenfs /proc/xen
 ask uname uname -r
 ask begin begin
 ask info xl info

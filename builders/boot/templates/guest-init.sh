@@ -6,6 +6,9 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 dmesg -n 1
+for module in /modules/*; do
+    if test -e "$module"; then insmod "$module"; fi
+done
 # The front end finds its devices a moment after the kernel is up.
 for n in 1 2 3 4 5 6 7 8 9 10; do
     test -e /sys/class/net/eth0 && break
