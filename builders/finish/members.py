@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from builders import deb
 from builders.deb import Entry
@@ -16,16 +16,18 @@ from builders.finish.work import Work, link_target
 from builders.progress import printable
 
 
-def matching(entries: Sequence[Entry], globs: Sequence[str], notes: list[str]) -> set[str]:
-    """The paths that the globs of the verb `remove` name, with all below them."""
+def unwanted(work: Work, notes: list[str]) -> set[str]:
+    """The paths that the verbs `remove` and `discard` name; `notes` hears what names none."""
     removed: set[str] = set()
-    for glob in globs:
-        if not glob.startswith("/"):
-            raise BuildError(f"remove: {glob!r} is no absolute path", hint=f"write /{glob}")
-        found = {e.path for e in entries if e.path != "/" and fnmatch.fnmatchcase(e.path, glob)}
-        if not found:
-            notes.append(f"remove: {glob} matches nothing in the package")
-        removed |= found
+    for verb, globs in (("remove", work.corrections.remove), ("discard", work.corrections.discard)):
+        for glob in globs:
+            if not glob.startswith("/"):
+                raise BuildError(f"{verb}: {glob!r} is no absolute path", hint=f"write /{glob}")
+            paths = (e.path for e in work.entries if e.path != "/")
+            found = {path for path in paths if fnmatch.fnmatchcase(path, glob)}
+            if not found and verb == "remove":
+                notes.append(f"remove: {glob} matches nothing in the package")
+            removed |= found
     return removed
 
 

@@ -121,7 +121,7 @@ def finish(
 
 def _remove(work: Work) -> None:
     corrections, entries = work.corrections, work.entries
-    removed = members.matching(entries, corrections.remove, work.notes)
+    removed = members.unwanted(work, work.notes)
     for wanted, chosen in (
         (corrections.symbols, symbols.moved),
         (corrections.python, python.caches),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from builders.deb import Added
-from builders.finish.members import below, matching
+from builders.finish.members import below, unwanted
 from builders.finish.work import Work
 
 _VOLATILE = re.compile(r"/(run|var/run|var/lock)(/|$)")
@@ -28,14 +28,14 @@ def volatile(work: Work) -> set[str]:
 def correct(work: Work) -> None:
     """Directories of /run are made at each boot instead, by tmpfiles.d(5).
 
-    What the verb `remove` names is not. A package that brings a tmpfiles.d of its own is taken to
-    know what it needs.
+    What the verbs `remove` and `discard` name is not. A package that brings a tmpfiles.d of its
+    own is taken to know what it needs.
     """
     lines = []
-    unwanted = below(work.entries, matching(work.entries, work.corrections.remove, []))
+    gone = below(work.entries, unwanted(work, []))
     for entry in work.entries:
         path = entry.path + "/"
-        if not _VOLATILE.match(path) or entry.path in unwanted:
+        if not _VOLATILE.match(path) or entry.path in gone:
             continue
         for old, new in _TODAY:
             path = path.replace(old, new, 1) if path.startswith(old) else path

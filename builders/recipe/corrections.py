@@ -60,6 +60,7 @@ class Corrections:
         added to those of the raw package, each as Policy 7.1 writes them.
     remove: globs (fnmatch, "*" matches "/" too) of absolute paths, such as "/boot/xen-syms*";
         a directory that matches goes with all below it.
+    discard: as remove, of what not every package has: nothing is noted where there is none.
     move: old path to new path; a directory takes all below it along.
     replace: passages of text files, such as the head of an init script (Policy 9.3.2).
     modes: glob to permission bits, such as "0700" (Policy 10.9); links have none.
@@ -103,6 +104,7 @@ class Corrections:
     replaces: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    discard: tuple[str, ...] = ()
     move: Mapping[str, str] = field(default_factory=dict)
     replace: tuple[Replacement, ...] = ()
     modes: Mapping[str, str] = field(default_factory=dict)

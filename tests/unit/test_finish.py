@@ -335,6 +335,15 @@ def test_a_directory_goes_with_all_below_it(tmp_path: Path) -> None:
     assert removed(tmp_path, items, "/a/b")[0] == ["/", "/a", "/a/bc"]
 
 
+def test_what_may_be_there_is_discarded_without_a_word(tmp_path: Path) -> None:
+    raw = debs.make(tmp_path / "raw.deb", [Item("./a/b"), Item("./a/c/d"), Item("./e/f")])
+    done = run(tmp_path, Corrections(discard=("/a/c", "/e/*", "/nowhere/*")), raw, ())
+    assert [e.path for e in Deb.open(done.path).index.entries] == ["/", "/a", "/a/b"]
+    assert not [note for note in done.notes if "nothing" in note]
+    with pytest.raises(BuildError, match="discard: 'a/c' is no absolute path"):
+        run(tmp_path, Corrections(discard=("a/c",)), raw, ())
+
+
 def test_all_can_be_removed(tmp_path: Path) -> None:
     assert removed(tmp_path, [Item("./a/b")], "/*")[0] == ["/"]
 
