@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What depmod(8) writes beside a kernel's modules goes with the kernel (Policy 6.8)."""
+"""A kernel with modules needs what loads them, and leaves nothing behind (Policy 6.8, 7.2)."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 
+from builders.deb.kernels import INITRAMFS, modular
+from builders.deb.relations import related
+from builders.finish.relations import parse_relations
 from builders.finish.work import Work
 
 _FOLDER = re.compile(r"((?:/usr)?/lib/modules/([A-Za-z0-9.+~_-]+))(/.*)?")
@@ -20,13 +23,31 @@ fi
 
 
 def correct(work: Work) -> None:
-    """Have a package with a kernel clean its modules' directory when it is removed.
+    """Correct a package with a kernel and modules.
 
-    depmod runs when the kernel is installed, or when an initramfs is first made for it.
+    Its modules' directory is cleaned when it is removed: depmod runs when the kernel is
+    installed, or when an initramfs is first made for it. It depends on kmod and on what makes an
+    initramfs, as Debian's kernels do: with its drivers as modules it finds no root without one.
     """
     paths = work.paths()
+    for version in modular(paths):
+        work.depends += _loaders(work, version)
     folders = {m[1]: m[2] for path in paths if (m := _FOLDER.fullmatch(path))}
     for folder, version in sorted(folders.items()):
         if {f"/boot/vmlinuz-{version}", f"/boot/vmlinux-{version}"} & paths:
             parent = posixpath.dirname(folder)
             work.snippets.append(("postrm", _GONE.format(folder=folder, parent=parent)))
+
+
+def _loaders(work: Work, version: str) -> list[str]:
+    """What the package has to depend on and does not name yet."""
+    stated = set(related(work.package.control, "Pre-Depends", "Depends", "Recommends"))
+    for texts in (work.corrections.depends, work.corrections.recommends):
+        groups = parse_relations("depends", texts)
+        stated |= {choice.name for group in groups for choice in group.choices}
+    needed = [] if "kmod" in stated else ["kmod"]
+    config = work.read([f"/boot/config-{version}"]).get(f"/boot/config-{version}", b"")
+    can = not config or b"\nCONFIG_BLK_DEV_INITRD=y\n" in config
+    if can and not stated.intersection(INITRAMFS):
+        needed.append("initramfs-tools | linux-initramfs-tool")
+    return needed

@@ -73,7 +73,16 @@ def script(name: str, body: str, first: str = "#!/bin/sh\nset -e\n") -> dict[str
     return {name: first + body}
 
 
+KERNEL = (Item("./boot/vmlinuz-6.1-x"), Item("./usr/lib/modules/6.1-x/kernel/a.ko.xz"))
+
 CASES = [
+    bad("initramfs-tool-missing", *KERNEL),
+    bad("initramfs-tool-missing", *KERNEL, Depends="kmod", Suggests="dracut"),
+    fine("initramfs-tool-missing", *KERNEL, Recommends="initramfs-tools (>= 1) | x"),
+    fine("initramfs-tool-missing", *KERNEL, Depends="linux-initramfs-tool"),
+    fine("initramfs-tool-missing", KERNEL[0], Item("./lib/modules/6.1-x/modules.builtin")),
+    fine("initramfs-tool-missing", KERNEL[1]),
+    fine("initramfs-tool-missing", KERNEL[0], Item("./lib/modules/6.1-y/a.ko")),
     # paths
     *(
         bad("volatile-path", Item(f".{p}/x"), subject=f"{p}/x")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.audit import audit
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish import finish
@@ -313,6 +314,52 @@ systemctl --system daemon-reload >/dev/null || true
     assert text.count("update-rc.d both defaults") == text.count("defaults-disabled") == 1
     assert "enable both.service" in text
     assert "'both.service'" not in text
+
+
+def told(package: Path) -> bool:
+    return "initramfs-tool-missing" in {finding.rule for finding in audit(package).findings}
+
+
+LOADERS = "initramfs-tools | linux-initramfs-tool, kmod"
+
+
+@pytest.mark.parametrize(
+    ("stated", "config", "depends"),
+    [
+        ({}, b"CONFIG_X=y\nCONFIG_BLK_DEV_INITRD=y\n", LOADERS),
+        ({}, None, LOADERS),
+        ({}, b"CONFIG_X=y\n# CONFIG_BLK_DEV_INITRD is not set\n", "kmod"),
+        ({"Depends": "dracut"}, None, "dracut, kmod"),
+        ({"Recommends": "initramfs-tools (>= 0.1) | xx"}, None, "kmod"),
+        ({"Depends": LOADERS}, None, LOADERS),
+    ],
+)
+@pytest.mark.parametrize("name", ["lib/modules/6.1-x/a/b.ko", "usr/lib/modules/6.1-x/b.ko.xz"])
+def test_a_kernel_with_modules_needs_what_loads_them(
+    tmp_path: Path, stated: dict[str, str], config: bytes | None, depends: str, name: str
+) -> None:
+    items = [Item("./boot/vmlinuz-6.1-x", b"k"), Item(f"./{name}", b"m")]
+    items += [Item("./boot/config-6.1-x", config)] if config else []
+    raw = debs.make(tmp_path / "raw.deb", items, control=stated)
+    assert told(raw) is not bool(stated)
+    done = finish(raw, Corrections(), elf_depends=[], destination_dir=tmp_path / "out", epoch=1)
+    assert Deb.open(done.path).control["Depends"] == depends
+    assert told(done.path) is (config is not None and depends == "kmod")
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [Item("./boot/vmlinuz-6.1-x", b"k"), Item("./lib/modules/6.1-x/modules.builtin", b"m")],
+        [Item("./boot/vmlinuz-6.1-x", b"k"), Item("./lib/modules/6.1-y/a.ko", b"m")],
+        [Item("./lib/modules/6.1-x/a.ko", b"m")],
+    ],
+)
+def test_without_a_kernel_and_its_modules_nothing_is_needed(
+    tmp_path: Path, items: list[Item]
+) -> None:
+    deb, _ = finished(tmp_path, Corrections(), items)
+    assert "kmod" not in deb.control.get("Depends", "")
 
 
 @pytest.mark.parametrize("folder", ["/lib/modules/6.1-x", "/usr/lib/modules/6.1-x"])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from builders import deb
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.kernels import INITRAMFS, modular
 
 
 @rule(
@@ -39,6 +40,22 @@ def _xen_syms(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
         if deb.is_file(entry) and entry.path.startswith("/boot/xen-syms"):
             yield Found("GRUB may offer it as a hypervisor", entry.path)
+
+
+@rule(
+    "initramfs-tool-missing",
+    Severity.WARNING,
+    explanation="A kernel whose drivers are modules asks for nothing that makes an initramfs: on a"
+    " host that has none it does not find its root.",
+    reference="Policy 7.2; Debian's own linux-image packages",
+    remedy="Depends: kmod, initramfs-tools | linux-initramfs-tool",
+    needs=Needs.MEMBERS,
+)
+def _initramfs_tool(facts: Facts) -> Iterator[Found]:
+    if facts.relations("Pre-Depends", "Depends", "Recommends").keys() & set(INITRAMFS):
+        return
+    for version, count in modular(entry.path for entry in facts.entries).items():
+        yield Found(f"{count} modules of {version}, and nothing that makes an initramfs for them")
 
 
 @rule(

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels of a package by their paths: which there are, and which modules go with each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Packages that make an initramfs, or that another one provides which does.
+INITRAMFS = ("initramfs-tools", "linux-initramfs-tool", "dracut", "tiny-initramfs")
+_KERNEL = re.compile(r"/boot/vmlinu[xz]-(.+)")
+_MODULE = re.compile(r"(?:/usr)?/lib/modules/([^/]+)/.+\.ko(?:\.gz|\.xz|\.zst)?")
+
+
+def modular(paths: Iterable[str]) -> dict[str, int]:
+    """The version of each kernel that has modules in the same package, and how many."""
+    counts: dict[str, int] = {}
+    versions = set()
+    for path in paths:
+        if kernel := _KERNEL.fullmatch(path):
+            versions.add(kernel[1])
+        elif module := _MODULE.fullmatch(path):
+            counts[module[1]] = counts.get(module[1], 0) + 1
+    return {version: counts[version] for version in sorted(versions & counts.keys())}
