@@ -59,7 +59,7 @@ def prove(
                 boots.append(_checked(run, these, name, options, unbound, accel, timeout))
         # In a folder of its own: it is no package of the recipe's.
         aside = dataclasses.replace(run, folder=run.folder / CONTROL)
-        (without,) = Pipeline(aside, CONTROL, ["kernel"]).build()
+        without = chosen(Pipeline(aside, CONTROL, ["kernel"]).build(), r"linux-image-")
         failing = {*unbound, "kernel option"}
         with parts(run, pipeline, xen, without) as these:
             name = "boot-without-back-end"
