@@ -130,8 +130,11 @@ class Pipeline:
     def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
         here = Path(__file__).parent
         code = sorted(path for glob in _CODE for path in here.glob(glob))
-        inputs = {f"code {path.relative_to(here)}": of_file(path) for path in code}
-        inputs["corrections"] = corrections_digest(self._recipe, target)
+        names = "\n".join(f"{path.relative_to(here)} {of_file(path)}" for path in code)
+        inputs = {
+            "this tool's code": hashlib.sha256(names.encode()).hexdigest(),
+            "corrections": corrections_digest(self._recipe, target),
+        }
         return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
 
     def explain(self) -> list[State]:
