@@ -112,8 +112,7 @@ def checks(console: Console, parts: Parts) -> tuple[Check, ...]:
         Check("other card's driver", other.text == DRIVER, other.text),
         Check("power-off", off, "clean" if off else console.why or f"status {console.status}"),
     ]
-    drivers = [f.path.partition("-")[2] for f in parts.files if f.path.startswith("modules/")]
-    if drivers:
-        loaded = answer("modules")
-        made.insert(2, Check("modules are loaded", loaded.status == 0, " ".join(drivers)))
+    if parts.drivers:
+        names = " ".join(module.name for module in parts.drivers)
+        made.insert(2, Check("modules are loaded", answer("modules").status == 0, names))
     return tuple(made)

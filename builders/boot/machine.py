@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.boot import cpio, qemu
+from builders.boot import cpio, modules, qemu
 from builders.boot.parts import Parts
 from builders.boot.qemu import HIDDEN, Console, Machine
 from builders.errors import BuildError, Exit
@@ -59,7 +59,12 @@ def boot(
     A machine that hangs is ended after `timeout` seconds, one that panics at once.
     """
     log = run.logs / f"{name}.log"
-    files = (cpio.File("init", _INIT.read_bytes()), *parts.files, *options.files)
+    files = (
+        cpio.File("init", _INIT.read_bytes()),
+        cpio.File("boot/config", parts.config, 0o644),
+        *modules.files(parts.drivers, "modules"),
+        *options.files,
+    )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dom0-debs-boot-")))
         initrd = folder / "initrd"

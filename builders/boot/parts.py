@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.boot import initramfs, modules
-from builders.boot.cpio import File
 from builders.boot.modules import Module
 from builders.deb import Deb, is_file
 from builders.errors import BuildError
@@ -31,8 +30,8 @@ class Parts:
     """What is booted: files of this machine, and what they should say of themselves.
 
     version: of the hypervisor, such as 4.17.5. release: of the kernel, as uname(1) has it.
-    packages: file name -> sha256 of what they were taken from. files: of the kernel's package,
-    what dom0 reads in the initramfs. guest: modules that a guest with this kernel loads.
+    packages: file name -> sha256 of what they were taken from. config: the kernel's.
+    drivers: its modules that dom0 loads; guest: those that a guest with this kernel loads.
     """
 
     xen: Path
@@ -41,7 +40,8 @@ class Parts:
     version: str
     release: str
     packages: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[File, ...] = ()
+    config: bytes = b""
+    drivers: tuple[Module, ...] = ()
     guest: tuple[Module, ...] = ()
 
 
@@ -71,10 +71,8 @@ def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterat
             _upstream(xen.version),
             release,
             digests,
-            (
-                File("boot/config", config.read_bytes(), 0o644),
-                *modules.files(modules.ordered(found, dom0), "modules"),
-            ),
+            config.read_bytes(),
+            tuple(modules.ordered(found, dom0)),
             tuple(modules.ordered(found, guest)),
         )
 

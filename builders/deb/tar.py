@@ -35,15 +35,6 @@ _TYPES = (
     tarfile.DIRTYPE,
     tarfile.FIFOTYPE,
 )
-_TYPES = (
-    *FILE_TYPES,
-    tarfile.LNKTYPE,
-    tarfile.SYMTYPE,
-    tarfile.CHRTYPE,
-    tarfile.BLKTYPE,
-    tarfile.DIRTYPE,
-    tarfile.FIFOTYPE,
-)
 
 
 @dataclass(frozen=True, slots=True)

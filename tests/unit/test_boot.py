@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import tasks
 from builders.boot import machine, parts, prove, qemu
 from builders.boot.checks import Boot, Check, answers, checks
-from builders.boot.cpio import File
+from builders.boot.modules import Module
 from builders.boot.parts import Parts
 from builders.boot.qemu import Console, Machine
 from builders.errors import BuildError, Exit, Interrupted
@@ -67,8 +67,7 @@ def failing(it: Console, parts: Parts = PARTS) -> set[str]:
 
 
 def test_modules_have_to_be_loaded_where_there_are_any() -> None:
-    drivers = (File("boot/config", b""), File("modules/00-xenfs.ko", b""))
-    modular = dataclasses.replace(PARTS, files=drivers)
+    modular = dataclasses.replace(PARTS, drivers=(Module("xenfs", b"", ()),))
     assert failing(console(), modular) == {"modules are loaded"}
     loaded = GOOD.replace("@@begin uname", "@@begin modules\n@@end modules 0\n@@begin uname")
     assert failing(console(loaded), modular) == set()
