@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from builders.engine import connection
 from builders.engine.failures import engine_errors
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
@@ -107,19 +108,17 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check],
             )
         )
     folder = Path(str(info.get("DockerRootDir", "")))
-    if _local(client) and folder.is_dir():
+    if _local() and folder.is_dir():
         checks.append(
             _room("engine disk", folder, run.recipe.builder.disk * _GIB, "./inv clean --images")
         )
     return checks, has_image
 
 
-def _local(client: DockerClient) -> bool:
-    """Whether the engine's disk is this machine's."""
-    return urlsplit(str(client.api.base_url)).scheme in {
-        "http+docker",
-        "http+unix",
-    } and "ssh" not in str(client.api.base_url)
+def _local() -> bool:
+    """Whether the engine's disk is this machine's: of one behind ssh the client's own address
+    is a local socket too, so it is the address that the user chose that tells."""
+    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix", "npipe"}
 
 
 def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
@@ -166,6 +165,9 @@ def _mirror(run: Run) -> Check:
     except BuildError as error:
         return Check("mirror", FAIL, error.message, error.hint)
     url = f"{served.main}/dists/{run.recipe.suite.name}/Release"
+    problem = next(filter(None, (mirror.too_new(run.recipe.suite, at) for at in served.all)), None)
+    if problem:
+        return Check("mirror", FAIL, problem.message, problem.hint)
     try:
         answer = requests.head(url, timeout=10, allow_redirects=True)
     except requests.RequestException as error:
@@ -179,6 +181,8 @@ def _mirror(run: Run) -> Check:
             f"{url} answers {answer.status_code}",
             f"does it carry {run.recipe.suite.name}? {mirror.MAIN} names another",
         )
+    if problem := mirror.too_new(run.recipe.suite, served.main, str(answer.url)):
+        return Check("mirror", FAIL, problem.message, problem.hint)
     return Check("mirror", OK, f"{served.main} has {run.recipe.suite.name}")
 
 

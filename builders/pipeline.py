@@ -173,13 +173,13 @@ class Pipeline:
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
         """Every source in the cache; fetched where it is missing, or all with `refresh`."""
         from builders.sources.fetching import fetch_all
-        from builders.suite.apt import SuiteFetcher
+        from builders.suite.pool import Pool
 
         return fetch_all(
             list(self.sources.values()),
             self._run.cache,
             self._run.reporter,
-            debian=SuiteFetcher(self._run),
+            debian=Pool(self._run),
             scope=mirror.scope(self._recipe.suite),
             offline=self._run.offline,
             refresh=refresh,

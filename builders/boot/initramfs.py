@@ -84,14 +84,14 @@ def make(run: Run, builder: Image, xen: Path, digest: str) -> Path:
     Kept as a stage; made where it is missing. Raises BuildError as a step does.
     """
     from builders.sources.fetching import fetch_all
-    from builders.suite.apt import SuiteFetcher
+    from builders.suite.pool import Pool
 
     scope = mirror.scope(run.recipe.suite)
     busybox = fetch_all(
         [_BUSYBOX],
         run.cache,
         run.reporter,
-        debian=SuiteFetcher(run),
+        debian=Pool(run),
         scope=scope,
         offline=run.offline,
         cancel=run.live.stopping,

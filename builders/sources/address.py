@@ -41,12 +41,24 @@ class Failed(Exception):  # noqa: N818 - it is collected, not shown
         self.reason = reason
 
 
-class Passing(Failed):
-    """The same address may do next time; `pause` is what the server asked for, in seconds."""
+class Wrong(Failed):
+    """What the address gives is not the file of that size and digest."""
 
-    def __init__(self, reason: str, pause: float | None = None) -> None:
+
+class Missing(Failed):
+    """The server answers, and has no such file."""
+
+
+class Passing(Failed):
+    """The same address may do next time; `pause` is what the server asked for, in seconds.
+
+    wrong: where no other try helps, it was not the file of that digest.
+    """
+
+    def __init__(self, reason: str, pause: float | None = None, *, wrong: bool = False) -> None:
         super().__init__(reason)
         self.pause = pause
+        self.wrong = wrong
 
 
 def shown(url: str) -> str:
@@ -90,7 +102,7 @@ def local_file(url: str, source: UrlSource) -> Path:
     if not found.is_file():
         raise Failed("not a regular file")
     if source.size is not None and size != source.size:
-        raise Failed(f"has {size} bytes, the recipe says {source.size}")
+        raise Wrong(f"has {size} bytes, not {source.size}")
     if not os.access(found, os.R_OK):
         raise Failed("Permission denied")
     return found

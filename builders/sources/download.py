@@ -21,7 +21,16 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from builders.errors import Interrupted
 from builders.progress import Task, printable
 from builders.recipe import UrlSource
-from builders.sources.address import Failed, Passing, Patience, brief, local_file, shown
+from builders.sources.address import (
+    Failed,
+    Missing,
+    Passing,
+    Patience,
+    Wrong,
+    brief,
+    local_file,
+    shown,
+)
 from builders.sources.cache import Cache, CachedFile, WrongDigest, file_name
 from builders.sources.partial import Partial
 from builders.sources.storage import storage_error
@@ -70,7 +79,7 @@ class Download:
         try:
             file = self._cache.adopt(path, self._source.sha256, name=self._name, keep=True)
         except WrongDigest as error:
-            raise Failed(_mismatch(error)) from None
+            raise Wrong(_mismatch(error)) from None
         except OSError as error:
             raise Failed(error.strerror or "cannot be read") from None
         self._task.total(file.size)
@@ -95,7 +104,7 @@ class Download:
                     best = max(best, size)
                     if attempt >= self._patience.attempts:
                         tries = f" ({attempt} attempts)" if attempt > 1 else ""
-                        raise Failed(error.reason + tries) from None
+                        raise (Wrong if error.wrong else Failed)(error.reason + tries) from None
                     attempt += 1
                     self._task.show(f"again: {error.reason}")
                     self._rest(attempt, error.pause)
@@ -119,7 +128,9 @@ class Download:
             # Pieces of two files, or an end that nobody announced: the whole may do.
             again = not (self._single and self._end_known)
             self._restart()
-            raise (Passing if again else Failed)(reason) from None
+            if again:
+                raise Passing(reason, wrong=True) from None
+            raise Wrong(reason) from None
 
     def _restart(self) -> None:
         self._partial.discard()
@@ -161,7 +172,7 @@ class Download:
         if offset == 0 and _ARCHIVE.search(self._name) and _is_page(response, first):
             raise Failed(_page_reason(first, chunks))
         if None not in (total, size) and total != size:
-            raise Failed(f"the file there has {total} bytes, the recipe says {size}")
+            raise Wrong(f"the file there has {total} bytes, not {size}")
         limit = next(n for n in (size, total, _ENDLESS) if n is not None)
         expected = total if total is not None else size
         if expected is not None:
@@ -183,7 +194,7 @@ class Download:
                     self._at(position)
         except _TooMuch:
             self._restart()
-            raise Failed(f"the server sends more than {limit} bytes") from None
+            raise Wrong(f"the server sends more than {limit} bytes") from None
         except Passing as error:
             of = f" of {expected}" if expected is not None else ""
             raise Passing(f"{error.reason} after {position}{of} bytes") from None
@@ -345,7 +356,7 @@ def _refusal(response: requests.Response) -> Failed:
     text = f"HTTP {code} {phrase}".rstrip()
     if code in (408, 425, 429) or code >= 500:
         return Passing(text, _retry_after(response))
-    return Failed(text)
+    return Missing(text) if code in (404, 410) else Failed(text)
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -455,4 +466,4 @@ def probe(url: str, source: UrlSource, patience: Patience) -> None:
 
 def _same_size(announced: int | None, source: UrlSource) -> None:
     if None not in (announced, source.size) and announced != source.size:
-        raise Failed(f"the file there has {announced} bytes, the recipe says {source.size}")
+        raise Wrong(f"the file there has {announced} bytes, not {source.size}")

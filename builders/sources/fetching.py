@@ -3,13 +3,12 @@
 
 A file is identified by its sha256 and a tree by its commit, so neither the
 channel nor the mirror is trusted: http is as good as https, and a redirect
-from https to http is followed. Debian packages are fetched by somebody who
-lets apt verify them; only the keeping is done here.
+from https to http is followed. What is to be had of a Debian package, and its
+digests, somebody else reads from the suite's signed index.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import queue
 import tempfile
@@ -17,35 +16,49 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, Task
 from builders.recipe import DebianPackage, DebianSource, GitSource, Source, UrlSource
-from builders.sources.address import Failed, Patience, is_file, is_local, local_file, shown
+from builders.sources.address import (
+    Failed,
+    Missing,
+    Patience,
+    Wrong,
+    is_file,
+    is_local,
+    local_file,
+    shown,
+)
 from builders.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.sources.download import Download, probe
 from builders.sources.git import Git, commit_as_tar
 
 
 @dataclass(frozen=True)
-class DebianResult:
-    """What apt chose and verified: the version, and its files below the given folder."""
+class Candidate:
+    """One version of a Debian source, and the files of it, each pinned by its sha256.
+
+    pinned: by the recipe itself, not by the suite's index.
+    """
 
     version: str
-    files: tuple[Path, ...]
+    files: tuple[UrlSource, ...]
+    pinned: bool = False
 
 
-class DebianFetcher(Protocol):
-    """Whoever can ask the suite's apt."""
+class DebianIndex(Protocol):
+    """Whoever knows what the suite offers."""
 
-    def fetch(
-        self, sources: Sequence[DebianSource | DebianPackage], into: Path
-    ) -> Mapping[str, DebianResult]:
-        """Download `sources` below `into`; returns a result for the name of each.
+    def candidates(
+        self, sources: Sequence[DebianSource | DebianPackage]
+    ) -> Mapping[str, Sequence[Candidate]]:
+        """For the name of each source the versions that will do, the best first.
 
-        Raises BuildError where apt can't find, fetch or verify one.
+        Raises BuildError where the index can't be had or verified, or has none.
         """
 
 
@@ -54,7 +67,7 @@ def fetch_all(
     cache: Cache,
     reporter: Reporter,
     *,
-    debian: DebianFetcher | None = None,
+    debian: DebianIndex | None = None,
     scope: str = "",
     offline: bool = False,
     refresh: bool = False,
@@ -95,7 +108,7 @@ def fetch_all(
     of_debian = [s for s in wanted if isinstance(s, (DebianSource, DebianPackage))]
     if of_debian:
         names = tuple(s.name for s in of_debian)
-        # First: apt has to start a container, so it takes longest.
+        # First: the package lists come before the files, so it takes longest.
         work.insert(0, _Work(names, lambda: job.debian(of_debian, debian, scope)))
     failures = _side_by_side(work, jobs, stop, found)
     if failures:
@@ -242,7 +255,19 @@ class _Job:
         return file
 
     def _download(self, source: UrlSource, name: str, task: Task) -> CachedFile:
-        reasons: list[tuple[str, str]] = []
+        found = self._attempt(source, name, task)
+        if isinstance(found, CachedFile):
+            return found
+        raise BuildError(
+            _report(source, found),
+            hint=f"look at the reasons above; to use a copy of the file: "
+            f"--set sources.{source.name}.urls=file:///path/to/{name}",
+            exit=Exit.SOURCE,
+        )
+
+    def _attempt(self, source: UrlSource, name: str, task: Task) -> CachedFile | list[_Reason]:
+        """The file in the cache, or why each address is of no use."""
+        reasons: list[_Reason] = []
         urls = self._usable(source)
         with self.cache.partial(
             source.sha256, stop=self.stop, waiting=lambda: task.show("waiting for another run")
@@ -255,18 +280,13 @@ class _Job:
                 try:
                     return download.from_file(url) if is_file(url) else download.from_server(url)
                 except Failed as error:
-                    reasons.append((url, error.reason))
+                    reasons.append((url, error))
                     if url != urls[-1]:
                         self._passed_over(source, url, error)
-        raise BuildError(
-            _report(source, reasons),
-            hint=f"look at the reasons above; to use a copy of the file: "
-            f"--set sources.{source.name}.urls=file:///path/to/{name}",
-            exit=Exit.SOURCE,
-        )
+        return reasons
 
     def git(self, source: GitSource) -> Fetched:
-        reasons: list[tuple[str, str]] = []
+        reasons: list[_Reason] = []
         urls = self._usable(source)
         with self.reporter.transfer(source.name) as task:
             for url in urls:
@@ -276,7 +296,7 @@ class _Job:
                         tar = commit_as_tar(git, source, url)
                         file = self.cache.adopt(tar, name=f"{source.name}-{source.commit[:12]}.tar")
                 except Failed as error:
-                    reasons.append((url, error.reason))
+                    reasons.append((url, error))
                     if url != urls[-1]:
                         self._passed_over(source, url, error)
                     continue
@@ -293,7 +313,7 @@ class _Job:
     def debian(
         self,
         sources: Sequence[DebianSource | DebianPackage],
-        fetcher: DebianFetcher | None,
+        suite: DebianIndex | None,
         scope: str,
     ) -> list[Fetched]:
         names = ", ".join(source.name for source in sources)
@@ -303,58 +323,61 @@ class _Job:
                 hint="run once with the network",
                 exit=Exit.SOURCE,
             )
-        if fetcher is None:
+        if suite is None:
             raise BuildError(
-                f"not in the cache, and there is no apt of the suite to ask: {names}",
-                hint="run a verb that has a builder image, such as build",
+                f"not in the cache, and there is no suite to ask: {names}",
+                hint="run a verb that knows the suite, such as build",
                 exit=Exit.SOURCE,
             )
+        candidates = suite.candidates(sources)
         fetched: list[Fetched] = []
-        problems: list[str] = []
-        with self.reporter.transfer(names), self.cache.scratch() as into:
-            results = fetcher.fetch(sources, into)
-            taken: dict[Path, CachedFile] = {}
-            for source in sources:
-                if self.stop.is_set():
-                    raise Interrupted
-                try:
-                    files = self._take(source, results.get(source.name), into, taken)
-                except Failed as error:
-                    problems.append(f"{source.name}: {error.reason}")
-                    continue
-                fetched.append(Fetched(source.name, results[source.name].version, files))
-                self.cache.record(source, fetched[-1], scope=scope)
-        if problems:
+        failures: list[BuildError] = []
+        for source in sources:
+            if self.stop.is_set():
+                raise Interrupted
+            try:
+                fetched.append(self._newest(source, candidates[source.name]))
+            except BuildError as error:
+                if error.exit is not Exit.SOURCE:
+                    raise
+                failures.append(error)
+                continue
+            self.cache.record(source, fetched[-1], scope=scope)
+        if failures:
             raise BuildError(
-                "\n".join(problems),
-                hint="compare the recipe's version with what the suite's mirror carries",
+                "\n".join(error.message for error in failures),
+                hint="\n".join(dict.fromkeys(error.hint for error in failures)),
                 exit=Exit.SOURCE,
             )
         return fetched
 
-    def _take(
-        self,
-        source: DebianSource | DebianPackage,
-        result: DebianResult | None,
-        into: Path,
-        taken: dict[Path, CachedFile],
-    ) -> tuple[CachedFile, ...]:
-        if result is None or not result.files:
-            raise Failed(f"apt brought nothing for {source.package}")
-        if not fnmatch.fnmatchcase(result.version, source.version):
-            raise Failed(
-                f"{source.package} {source.version} was asked for, and apt brought {result.version}"
-            )
-        for path in result.files:
-            if path in taken:  # two sources of the recipe may share a file
-                continue
-            if not path.absolute().parent.resolve().is_relative_to(into.resolve()):
-                raise Failed(f"{path.name} lies outside of the download folder")
-            try:
-                taken[path] = self.cache.adopt(path)
-            except OSError as error:
-                raise Failed(f"{path.name}: {error.strerror}") from None
-        return tuple(taken[path] for path in result.files)
+    def _newest(
+        self, source: DebianSource | DebianPackage, candidates: Sequence[Candidate]
+    ) -> Fetched:
+        """The first version whose files can be had; the next where the mirror lacks one.
+
+        A file of another content than its index states is no reason to take another version.
+        """
+        for candidate, following in zip_longest(candidates, candidates[1:]):
+            files: list[CachedFile] = []
+            for pinned in candidate.files:
+                name = file_name(pinned)
+                with self.reporter.transfer(source.name) as task:
+                    found = self._cached(pinned, name) or self._attempt(pinned, name, task)
+                if isinstance(found, CachedFile):
+                    files.append(found)
+                    continue
+                if following is None or not all(isinstance(e, Missing) for _, e in found):
+                    raise _unserved(source, candidate.version, name, found)
+                what = "what the recipe pins" if following.pinned else "the next older one"
+                self.reporter.line(
+                    f"{source.name}: the mirror lists {source.package} {candidate.version} and "
+                    f"can't serve it: taking {what}, {following.version}"
+                )
+                break
+            else:
+                return Fetched(source.name, candidate.version, tuple(files))
+        raise AssertionError  # there is a last candidate, and it returns or raises
 
     def _usable(self, source: UrlSource | GitSource) -> list[str]:
         """The addresses that this run may use."""
@@ -372,7 +395,31 @@ class _Job:
         self.reporter.line(f"{source.name}: {shown(url)}: {error.reason}; trying the next address")
 
 
-def _report(source: Source, reasons: Sequence[tuple[str, str]]) -> str:
-    lines = [f"source {source.name} could not be fetched:"]
-    lines += [f"  {shown(url)}: {reason}" for url, reason in reasons]
+_Reason = tuple[str, Failed]  # an address, and why it is of no use
+
+
+def _report(source: Source, reasons: Sequence[_Reason], what: str = "") -> str:
+    lines = [f"source {source.name}{what} could not be fetched:"]
+    lines += [f"  {shown(url)}: {error.reason}" for url, error in reasons]
     return "\n".join(lines)
+
+
+def _unserved(
+    source: DebianSource | DebianPackage, version: str, name: str, reasons: Sequence[_Reason]
+) -> BuildError:
+    """The error for a file of a package that the mirror does not give as its index lists it."""
+    report = _report(source, reasons, f", {name} of {source.package} {version},")
+    if any(isinstance(error, Wrong) for _, error in reasons):
+        return BuildError(
+            f"{report}\nHash Sum mismatch: the suite's signed index lists another file of that "
+            "name; no older version is taken for it",
+            hint="the mirror, or somebody on the way to it, serves a changed file: try again, or "
+            "use another mirror (--set suite.mirror=...)",
+            exit=Exit.SOURCE,
+        )
+    return BuildError(
+        report,
+        hint="the mirror lists a file that it does not have, or the connection broke: try again, "
+        "or use another mirror (--set suite.mirror=...)",
+        exit=Exit.SOURCE,
+    )

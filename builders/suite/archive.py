@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The package lists of an archive whose signing keys have expired, verified on the box.
+"""The package lists of a suite, verified on the box.
+
+The box verifies the Release file by its signature, then every package list by the digest that
+this Release states. Only these files are laid where apt-get update leaves what it has verified.
+That update never runs in a container, so apt knows no list but these; and what it downloads is
+compared with them on the box once more (`builders.suite.downloads`), as the apt of an old suite
+does not always look.
 
 Nobody signs an old suite anew, so apt(8) refuses it, and what is usually done about that
-(--force-yes, [trusted=yes]) gives verification up. Here the box verifies: the Release file by
-a signature that one of the recipe's keys made before it expired, and by its digest where the
-recipe pins that; then every package list by the digest that this Release states. Only these
-files are laid where apt-get update leaves what it has verified. That update never runs for
-such a suite, so apt knows no list but these, and checks each package against them as always
-(apt-secure(8)).
-
-A key's holder can date a signature back, so of an expired key that has leaked only the pin
-protects.
+(--force-yes, [trusted=yes]) gives verification up. With suite.signed_by a signature counts that
+one of these keys made before it expired, and the digest of Release where the recipe pins that.
+Without, the keyring's keys count that have not expired, as for apt-secure(8). A key's holder can
+date a signature back, so of an expired key that has leaked only the pin protects.
 """
 
 from __future__ import annotations
 
 import bz2
+import email.utils
 import gzip
 import hashlib
 import lzma
@@ -33,22 +35,30 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from builders.digest import of_file
 from builders.engine.box import ensure_tools
 from builders.engine.container import Container
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import printable
-from builders.recipe import UrlSource
+from builders.recipe import Suite, UrlSource
 from builders.run import Run
 from builders.suite import mirror
 
 LISTS = "/var/lib/apt/lists"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ARCHITECTURE = "amd64"  # of everything that is built here
 _LIMIT = 64 << 20  # bytes that no Release file reaches
+_LARGEST = 1 << 30  # and no package list
 _CHUNK = 1 << 20
 # mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
 _OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
+# One signed text and nothing else (RFC 4880, 7): what stands beside it nobody signed.
+_INLINE = re.compile(
+    rb"-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:(?!-----).*\n)*"
+    rb"-----BEGIN PGP SIGNATURE-----\r?\n(?:(?!-----).*\n)*-----END PGP SIGNATURE-----\s*"
+)
 _WEAK = {"1": "MD5", "2": "SHA-1", "3": "RIPE-MD/160"}  # RFC 4880, 9.4
 
 
@@ -88,17 +98,41 @@ def verify(
     """The first of the signatures on `release` that makes it trustworthy.
 
     signature: the detached signatures (Release.gpg); keyring: the keys, for gpgv(1).
-    signed_by: fingerprints of the primary keys that may have signed, 40 hexadecimal digits.
-    what: the address, for errors. A key may have expired since, but not been revoked, and a
-    signature counts where it was made before its key expired.
+    signed_by: fingerprints of the primary keys that may have signed, 40 hexadecimal digits; of
+    these a key may have expired since, but not been revoked, and a signature counts where it was
+    made before its key expired. Where none is listed, any key of the keyring may have signed
+    that has not expired.
+    what: the address, for errors.
     Raises BuildError (SOURCE) with the reason of each signature where none does.
     """
     with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
         folder = Path(home)
         (folder / "Release").write_bytes(release)
         (folder / "Release.gpg").write_bytes(signature)
-        found = _signatures(folder, keyring.absolute())
-        expiries = _expiries(folder, keyring.absolute()) if found else {}
+        files = [str(folder / "Release.gpg"), str(folder / "Release")]
+        return _verdict(folder, keyring.absolute(), signed_by, what, files)
+
+
+def opened(inline: bytes, keyring: Path, what: str) -> bytes:
+    """The text of an InRelease file, signed by a key of the keyring that has not expired.
+
+    Raises BuildError (SOURCE) as `verify`, and where it is more than one signed text.
+    """
+    if not _INLINE.fullmatch(inline):
+        raise _refused(what, ["it is not one signed text and nothing else"])
+    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
+        folder = Path(home)
+        (folder / "InRelease").write_bytes(inline)
+        files = ["--output", str(folder / "Release"), str(folder / "InRelease")]
+        _verdict(folder, keyring.absolute(), (), what, files)
+        return (folder / "Release").read_bytes()
+
+
+def _verdict(
+    home: Path, keyring: Path, signed_by: Sequence[str], what: str, files: Sequence[str]
+) -> Signature:
+    found = _signatures(home, keyring, files)
+    expiries = _expiries(home, keyring) if found else {}
     if any("BADSIG" in one.words for one in found):
         raise _refused(
             what,
@@ -135,10 +169,9 @@ def _gnupg(home: Path, command: Sequence[str]) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-def _signatures(folder: Path, keyring: Path) -> list[_Found]:
+def _signatures(home: Path, keyring: Path, files: Sequence[str]) -> list[_Found]:
     """What gpgv(1) says of each signature."""
-    files = [str(folder / "Release.gpg"), str(folder / "Release")]
-    said = _gnupg(folder, ["gpgv", "--status-fd", "1", "--keyring", str(keyring), *files])
+    said = _gnupg(home, ["gpgv", "--status-fd", "1", "--keyring", str(keyring), *files])
     found: list[_Found] = []
     for line in said.splitlines():
         prefix, _, rest = line.partition(" ")
@@ -197,8 +230,13 @@ def _judge(
         return "a signature is not valid"
     valid = words["VALIDSIG"]
     signer, made, algorithm, primary = valid[0], _time(valid[2]), valid[7], valid[9]
-    if primary not in signed_by:
+    if signed_by and primary not in signed_by:
         return f"the signature is by key {primary}, which suite.signed_by does not list"
+    if not signed_by and "GOODSIG" not in words:
+        return (
+            f"key {primary} has expired: for a suite that nobody signs anew, list it in "
+            "suite.signed_by"
+        )
     if algorithm in _WEAK:
         return f"the signature of key {primary} rests on {_WEAK[algorithm]}, which is broken"
     if made > time.time() + _DAY:
@@ -214,15 +252,19 @@ def _judge(
     return Signature(primary, made, min(ends, default=None))
 
 
-def listed(release: bytes, suite: str, what: str) -> dict[str, Listed]:
+def listed(release: bytes, suite: str, what: str, *, fresh: bool = False) -> dict[str, Listed]:
     """The files that a verified Release file lists by SHA-256; path below it -> what it says.
 
     suite: as sources.list(5) names it. The keys that sign one suite sign others too, so a
-    Release file of another one is refused: BuildError (SOURCE).
+    Release file of another one is refused: BuildError (SOURCE). fresh: one is refused too that
+    states a time until which it is valid, and that is over (Valid-Until of apt-secure(8)).
     """
     from debian.deb822 import Release  # slow to import, and not always needed
 
     parsed = Release(release)
+    until = parsed.get("Valid-Until", "")
+    if fresh and until and _moment(until) < time.time():
+        raise _refused(what, [f"it was valid until {until}: the mirror serves an old state"])
     names = {parsed.get("Suite", ""), parsed.get("Codename", "")} - {""}
     if not names & {suite, suite.partition("/")[0]}:
         raise _refused(what, [f"it is of {' or '.join(sorted(names)) or 'no suite'}, not {suite}"])
@@ -234,6 +276,14 @@ def listed(release: bytes, suite: str, what: str) -> dict[str, Listed]:
     if not files:
         raise _refused(what, ["it lists no file by SHA-256"])
     return files
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch of a date in a Release file; 0 where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 # -- the package lists ----------------------------------------------------------------
@@ -251,8 +301,21 @@ def file_name(url: str) -> str:
     ).replace("/", "_")
 
 
-def lists(run: Run, folder: Path, *, sources: bool = True) -> list[Path]:
-    """Verify the suite's archive and write its package lists to `folder`; the files there.
+@dataclass(frozen=True)
+class Lists:
+    """Verified files as apt-get update would leave them.
+
+    packages, sources: the lists of either kind, each with the address of its archive, from which
+    the names of files in it count.
+    """
+
+    files: tuple[Path, ...]
+    packages: tuple[tuple[Path, str], ...]
+    sources: tuple[tuple[Path, str], ...]
+
+
+def lists(run: Run, folder: Path, *, sources: bool = True) -> Lists:
+    """Verify the suite's archive and write its package lists to `folder`.
 
     They are named, and of the content, that apt-get update would leave. sources: the lists of
     source packages too. Raises BuildError (SOURCE) where anything can't be had or is not to be
@@ -263,33 +326,96 @@ def lists(run: Run, folder: Path, *, sources: bool = True) -> list[Path]:
     wanted: list[_List] = []
     written: list[Path] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
-        base = f"{address.rstrip('/')}/dists/{name}"
-        release, signature = _release(run, keyring, base, name)
-        for url, content in ((f"{base}/Release", release), (f"{base}/Release.gpg", signature)):
-            written.append(folder / file_name(url))
+        archive = address.rstrip("/")
+        base = f"{archive}/dists/{name}"
+        release = _release(run, keyring, base, name)
+        for part, content in release.files.items():
+            written.append(folder / file_name(f"{base}/{part}"))
             written[-1].write_bytes(content)
-        files = listed(release, name, f"{base}/Release")
+        files = listed(release.text, name, f"{base}/Release", fresh=not suite.signed_by)
+        by_hash = bool(re.search(rb"(?m)^Acquire-By-Hash: *yes", release.text))
         for component in suite.components:
             paths = [f"{component}/binary-{ARCHITECTURE}/Packages"]
             paths += [f"{component}/source/Sources"] if sources else []
-            wanted += [_choose(files, base, path) for path in paths]
-    return written + _fetch(run, folder, wanted)
+            wanted += [_choose(files, archive, base, path, by_hash=by_hash) for path in paths]
+    places = dict(zip(wanted, _fetch(run, folder, wanted), strict=True))
+    of = {
+        kind: tuple((path, it.archive) for it, path in places.items() if it.url.endswith(kind))
+        for kind in ("/Packages", "/Sources")
+    }
+    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+
+
+def held(run: Run, container: Container, folder: Path) -> Lists:
+    """The package lists that a container's apt has, copied to `folder` and verified again.
+
+    No network is asked. Raises BuildError (SOURCE) where a list is not what its signed Release
+    file states, or is missing.
+    """
+    suite = run.recipe.suite
+    keyring = _keyring(run)
+    there = {path.name: path for path in container.fetch(LISTS, folder)}
+    packages: list[tuple[Path, str]] = []
+    for address, name in mirror.places(suite, mirror.of(suite)):
+        archive = address.rstrip("/")
+        base = f"{archive}/dists/{name}"
+        parts = {
+            part: _content(there.get(file_name(f"{base}/{part}")))
+            for part in ("InRelease", "Release", "Release.gpg")
+        }
+        release = parts["Release"]
+        if parts["InRelease"] and not suite.signed_by:
+            release = opened(parts["InRelease"], keyring, f"{base}/InRelease")
+        else:
+            verify(release, parts["Release.gpg"], keyring, suite.signed_by, f"{base}/Release")
+        files = listed(release, name, f"{base}/Release")
+        for component in suite.components:
+            path = f"{component}/binary-{ARCHITECTURE}/Packages"
+            found, stated = there.get(file_name(f"{base}/{path}")), files.get(path)
+            if not found or not stated or of_file(found) != stated.sha256:
+                raise _refused(f"{base}/{path}", ["the container's copy is not what was signed"])
+            packages.append((found, archive))
+    return Lists(tuple(there.values()), tuple(packages), ())
+
+
+def _content(path: Path | None) -> bytes:
+    if path is None or path.stat().st_size > _LIMIT:
+        return b""
+    return path.read_bytes()
 
 
 @dataclass(frozen=True)
 class _List:
-    """A package list: its address, how it is packed, and what it is as served and unpacked."""
+    """A package list: its address, how it is packed, and what it is as served and unpacked.
 
+    archive: the address that its own file names count from. by_hash: where the archive keeps it
+    under its digest too, which an update of the archive does not replace.
+    """
+
+    archive: str
     url: str
     packing: str
     served: Listed
     plain: Listed | None
+    by_hash: bool
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        whole = self.url + self.packing
+        folder = whole.rpartition("/")[0]
+        first = (f"{folder}/by-hash/SHA256/{self.served.sha256}",) if self.by_hash else ()
+        return (*first, whole)
 
 
-def _choose(files: Mapping[str, Listed], base: str, path: str) -> _List:
+def _choose(
+    files: Mapping[str, Listed], archive: str, base: str, path: str, *, by_hash: bool
+) -> _List:
     for packing in _OPEN:  # the smallest first
-        if path + packing in files:
-            return _List(f"{base}/{path}", packing, files[path + packing], files.get(path))
+        if served := files.get(path + packing):
+            plain = files.get(path)
+            if max(served.size, plain.size if plain else 0) > _LARGEST:
+                raise _refused(f"{base}/Release", [f"it lists {path} with more than {_LARGEST} B"])
+            return _List(archive, f"{base}/{path}", packing, served, plain, by_hash)
     raise BuildError(
         f"{base}/Release lists no {path}",
         hint="correct suite.components or suite.mirror",
@@ -297,26 +423,51 @@ def _choose(files: Mapping[str, Listed], base: str, path: str) -> _List:
     )
 
 
+def keyring(suite: Suite) -> Path:
+    """The file of the keys that may sign the suite: the recipe's, or the box's Debian keyring."""
+    stated = Path(suite.keyring or KEYRING)
+    if stated.suffix == ".gpg" and not stated.exists():  # newer Debians may have .pgp alone
+        renamed = stated.with_suffix(".pgp")
+        return renamed if renamed.exists() else stated
+    return stated
+
+
 def _keyring(run: Run) -> Path:
-    """The recipe's keyring, on the box together with what reads it."""
-    keyring = Path(run.recipe.suite.keyring)
-    if keyring.suffix == ".gpg" and not keyring.exists():  # newer Debians may have .pgp alone
-        renamed = keyring.with_suffix(".pgp")
-        keyring = renamed if renamed.exists() else keyring
-    of_debian = keyring.parent == Path("/usr/share/keyrings") and not keyring.exists()
+    """The suite's keyring, on the box together with what reads it."""
+    suite = run.recipe.suite
+    of_debian = keyring(suite).parent == Path(KEYRING).parent and not keyring(suite).exists()
     tools = ["gpgv", "gpg", *(["debian-archive-keyring"] if of_debian else [])]
     ensure_tools(tools, run.reporter)
-    if not keyring.is_file():
+    found = keyring(suite)
+    if not found.is_file():
         raise BuildError(
-            f"{keyring}: the keyring of the recipe is not there",
+            f"{found}: the keyring of the recipe is not there",
             hint="correct suite.keyring; the package debian-archive-keyring has Debian's",
             exit=Exit.ENGINE,
         )
-    return keyring
+    return found
 
 
-def _release(run: Run, keyring: Path, base: str, name: str) -> tuple[bytes, bytes]:
-    """A suite's verified Release file and its signatures."""
+@dataclass(frozen=True)
+class _Release:
+    """A verified Release file: its text, and the files that apt wants for it, by their names."""
+
+    text: bytes
+    files: Mapping[str, bytes]
+
+
+def _release(run: Run, keyring: Path, base: str, name: str) -> _Release:
+    """A suite's verified Release file."""
+    if run.recipe.suite.signed_by:
+        return _detached(run, keyring, base, name)
+    # Text and signature in one: a mirror that is just being updated has no two that differ.
+    inline = _get(run, f"{base}/InRelease", missing=b"")
+    if not inline:
+        return _detached(run, keyring, base, name)
+    return _Release(opened(inline, keyring, f"{base}/InRelease"), {"InRelease": inline})
+
+
+def _detached(run: Run, keyring: Path, base: str, name: str) -> _Release:
     suite = run.recipe.suite
     release = _get(run, f"{base}/Release")
     digest = hashlib.sha256(release).hexdigest()
@@ -331,17 +482,18 @@ def _release(run: Run, keyring: Path, base: str, name: str) -> tuple[bytes, byte
         )
     signature = _get(run, f"{base}/Release.gpg")
     accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
-    since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
-    run.reporter.line(
-        f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"
-        + (since if accepted.expired and accepted.expired < time.time() else "")
-        + (", and pinned" if pinned else "")
-    )
-    return release, signature
+    if suite.signed_by:
+        since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
+        run.reporter.line(
+            f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"
+            + (since if accepted.expired and accepted.expired < time.time() else "")
+            + (", and pinned" if pinned else "")
+        )
+    return _Release(release, {"Release": release, "Release.gpg": signature})
 
 
-def _get(run: Run, url: str) -> bytes:
-    """What `url` serves, of at most _LIMIT bytes."""
+def _get(run: Run, url: str, missing: bytes | None = None) -> bytes:
+    """What `url` serves, of at most _LIMIT bytes; `missing`, where given, if there is no such."""
     import requests
     from requests.adapters import HTTPAdapter, Retry
 
@@ -352,10 +504,14 @@ def _get(run: Run, url: str) -> bytes:
         content = bytearray()
         try:
             with session.get(url, timeout=(15, 30), stream=True) as answer:
+                if answer.status_code == 404 and missing is not None:
+                    return missing
                 if answer.status_code == 404 and url.endswith(".gpg"):
                     raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
                 if answer.status_code != 200:
                     raise _unserved(url, f"answers {answer.status_code}")
+                if problem := mirror.too_new(run.recipe.suite, url, str(answer.url)):
+                    raise problem
                 for chunk in answer.iter_content(_CHUNK):
                     content += chunk
                     if run.live.stopping.is_set():
@@ -384,7 +540,9 @@ def _fetch(run: Run, folder: Path, wanted: Sequence[_List]) -> list[Path]:
     try:
         fetched = fetch_all(
             [
-                UrlSource(name, (it.url + it.packing,), it.served.sha256, it.served.size)
+                UrlSource(
+                    name, it.urls, it.served.sha256, it.served.size, file_name(it.url) + it.packing
+                )
                 for name, it in urls.items()
             ],
             run.cache,
@@ -409,14 +567,17 @@ def _fetch(run: Run, folder: Path, wanted: Sequence[_List]) -> list[Path]:
 
 
 def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
         while chunk := packed.read(_CHUNK):
             digest.update(chunk)
+            size += len(chunk)
+            if size > (it.plain.size if it.plain else _LARGEST):
+                break
             out.write(chunk)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise _refused(it.url + it.packing, [f"it can't be unpacked: {error}"]) from None
-    if it.plain and digest.hexdigest() != it.plain.sha256:
+    if size > _LARGEST or (it.plain and digest.hexdigest() != it.plain.sha256):
         raise _refused(it.url, ["unpacked, it is not what its Release file lists"])
 
 
@@ -427,7 +588,7 @@ def provide(run: Run, container: Container) -> None:
     """Lay the suite's verified package lists where the container's apt has them."""
     with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
         written = lists(run, Path(folder))
-        container.put(LISTS, [(path.name, path) for path in written])
+        container.put(LISTS, [(path.name, path) for path in written.files])
 
 
 @contextmanager

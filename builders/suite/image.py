@@ -29,15 +29,10 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import Recipe, Suite
 from builders.run import Run
 from builders.steps import step
-from builders.suite import archive, mirror
+from builders.suite import archive, downloads, mirror
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-KEYRINGS = (
-    "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "/usr/share/keyrings/debian-archive-keyring.pgp",
-)
 
 # dpkg need not sync: an image that was not finished is never used.
 _APT_SETUP = """
@@ -45,12 +40,9 @@ echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
 echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
 """
-_UPDATE = "apt-get update\n"
-_BUILD_DEP = """
-apt-get build-dep --yes -o APT::Install-Recommends=false {sources}
-"""
+_BUILD_DEP = "apt-get build-dep --yes -o APT::Install-Recommends=false {sources}"
+_INSTALL = "apt-get install --yes --no-install-recommends {packages}"
 _BUILDER_SETUP = """
-apt-get install --yes --no-install-recommends {packages}
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 groupadd --gid {uid} builder
@@ -83,7 +75,7 @@ def inputs(recipe: Recipe) -> dict[str, str]:
     """All that the builder image is made from, save the state of the mirror."""
     suite, builder = recipe.suite, recipe.builder
     more = {
-        "build dependencies": _build_dep(recipe),
+        "build dependencies": f"\n{_build_dep(recipe)}\n" if recipe.builder.build_dep else "",
         "keys": " ".join(suite.signed_by),
         "pinned": _pins(suite),
         "security suite": suite.security_suite,
@@ -96,7 +88,8 @@ def inputs(recipe: Recipe) -> dict[str, str]:
         "registry image": suite.image,
         "mirror": mirror.named(suite),
         "packages": " ".join(sorted(builder.packages)),
-        "script": _digest(_APT_SETUP + _UPDATE + _BUILDER_SETUP),
+        # The form of these words is of no meaning: the keys of the images that are there hold.
+        "script": _digest(f"{_APT_SETUP}apt-get update\n\n{_INSTALL}{_BUILDER_SETUP}"),
     } | {name: value for name, value in more.items() if value}
 
 
@@ -202,8 +195,8 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
 
 
 def _keyring(suite: Suite) -> list[str]:
-    keyring = suite.keyring or next((k for k in KEYRINGS if Path(k).exists()), "")
-    return [f"--keyring={keyring}"] if keyring else []
+    keyring = archive.keyring(suite)
+    return [f"--keyring={keyring}"] if suite.keyring or keyring.exists() else []
 
 
 def _import(run: Run, command: list[str], tag: str) -> None:
@@ -274,17 +267,13 @@ def _until_done(
 
 
 def update(run: Run, it: step.Step) -> None:
-    """Give the apt of a step its package lists; apt-get update verifies them, or the box."""
-    if run.recipe.suite.signed_by:
-        it.say("update")
-        archive.provide(run, it.container)
-    else:
-        it.phase("update", _UPDATE, hint="can the engine's containers reach the mirror?")
+    """Give the apt of a step its package lists, which the box has verified."""
+    it.say("update")
+    archive.provide(run, it.container)
 
 
 def _build_dep(recipe: Recipe) -> str:
-    wanted = recipe.builder.build_dep
-    return _BUILD_DEP.format(sources=" ".join(sorted(wanted))) if wanted else ""
+    return _BUILD_DEP.format(sources=" ".join(sorted(recipe.builder.build_dep)))
 
 
 def build(run: Run) -> Image:
@@ -293,15 +282,23 @@ def build(run: Run) -> Image:
     repository, _, tag = name(recipe).rpartition(":")
     base = clean_root(run)
     served = mirror.of(recipe.suite)
-    script = _build_dep(recipe)
-    script += _BUILDER_SETUP.format(packages=" ".join(sorted(recipe.builder.packages)), uid=BUILDER)
+    packages = " ".join(sorted(recipe.builder.packages))
     with step.Step(run, "image", base, network=True, root=True) as it:
         it.container.put(
             "/etc/apt", [("sources.list", mirror.sources_list(recipe.suite, served).encode())]
         )
         it.phase("setup", _APT_SETUP)
         update(run, it)
-        it.phase("packages", script, hint="is every package of builder.packages in this suite?")
+        if recipe.builder.build_dep:
+            downloads.install(run, it, "build dependencies", _build_dep(recipe))
+        downloads.install(
+            run,
+            it,
+            "packages",
+            _INSTALL.format(packages=packages),
+            hint="is every package of builder.packages in this suite?",
+        )
+        it.phase("builder", _BUILDER_SETUP.format(uid=BUILDER))
         it.container.commit(repository, tag, {"role": "builder"})
     found = find(run)
     if found is None:

@@ -12,10 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builders.errors import BuildError
+from builders.progress import printable
 from builders.recipe import Suite
 
 MAIN = "DOM0_DEBS_MIRROR"
 SECURITY = "DOM0_DEBS_SECURITY_MIRROR"
+_NO_HTTPS = {"lenny", "squeeze", "wheezy", "jessie", "stretch"}  # their apt is older than 1.5
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Mirror:
 
     main: str
     security: str
+
+    @property
+    def all(self) -> list[str]:
+        return [address for address in (self.main, self.security) if address]
 
 
 @dataclass(frozen=True)
@@ -34,18 +40,36 @@ class _Entry:
 
 
 def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
-    """The mirror to use for `suite`; BuildError where nobody names one."""
+    """The mirror to use for `suite`; BuildError where nobody names one.
+
+    What neither the recipe nor the environment names is where the box's own apt has it. Only a
+    main archive that the recipe names is not mixed with the box's security archive: it may be
+    of another time. A pocket that the recipe wants is never left out in silence.
+    """
     main = suite.mirror or os.environ.get(MAIN, "")
     security = suite.security or os.environ.get(SECURITY, "")
-    if main:
-        return Mirror(main, security)
-    box = of_box(apt)
-    if box is None:
+    wanted = "security" in suite.pockets and not security
+    if not main or (wanted and not suite.mirror):
+        box = of_box(apt)
+        if box is None and not main:
+            raise BuildError(
+                "no Debian mirror is known: the box's own apt names none",
+                hint=f"set {MAIN}=http://... (and {SECURITY}), or --set suite.mirror=http://...",
+            )
+        if box:
+            main, security = main or box.main, security or box.security
+    if "security" in suite.pockets and not security:
         raise BuildError(
-            "no Debian mirror is known: the box's own apt names none",
-            hint=f"set {MAIN}=http://... (and {SECURITY}), or --set suite.mirror=http://...",
+            f"{suite.name} is to have its security pocket, and nobody names where that is served",
+            hint=f"set {SECURITY}=http://... (or --set suite.security=http://...); to build "
+            f"without it: --set 'suite.pockets={_without_security(suite)}'",
         )
-    return Mirror(box.main, security or box.security)
+    return Mirror(main, security)
+
+
+def _without_security(suite: Suite) -> str:
+    others = (f'"{pocket}"' for pocket in suite.pockets if pocket != "security")
+    return f"[{', '.join(others)}]"
 
 
 def named(suite: Suite) -> str:
@@ -59,9 +83,26 @@ def named(suite: Suite) -> str:
 
 
 def scope(suite: Suite) -> str:
-    """What an answer of the suite's apt holds for: the suite and, where named, its mirror."""
+    """What an answer of the suite's index holds for: the suite and, where named, its mirror."""
     words = (suite.name, *suite.components, *suite.pockets, named(suite), suite.security_suite)
     return " ".join(words).strip()
+
+
+def too_new(suite: Suite, address: str, landed: str = "") -> BuildError | None:
+    """The error for an address that the suite's own apt can't use; None where it can.
+
+    landed: where a redirect led to. apt before 1.5 has no https (apt-transport-https(1)), and
+    would say so only in the middle of a build.
+    """
+    secure = next((u for u in (address, landed) if urlsplit(u).scheme == "https"), "")
+    if suite.name not in _NO_HTTPS or not secure:
+        return None
+    shown = address if secure == address else f"{address} redirects to https, and it"
+    return BuildError(
+        f"the apt of {suite.name} knows no https: {printable(shown)} is of no use to it",
+        hint="name a mirror that serves plain http (--set suite.mirror=http://..., "
+        "suite.security=...): what comes is verified all the same",
+    )
 
 
 def of_box(apt: Path = Path("/etc/apt")) -> Mirror | None:
@@ -141,9 +182,8 @@ def places(suite: Suite, mirror: Mirror) -> list[tuple[str, str]]:
     places = [(mirror.main, suite.name)]
     for pocket in suite.pockets:
         if pocket == "security":
-            if mirror.security:
-                security = suite.security_suite or f"{suite.name}-security"
-                places.append((mirror.security, security))
+            security = suite.security_suite or f"{suite.name}-security"
+            places.append((mirror.security, security))
         else:
             places.append((mirror.main, f"{suite.name}-{pocket}"))
     return places

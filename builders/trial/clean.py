@@ -7,9 +7,9 @@ volume. The second is the clean root of the suite with one apt repository: those
 the packages on trial. It has no network, and ends with its trial. The third, the judge, is a
 root with lintian(1) and piuparts(1) of the suite.
 
-Sound to keep: apt verified each file in the volume against the suite's signed lists, and only
-the first container can write there. Its image holds the lists of the day when it was made;
-where the mirror has moved on since, it is made anew.
+Sound to keep: each file in the volume is compared on the box with the suite's signed lists
+whenever it is used, and only the first container can write there. Its image holds the lists of the
+day when it was made; where the mirror has moved on since, it is made anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
 from builders.errors import BuildError, Exit, Interrupted
 from builders.steps.step import Step
-from builders.suite import image, mirror
+from builders.suite import downloads, image, mirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,9 @@ mkdir -p {FOLDER} {DOWNLOADS}
 _APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
 # piuparts mounts /proc and more in the root that it tries packages in. What it runs inside of
 # it, and so every maintainer script, goes without that right.
+_JUDGES = "apt-get install --yes --no-install-recommends lintian piuparts man-db"
 _JUDGE = f"""
-apt-get install --yes --no-install-recommends lintian piuparts man-db
+{_JUDGES}
 apt-get clean
 mkdir -p {ROOT}
 printf '#!/bin/sh\\nexec setpriv --bounding-set=-sys_admin /usr/sbin/chroot "$@"\\n' \\
@@ -130,6 +131,9 @@ def judge_image(run: Run) -> str:
 def _make_judge(run: Run, base: str, name: str) -> None:
     repository, _, tag = name.rpartition(":")
     with Step(run, "judge-image", base, network=True, root=True) as step:
+        downloads.install(
+            run, step, "judges", _JUDGES, hint="does the suite have lintian and piuparts?"
+        )
         step.phase("packages", _JUDGE, hint="does the suite have lintian and piuparts?")
         step.say("root")
         with engine_errors("copying the clean root"):
@@ -215,6 +219,7 @@ def _supply(
                 raise
             listed = step.output(_URIS.format(names=group, options=options)).split()
             files |= dict.fromkeys(listed)
+        downloads.check(run, step, DOWNLOADS, list(files))
         return Supply(tuple(_described(step, list(files))))
 
 

@@ -475,6 +475,6 @@ def test_a_package_of_other_content_than_its_list_states(
     path.write_bytes(bytes(len(good)))
     try:
         # The pin admits an older version, which the archive has: it is not taken for this.
-        refused(world, tmp_path, {}, "download linux-source-3.2 failed", "Hash Sum mismatch")
+        refused(world, tmp_path, {}, "source linux, linux-source-3.2", "Hash Sum mismatch")
     finally:
         path.write_bytes(good)

@@ -423,7 +423,7 @@ class Archive:
     def lists(self, run: Run | None = None) -> dict[str, bytes]:
         """What is laid out, without the names' common beginning."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
-        written = archive.lists(run or self.run(), into)
+        written = archive.lists(run or self.run(), into).files
         assert sorted(written) == sorted(into.iterdir())
         host = self.site.root.removeprefix("http://")
         return {p.name.removeprefix(f"{host}_"): p.read_bytes() for p in written}
@@ -603,6 +603,108 @@ def test_mmdebstrap_is_given_the_lists_and_told_not_to_update(served: Archive) -
         assert len(list(folder.glob("*"))) == 3
         assert not list(folder.glob("*Sources"))
     assert not folder.exists()
+
+
+# A suite that is signed anew: text and signature in one, by a key that has not expired
+
+
+class Signed:
+    """A suite with InRelease, and a run of a recipe that lists no keys."""
+
+    def __init__(self, served: Archive) -> None:
+        self.served, self.ring = served, served.ring
+        served.more = ["suite.signed_by=[]"]
+        self.pages = served.site.pages
+        self.publish(release(served.files))
+
+    def publish(self, content: bytes, key: str = "", **at: str) -> bytes:
+        inline = self.ring.keys.gpg(
+            "--clear-sign", f"-u{key or self.ring.lasting}", at=at.get("at", ""), given=content
+        )
+        self.put(inline)
+        return inline
+
+    def put(self, inline: bytes) -> None:
+        self.pages["/debian/dists/wheezy/InRelease"] = serve(inline)
+
+
+@pytest.fixture
+def signed(served: Archive) -> Signed:
+    return Signed(served)
+
+
+def test_a_suite_of_today_is_verified_by_its_inrelease(signed: Signed) -> None:
+    got = signed.served.lists()
+    assert set(got) == {
+        "debian_dists_wheezy_InRelease",
+        "debian_dists_wheezy_main_binary-amd64_Packages",
+        "debian_dists_wheezy_main_source_Sources",
+    }
+    assert signed.served.heard.lines == []
+
+
+def test_without_inrelease_the_two_files_serve(signed: Signed) -> None:
+    del signed.pages["/debian/dists/wheezy/InRelease"]
+    content = release(signed.served.files)
+    signature = signed.ring.keys.sign(signed.ring.lasting, content, "")
+    signed.pages |= {
+        "/debian/dists/wheezy/Release": serve(content),
+        "/debian/dists/wheezy/Release.gpg": serve(signature),
+    }
+    assert "debian_dists_wheezy_Release.gpg" in signed.served.lists()
+
+
+def test_a_key_that_has_expired_signs_nothing_of_today(signed: Signed) -> None:
+    signed.publish(release(signed.served.files), signed.ring.expired, at="20120601")
+    error = signed.served.refused()
+    assert f"key {signed.ring.expired} has expired" in error.message
+    assert "suite.signed_by" in error.message
+
+
+@pytest.mark.parametrize("why", ["changed", "stranger", "before", "after", "twice", "unsigned"])
+def test_an_inrelease_that_is_not_to_be_trusted(signed: Signed, why: str) -> None:
+    content = release(signed.served.files)
+    good = signed.publish(content)
+    if why == "changed":
+        signed.put(good.replace(b"Origin: Test", b"Origin: Evil"))
+    elif why == "stranger":
+        signed.publish(content, signed.ring.stranger)
+    elif why == "before":
+        signed.put(b"Origin: Evil\n" + good)
+    elif why == "after":
+        signed.put(good + b"\nOrigin: Evil\n")
+    elif why == "twice":
+        signed.put(good + good)
+    else:
+        signed.put(content)
+    assert "is not to be trusted" in signed.served.refused().message
+
+
+def test_an_old_state_of_a_suite_is_refused(signed: Signed) -> None:
+    until = {"Valid-Until": "Sat, 01 Jan 2022 00:00:00 UTC"}
+    signed.publish(release(signed.served.files, **until))
+    assert "it was valid until Sat, 01 Jan 2022" in signed.served.refused().message
+    until = {"Valid-Until": "Sat, 01 Jan 2950 00:00:00 UTC"}
+    signed.publish(release(signed.served.files, **until))
+    signed.served.lists()
+
+
+def test_lists_by_their_digest_outlive_an_update_of_the_mirror(signed: Signed) -> None:
+    signed.publish(release(signed.served.files, **{"Acquire-By-Hash": "yes"}))
+    folder = "/debian/dists/wheezy/main/binary-amd64"
+    packed_list = signed.served.files["main/binary-amd64/Packages.bz2"]
+    digest = hashlib.sha256(packed_list).hexdigest()
+    signed.pages[f"{folder}/by-hash/SHA256/{digest}"] = serve(packed_list)
+    signed.pages[f"{folder}/Packages.bz2"] = serve(b"the next state")
+    assert PACKAGES in signed.served.lists().values()
+
+
+def test_a_mirror_that_leads_to_https_is_of_no_use_to_an_old_apt(served: Archive) -> None:
+    served.site.pages["/debian/dists/wheezy/Release"] = status(
+        302, {"Location": f"{served.site.root}/s/Release"}
+    )
+    served.site.pages["/s/Release"] = serve(release(served.files))
+    served.lists()  # to http it may lead
 
 
 # What comes before any download

@@ -59,7 +59,7 @@ class World:
         self.folder = folder
         self.site = site
         self.engine = Engine()
-        self.overrides = [f"suite.mirror={site.root}"]
+        self.overrides = [f"suite.mirror={site.root}", f"suite.security={site.root}/sec"]
         self.offline = False
         self.cached: set[str] = set()
 
@@ -167,16 +167,21 @@ def test_little_memory_is_no_reason_to_stop(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "local"),
+    ("host", "local"),
     [
-        ("http+docker://localhost", True),
-        ("http+docker://ssh", False),
-        ("http://10.0.0.1:2375", False),
+        ("", True),
+        ("unix:///var/run/docker.sock", True),
+        ("ssh://user@host", False),
+        ("tcp://10.0.0.1:2375", False),
         ("https://10.0.0.1:2376", False),
     ],
 )
-def test_only_a_local_engines_disk_is_looked_at(world: World, base: str, local: bool) -> None:
-    world.engine.base_url = base
+def test_only_a_local_engines_disk_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, host: str, local: bool
+) -> None:
+    # docker-py gives every client of a socket this address, that of an ssh tunnel too.
+    assert world.engine.base_url == "http+docker://localhost"
+    monkeypatch.setenv("DOCKER_HOST", host)
     world.engine.root = str(world.folder)
     assert ("engine disk" in world.examine()) is local
 
@@ -269,10 +274,21 @@ def test_a_mirror_without_the_suite(world: World) -> None:
 
 
 def test_a_mirror_that_is_not_there(world: World) -> None:
-    world.overrides = ["suite.mirror=http://127.0.0.1:9"]
+    world.overrides.append("suite.mirror=http://127.0.0.1:9")
     check = world.examine()["mirror"]
     assert check.state == FAIL
     assert "ConnectionError" in check.why
+
+
+def test_a_mirror_that_the_suites_apt_cannot_use(world: World) -> None:
+    world.overrides.append("suite.name=wheezy")
+    world.site.pages["/dists/wheezy/Release"] = serve(b"Suite: wheezy\n")
+    assert world.examine()["mirror"].state == OK
+    world.overrides.append(f"suite.mirror={world.site.root.replace('http:', 'https:')}")
+    check = world.examine()["mirror"]
+    assert check.state == FAIL
+    assert "the apt of wheezy knows no https" in check.why
+    assert "http://" in check.remedy
 
 
 def test_no_mirror_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

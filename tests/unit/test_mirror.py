@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,8 +221,26 @@ def test_the_recipe_then_the_environment_then_the_box(
 
 def test_a_named_mirror_is_not_mixed_with_the_boxs_security(apt: Path) -> None:
     (apt / "sources.list").write_text(LINES)
-    suite = Suite("wheezy", mirror="http://recipe.example.org/debian")
+    suite = Suite("wheezy", mirror="http://recipe.example.org/debian", pockets=("updates",))
     assert mirror.of(suite, apt) == Mirror("http://recipe.example.org/debian", "")
+    with pytest.raises(BuildError, match="nobody names where that is served") as caught:
+        mirror.of(replace(suite, pockets=("updates", "security")), apt)
+    assert mirror.SECURITY in caught.value.hint
+    assert """--set 'suite.pockets=["updates"]'""" in caught.value.hint
+
+
+def test_the_main_mirror_alone_does_not_drop_the_security_pocket(
+    apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (apt / "sources.list").write_text(LINES)
+    monkeypatch.setenv(mirror.MAIN, "http://env.example.org/debian")
+    assert mirror.of(Suite("bookworm"), apt) == Mirror("http://env.example.org/debian", SECURITY)
+    (apt / "sources.list").write_text(f"deb {OURS} bookworm main\n")
+    with pytest.raises(BuildError, match="bookworm is to have its security pocket"):
+        mirror.of(Suite("bookworm"), apt)
+    assert mirror.of(Suite("bookworm", pockets=()), apt).security == ""
+    monkeypatch.setenv(mirror.SECURITY, "http://env.example.org/security")
+    assert mirror.of(Suite("bookworm"), apt).security == "http://env.example.org/security"
 
 
 def test_nobody_names_one(apt: Path) -> None:
@@ -273,7 +292,8 @@ def test_sources_list_with_pockets() -> None:
 
 
 def test_sources_list_without_security_or_pockets() -> None:
-    assert "security" not in sources_list(Suite("bookworm"), Mirror("http://m", ""))
+    text = sources_list(Suite("bookworm", pockets=("updates",)), Mirror("http://m", ""))
+    assert "security" not in text
     assert sources_list(Suite("sid", pockets=()), Mirror("http://m", "http://s")) == (
         "deb http://m sid main\ndeb-src http://m sid main\n"
     )

@@ -16,7 +16,7 @@ from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.suite import image, mirror
+from builders.suite import downloads, image, mirror
 from builders.trial import cases, clean, install, judges
 from builders.trial.install import FAILED, OK, SKIPPED, Outcome
 from tests.unit.containers import Client, Played
@@ -94,10 +94,13 @@ def playing(simulate: int = 0, download: int = 0) -> Client:
 
 
 def test_downloads_are_offered_by_the_names_that_they_have_here(
-    started: Callable[[Client], Run], deb: Path
+    started: Callable[[Client], Run], deb: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = playing()
+    compared: list[object] = []
+    monkeypatch.setattr(downloads, "check", lambda *words: compared.append(words[2:]))
     (found,) = clean.supply(started(client), [deb], [["tried"]]).paragraphs
+    assert compared == [("/downloads", ["libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb"])]
     assert "Filename: downloads/libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb\n" in found
     asked = next(e[0][-1] for e in client.execs if "apt-cache show" in e[0][-1])
     assert "'libyajl2:amd64=2:2.1.0-3+deb12u2'" in asked

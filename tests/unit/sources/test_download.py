@@ -426,7 +426,7 @@ def test_more_bytes_than_declared_end_the_transfer(cache: Cache, endless: bool) 
 
 def test_an_announced_length_that_is_not_the_declared_one(cache: Cache) -> None:
     text = reason(serve(DATA), cache, size=5)
-    assert text == "the file there has 300002 bytes, the recipe says 5"
+    assert text == "the file there has 300002 bytes, not 5"
 
 
 def test_fewer_bytes_than_declared(cache: Cache) -> None:
@@ -586,7 +586,7 @@ def test_reachable(cache: Cache, tmp_path: Path) -> None:
         assert reachable(source(site.url)) is None
         assert reachable(source(DEAD, site.url)) is None
         assert reachable(source(site.url, size=len(DATA))) is None
-        assert "has 300002 bytes, the recipe says 5" in str(reachable(source(site.url, size=5)))
+        assert "has 300002 bytes, not 5" in str(reachable(source(site.url, size=5)))
         assert {r.method for r in site.requests} == {"HEAD"}
     (tmp_path / "x").write_bytes(DATA)
     assert reachable(source((tmp_path / "x").as_uri())) is None
@@ -600,7 +600,7 @@ def test_reachable_where_head_is_refused() -> None:
         assert [r.method for r in site.requests] == ["HEAD", "GET"]
         assert site.requests[1].headers["Range"] == "bytes=0-0"
     with Site(serve(DATA, ranges=False), script=[servers.status(405)]) as site:
-        assert "the recipe says 5" in str(reachable(source(site.url, size=5)))
+        assert "bytes, not 5" in str(reachable(source(site.url, size=5)))
 
 
 def test_reachable_tells_what_is_wrong() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Several sources at once: stopping, offline, a full disk, and what the suite's apt brings."""
+"""Several sources at once: stopping, offline, a full disk, and what the suite lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Silent
 from builders.recipe import DebianPackage, DebianSource, GitSource, UrlSource
 from builders.sources.cache import Cache
-from builders.sources.fetching import DebianResult, fetch_all
+from builders.sources.fetching import Candidate, fetch_all
 from tests.unit import servers
 from tests.unit.servers import Site, serve
 from tests.unit.sources.fetches import (
@@ -276,62 +276,78 @@ XEN = DebianSource("xen", "xen", "4.17.*")
 LINUX = DebianPackage("linux", "linux-source-6.1", "6.1.2-1")
 
 
-class Apt:
-    """Brings what it is told to; remembers what it was asked."""
+class Suite:
+    """Lists what it is told to; remembers what it was asked."""
 
-    def __init__(self, results: Mapping[str, tuple[str, Mapping[str, bytes]]]) -> None:
-        self.results = results
+    def __init__(self, candidates: Mapping[str, Sequence[Candidate]]) -> None:
+        self.listed = candidates
         self.asked: list[list[str]] = []
 
-    def fetch(
-        self, sources: Sequence[DebianSource | DebianPackage], into: Path
-    ) -> dict[str, DebianResult]:
+    def candidates(
+        self, sources: Sequence[DebianSource | DebianPackage]
+    ) -> Mapping[str, Sequence[Candidate]]:
         self.asked.append([s.name for s in sources])
-        brought = {}
-        for name, (version, content) in self.results.items():
-            paths = []
-            for file, data in content.items():
-                (into / file).write_bytes(data)
-                paths.append(into / file)
-            brought[name] = DebianResult(version, tuple(paths))
-        return brought
+        return self.listed
 
 
-class Failing(Apt):
+class Failing(Suite):
     """Raises what it is told to."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__({})
         self.error = error
 
-    def fetch(
-        self, sources: Sequence[DebianSource | DebianPackage], into: Path
-    ) -> dict[str, DebianResult]:
-        super().fetch(sources, into)
+    def candidates(
+        self, sources: Sequence[DebianSource | DebianPackage]
+    ) -> Mapping[str, Sequence[Candidate]]:
+        super().candidates(sources)
         raise self.error
 
 
-GOOD = {
-    "xen": ("4.17.5-1", {"xen_4.17.5-1.dsc": b"dsc", "xen_4.17.5.orig.tar.xz": DATA}),
-    "linux": ("6.1.2-1", {"linux-source-6.1_6.1.2-1_all.deb": b"deb"}),
-}
+def listed(url: str, data: bytes = DATA, *, name: str = "x.tar.xz") -> UrlSource:
+    return UrlSource("xen", (url,), hashlib.sha256(data).hexdigest(), len(data), name)
 
 
-def test_debian_packages_are_taken_over_and_remembered(cache: Cache) -> None:
-    apt = Apt(GOOD)
-    found = fetch_all([LINUX, XEN], cache, Silent(), debian=apt, scope="bookworm")
-    assert list(found) == ["linux", "xen"]
-    assert found["xen"].version == "4.17.5-1"
-    assert [f.name for f in found["xen"].files] == list(GOOD["xen"][1])
-    assert found["xen"].files[1].sha256 == DIGEST
-    assert found["xen"].files[1].path.read_bytes() == DATA
-    assert fetch_all([XEN, LINUX], cache, Silent(), scope="bookworm", offline=True) == found
-    assert apt.asked == [["linux", "xen"]]
+def test_debian_packages_are_fetched_and_remembered(cache: Cache) -> None:
+    with Site(serve(DATA), pages={"/deb": serve(b"deb"), "/more": serve(b"more")}) as site:
+        more = listed(f"{site.root}/more", b"more", name="more.tar.xz")
+        deb = listed(f"{site.root}/deb", b"deb", name="linux.deb")
+        suite = Suite(
+            {
+                "xen": [Candidate("4.17.5-1", (listed(site.url), more))],
+                "linux": [Candidate("6.1.2-1", (deb,))],
+            }
+        )
+        found = fetch_all([LINUX, XEN], cache, Silent(), debian=suite, scope="bookworm")
+        assert list(found) == ["linux", "xen"]
+        assert found["xen"].version == "4.17.5-1"
+        assert [f.name for f in found["xen"].files] == ["x.tar.xz", "more.tar.xz"]
+        assert found["xen"].files[0].sha256 == DIGEST
+        assert found["xen"].files[0].path.read_bytes() == DATA
+        assert fetch_all([XEN, LINUX], cache, Silent(), scope="bookworm", offline=True) == found
+        assert suite.asked == [["linux", "xen"]]
 
-    fetch_all([XEN], cache, Silent(), debian=apt, scope="bookworm", refresh=True)
-    fetch_all([XEN], cache, Silent(), debian=apt, scope="trixie")
-    assert apt.asked[1:] == [["xen"], ["xen"]]
+        asked = len(site.requests)
+        fetch_all([XEN], cache, Silent(), debian=suite, scope="bookworm", refresh=True)
+        fetch_all([XEN], cache, Silent(), debian=suite, scope="trixie")
+        assert suite.asked[1:] == [["xen"], ["xen"]]
+        assert len(site.requests) == asked  # the files are there
     assert list(cache.root.glob("tmp/*")) == []
+
+
+def test_one_debian_source_that_fails_does_not_lose_the_other(cache: Cache) -> None:
+    with Site(serve(DATA)) as site:
+        suite = Suite(
+            {
+                "xen": [Candidate("1", (listed(site.url, b"other"),))],
+                "linux": [Candidate("2", (listed(site.url),))],
+            }
+        )
+        with pytest.raises(BuildError, match="Hash Sum mismatch") as caught:
+            fetch_all([XEN, LINUX], cache, Silent(), debian=suite)
+    assert caught.value.exit == Exit.SOURCE
+    assert cache.resolved(XEN) is None
+    assert cache.resolved(LINUX) is not None
 
 
 def test_a_refresh_leaves_pinned_files_alone(cache: Cache) -> None:
@@ -341,59 +357,16 @@ def test_a_refresh_leaves_pinned_files_alone(cache: Cache) -> None:
         assert len(site.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("results", "expected"),
-    [
-        ({}, "xen: apt brought nothing for xen"),
-        ({"xen": ("4.17.5-1", {})}, "xen: apt brought nothing for xen"),
-        (
-            {"xen": ("4.14.6-1", {"xen.dsc": b"x"})},
-            "xen: xen 4.17.* was asked for, and apt brought 4.14.6-1",
-        ),
-    ],
-)
-def test_what_apt_brought_is_compared(
-    cache: Cache, results: Mapping[str, tuple[str, Mapping[str, bytes]]], expected: str
-) -> None:
-    with pytest.raises(BuildError) as caught:
-        fetch_all([XEN], cache, Silent(), debian=Apt(results))
-    assert caught.value.exit == Exit.SOURCE
-    assert caught.value.message == expected
-    assert files(cache) == []
-
-
-def test_files_outside_of_the_folder_are_refused(cache: Cache, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes(b"secret")
-
-    class Outside:
-        def __init__(self, link: bool) -> None:
-            self.link = link
-
-        def fetch(
-            self, sources: Sequence[DebianSource | DebianPackage], into: Path
-        ) -> dict[str, DebianResult]:
-            (into / "link").symlink_to(secret)
-            path = into / "link" if self.link else into / ".." / ".." / ".." / "secret"
-            return {s.name: DebianResult("4.17.5-1", (path,)) for s in sources}
-
-    for link in (True, False):
-        with pytest.raises(BuildError):
-            fetch_all([XEN], cache, Silent(), debian=Outside(link))
-    assert secret.read_bytes() == b"secret"
-    assert files(cache) == []
-
-
-def test_without_apt_or_network_debian_sources_are_named(cache: Cache) -> None:
-    for offline, expected in ((False, "no apt of the suite"), (True, "the run is offline")):
+def test_without_suite_or_network_debian_sources_are_named(cache: Cache) -> None:
+    for offline, expected in ((False, "no suite to ask"), (True, "the run is offline")):
         with pytest.raises(BuildError) as caught:
             fetch_all([XEN, LINUX], cache, Silent(), offline=offline)
         assert expected in caught.value.message
         assert caught.value.message.endswith(": xen, linux")
 
 
-def test_what_apt_says_is_passed_on_beside_other_failures(cache: Cache) -> None:
-    broken = Failing(BuildError("apt: the mirror is down", hint="try later", exit=Exit.ENGINE))
+def test_what_the_suite_says_is_passed_on_beside_other_failures(cache: Cache) -> None:
+    broken = Failing(BuildError("the mirror is down", hint="try later", exit=Exit.ENGINE))
     with pytest.raises(BuildError) as alone:
         fetch_all([XEN], cache, Silent(), debian=broken)
     assert alone.value.exit == Exit.ENGINE
