@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import posixpath
-import re
 
 from builders.deb import Added
 from builders.errors import BuildError
 from builders.finish.relations import parse_relations
 from builders.finish.work import Work
+from builders.recipe.corrections import PURGEABLE, purge_problem
 
 # A menu that could not be written is no reason to leave the package half-installed.
 _GRUB = """\
@@ -26,9 +26,6 @@ if ! echo "$others" | grep -q -v -e '^$' -e ' not-installed$' -e ' config-files$
 if ! echo "$others" | grep -q -v -e '^$' -e ' not-installed$'; then
 {emptied}fi
 """
-_PATH = re.compile(r"/[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+*?@:-]+)+/?")
-# All else belongs to the administrator, to other packages or to the system (Policy 10.8, FHS).
-_PURGEABLE = ("/etc/", "/var/cache/", "/var/lib/", "/var/log/", "/var/spool/")
 
 
 def correct(work: Work) -> None:
@@ -72,12 +69,7 @@ def _purge(work: Work) -> str:
 
 
 def _check(path: str) -> None:
-    if (
-        not _PATH.fullmatch(path)
-        or posixpath.normpath(path) != path.removesuffix("/")
-        or not path.removesuffix("/").startswith(_PURGEABLE)
-    ):
+    if problem := purge_problem(path):
         raise BuildError(
-            f"purge: {path!r} can't be removed by a package",
-            hint=f"name a path below one of: {', '.join(_PURGEABLE)}",
+            f"purge: {problem}", hint=f"name a path below one of: {', '.join(PURGEABLE)}"
         )

@@ -15,17 +15,8 @@ from dataclasses import dataclass
 from builders.deb import Added
 from builders.errors import BuildError
 from builders.finish.work import Work, is_plain
+from builders.recipe.corrections import SERVICE, WORDS
 
-# What a recipe may say of a service.
-WORDS = {
-    "boot": "starts at boot; a running one is never touched",
-    "start": "also started by the first installation, and stopped by removal",
-    "restart": "also restarted by an upgrade",
-    "manual": "an administrator enables it",
-    "sysv": "boots without systemd only: with systemd, other units do its work",
-}
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
 _UNIT = re.compile(
     r"/(?:usr/)?lib/systemd/system/"
     r"([^/]+\.(?:service|socket|mount|target|path|timer|automount|swap))"
@@ -140,7 +131,7 @@ def _enabled(work: Work, names: set[str]) -> set[str]:
 
 
 def _service(name: str, word: str, units: dict[str, str], inits: set[str]) -> _Service:
-    if not _NAME.fullmatch(name):
+    if not SERVICE.fullmatch(name):
         raise BuildError(f"services: {name!r} is no service", hint="name a unit or an init script")
     if word not in WORDS:
         raise BuildError(

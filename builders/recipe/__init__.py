@@ -6,7 +6,8 @@ one run and checks every key and type against the classes of `model`. An error n
 the key and the remedy. Nothing here touches the network, the engine or the clock.
 """
 
-from builders.recipe.loading import DEFAULT, RECIPES, flavour, load, names, read_corrections
+from builders.recipe.files import RECIPES
+from builders.recipe.loading import DEFAULT, flavour, load, names, read_corrections
 from builders.recipe.model import (
     KINDS,
     Builder,

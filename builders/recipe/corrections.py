@@ -6,11 +6,37 @@ Apart from `finish`, so that a recipe is read without all that rewrites packages
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 OVERRIDES = 10  # kinds, over all packages of all recipes
+SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")  # the name of a unit or an init script
+# What a recipe may say of a service.
+WORDS = {
+    "boot": "starts at boot; a running one is never touched",
+    "start": "also started by the first installation, and stopped by removal",
+    "restart": "also restarted by an upgrade",
+    "manual": "an administrator enables it",
+    "sysv": "boots without systemd only: with systemd, other units do its work",
+}
+# All else belongs to the administrator, to other packages or to the system (Policy 10.8, FHS).
+PURGEABLE = ("/etc/", "/var/cache/", "/var/lib/", "/var/log/", "/var/spool/")
+_PURGE = re.compile(r"/[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+*?@:-]+)+/?")
+
+
+def purge_problem(path: str) -> str:
+    """Why a package may not remove `path` when it is purged; "" where it may."""
+    plain = path.removesuffix("/")
+    if (
+        len(path) <= 4096
+        and _PURGE.fullmatch(path)
+        and posixpath.normpath(path) == plain
+        and plain.startswith(PURGEABLE)
+    ):
+        return ""
+    return f"{path[:80]!r} can't be removed by a package"
 
 
 @dataclass(frozen=True)
@@ -30,8 +56,8 @@ class Override:
             return f"{self.tag!r} is no tag of lintian"
         if not self.reason.strip():
             return f"{self.tag} is overridden without a reason"
-        if "\n" in self.context:
-            return f"the context of {self.tag} has more than one line"
+        if len(self.context.splitlines()) > 1 or self.context.strip() != self.context:
+            return f"the context of {self.tag} has more than one line, or space around it"
         return ""
 
 

@@ -6,34 +6,98 @@ Each key remembers where it was written, so that an error can name the place.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from builders import ROOT
 from builders.errors import BuildError
+from builders.progress import printable
 from builders.recipe.model import KINDS, Recipe
-from builders.recipe.schema import RESERVED, fields, nearest
+from builders.recipe.schema import RESERVED, dotted, fields, nearest
+
+RECIPES = ROOT / "configs" / "recipes"
+_LARGEST = 1 << 18  # bytes of one file
+_FILES = 50  # that one recipe may join
+_DEPTH = 10  # of tables in tables
+_DOTS = 500  # in a line: the time that tomllib takes grows with their square
 
 
-def read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[str, Any]:
-    """One file joined with what it includes; `origins` learns which file gave each key."""
+def is_file(path: Path) -> bool:
+    """Whether it is a regular file, or a link to one."""
+    try:
+        return path.is_file()
+    except OSError:  # a name too long
+        return False
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """The content of a TOML file of a sensible size; BuildError names the line."""
+    try:
+        if not path.is_file() and path.exists():  # a FIFO or a device has no end
+            raise OSError(None, "is no file")
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise BuildError(
+            f"{printable(str(path))}: {error.strerror}", hint="name a file in TOML, readable"
+        ) from None
+    if len(data) > _LARGEST:
+        raise BuildError(f"{path}: has more than {_LARGEST} bytes", hint="make it smaller")
+    try:
+        text = data.decode()
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > _DOTS:
+                raise ValueError(f"line {number} has more than {_DOTS} dots")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # wrong, no UTF-8, or beyond its reader
+        raise BuildError(
+            f"{path}: not valid TOML: {printable(str(error))}", hint=_advice(data, str(error))
+        ) from None
+
+
+def _advice(data: bytes, error: str) -> str:
+    """What to do about a line that is not TOML."""
+    place = re.search(r"at line ([0-9]+)", error)
+    lines = data.decode("utf-8", "replace").split("\n")
+    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
+    if mode := re.search(r"=\s*(0[0-7]{3,4})\s*(#.*)?$", line):
+        return f'write a mode in quotes: "{mode[1]}"'
+    return "correct that line"
+
+
+def read(
+    path: Path, chain: tuple[Path, ...], origins: dict[str, str], seen: list[Path] | None = None
+) -> dict[str, Any]:
+    """One file joined with what it includes; `origins` learns which file gave each key.
+
+    An include is a file below the folder of the recipe itself, or one of this project's recipes.
+    """
+    seen = [] if seen is None else seen
     try:
         path = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
-        raise BuildError(f"{path}: {error}", hint="correct the include") from None
+        raise BuildError(f"{printable(str(path))}: {error}", hint="correct the include") from None
+    top = chain[0].parent if chain else path.parent
+    if not path.is_relative_to(top) and not path.is_relative_to(RECIPES):
+        raise BuildError(
+            f"{chain[-1]}: include: {printable(str(path))} lies outside of {top}",
+            hint="put it beside the recipe, or below it",
+        )
+    seen.append(path)
+    if len(seen) > _FILES:
+        raise BuildError(f"{path}: the recipe joins more than {_FILES} files", hint="use fewer")
     if path in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(path) :], path))
         raise BuildError(f"{path}: include goes in a circle: {circle}", hint="take one of them out")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        by = f" (included by {chain[-1]})" if chain else ""
-        raise BuildError(f"{path}: no such file{by}", hint="correct the include") from None
-    except (ValueError, RecursionError) as error:  # wrong, no UTF-8, or beyond its reader
-        raise BuildError(f"{path}: not valid TOML: {error}", hint="correct that line") from None
-    except OSError as error:
-        raise BuildError(f"{path}: {error.strerror}", hint="make it readable") from None
+    if chain and not is_file(path):
+        raise BuildError(
+            f"{printable(str(path))}: no such file (included by {chain[-1]})",
+            hint="correct the include",
+        )
+    raw = parse(path)
     includes = raw.pop("include", [])
     if not isinstance(includes, list) or not all(isinstance(i, str) for i in includes):
         raise BuildError(
@@ -41,17 +105,25 @@ def read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[s
         )
     joined: dict[str, Any] = {}
     for include in includes:
-        _join(joined, read(path.parent / include, (*chain, path), origins))
+        _join(joined, read(path.parent / include, (*chain, path), origins, seen))
     _note(raw, "", str(path), origins)
     _join(joined, raw)
     return joined
 
 
-def _note(raw: Mapping[str, Any], prefix: str, origin: str, origins: dict[str, str]) -> None:
+def _note(
+    raw: Mapping[str, Any], prefix: str, origin: str, origins: dict[str, str], depth: int = 1
+) -> None:
+    if depth > _DEPTH:
+        raise BuildError(
+            f"{origin}: {printable(prefix[:60])}...: tables in tables in tables",
+            hint=f"{_DEPTH} levels at most",
+        )
     for key, value in raw.items():
-        origins[prefix + key] = origin
+        whole = dotted(prefix, key)
+        origins[whole] = origin
         if isinstance(value, dict):
-            _note(value, f"{prefix}{key}.", origin, origins)
+            _note(value, whole, origin, origins, depth + 1)
 
 
 def _join(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -75,6 +147,9 @@ def apply(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
             f"--set {text}: not of the form key=value",
             hint="for example --set sources.xen.version=4.17.5",
         )
+    key = dotted("", *steps)
+    if len(steps) > _DEPTH or len(text) > _LARGEST:
+        raise BuildError(f"--set {text[:60]}...: too long", hint="no key is as deep as that")
     where = raw
     for depth, step in enumerate(steps[:-1]):
         if not isinstance(where.get(step), dict):
@@ -105,10 +180,9 @@ def apply(raw: dict[str, Any], text: str, origins: dict[str, str]) -> None:
         for other in [k for k in where if k not in known]:
             del where[other]
     where[steps[-1]] = parsed
-    key = ".".join(steps)
     origins[key] = f"--set {text}"
     if isinstance(parsed, dict):
-        _note(parsed, f"{key}.", f"--set {text}", origins)
+        _note(parsed, key, f"--set {text}", origins)
 
 
 def _steps(key: str) -> list[str]:

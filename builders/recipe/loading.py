@@ -4,22 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builders import ROOT
 from builders.errors import BuildError
-from builders.recipe.checks import RECIPE_NAME, check, is_file
+from builders.recipe.checks import RECIPE_NAME, check, check_corrections
 from builders.recipe.corrections import Corrections
-from builders.recipe.files import apply, read
+from builders.recipe.files import RECIPES, apply, is_file, parse, read
 from builders.recipe.model import Flavour, Recipe
 from builders.recipe.schema import RESERVED, Reader, nearest
 
 DEFAULT = "xen-4.2-wheezy"
-RECIPES = ROOT / "configs" / "recipes"
 
 
 def names() -> list[str]:
@@ -73,18 +70,9 @@ def read_corrections(path: Path) -> Corrections:
 
     BuildError names the file, the key and the remedy.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        raise BuildError(
-            f"{path}: {what}", hint="name a file in TOML; docs/finish.md has one"
-        ) from None
     reader = Reader({}, str(path))
-    corrections = typing.cast("Corrections", reader.read(Corrections, raw, ""))
-    for n, override in enumerate(corrections.overrides):
-        if problem := override.problem():
-            raise reader.error(f"overrides[{n}]", problem, "state the tag and the reason")
+    corrections = typing.cast("Corrections", reader.read(Corrections, parse(path), ""))
+    check_corrections(corrections, "", reader)
     return corrections
 
 

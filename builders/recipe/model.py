@@ -192,6 +192,7 @@ class Recipe:
 
     timestamp: SOURCE_DATE_EPOCH, in seconds, where a source gives none.
     overrides: the `--set` of this run, in order, as they were typed.
+    allow_file: addresses of sources may name files of the box; only a `--set` can say so.
     """
 
     name: str
@@ -203,4 +204,5 @@ class Recipe:
     kernel: Kernel
     finish: Mapping[str, Corrections]
     audit: Audit = Audit()
+    allow_file: bool = False
     overrides: tuple[str, ...] = ()

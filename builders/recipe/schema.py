@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from builders.errors import BuildError
+from builders.progress import printable
+from builders.recipe import forms
 from builders.recipe.corrections import Corrections
 from builders.recipe.model import KINDS, Source, Suite
 
@@ -20,6 +23,14 @@ RESERVED = frozenset({"name", "overrides"})  # of a Recipe: not for a file to sa
 def fields(cls: type[Any]) -> list[str]:
     """The names of the fields of a dataclass."""
     return [f.name for f in dataclasses.fields(cls)]
+
+
+def dotted(prefix: str, *steps: str) -> str:
+    """A key of TOML: `prefix`, which is a key or empty, and more parts, quoted where need be."""
+    for step in steps:
+        part = step if _BARE.fullmatch(step) else f'"{step}"'
+        prefix = f"{prefix}.{part}" if prefix else part
+    return prefix
 
 
 def nearest(word: str, words: typing.Iterable[str]) -> str:
@@ -37,13 +48,21 @@ class Reader:
 
     def error(self, key: str, what: str, hint: str) -> BuildError:
         """The error for one key: where it was written, what is wrong, what to do."""
-        origin, steps = self._path, key.partition("[")[0].split(".")
-        for end in range(len(steps), 0, -1):
-            found = self._origins.get(".".join(steps[:end]))
-            if found:
-                origin = found
-                break
-        return BuildError(f"{origin}: {key}: {what}", hint=hint)
+        origin = printable(self.origin(key) or self._path)
+        shown = printable(key if len(key) <= _SHOWN else f"{key[:_SHOWN]}...")
+        return BuildError(f"{origin}: {shown}: {printable(what)}", hint=hint)
+
+    def origin(self, key: str) -> str:
+        """Where a key was written: a file, or the --set as it was typed; "" where nobody knows."""
+        while key:
+            if origin := self._origins.get(key):
+                return origin
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return ""
+
+    def typed(self, key: str) -> bool:
+        """Whether the user gave that value on the command line."""
+        return self.origin(key).startswith("--set ")
 
     def table(self, raw: Mapping[str, Any], key: str) -> dict[str, Any]:
         """The table `key` of `raw`; BuildError where it is missing or none."""
@@ -73,25 +92,26 @@ class Reader:
         """An instance of the dataclass `cls`, every key known, present and of its type."""
         hints = typing.get_type_hints(cls)
         known = {f.name: f for f in dataclasses.fields(cls)}
-        inner = f"{prefix}." if prefix else ""
         for key in raw:
             if key not in known:
                 open_keys = sorted(
                     set(known) - (set() if cls in (Suite, Corrections) else RESERVED)
                 )
                 raise self.error(
-                    inner + key,
+                    dotted(prefix, key),
                     "is not a known key" + nearest(key, open_keys),
                     f"keys here: {', '.join(open_keys)}",
                 )
         values: dict[str, Any] = {}
         for key, spec in known.items():
             if key in raw:
-                values[key] = self._convert(hints[key], raw[key], inner + key)
+                values[key] = self._convert(hints[key], raw[key], dotted(prefix, key))
             elif spec.default is dataclasses.MISSING and (
                 spec.default_factory is dataclasses.MISSING
             ):
-                raise self.error(inner + key, "is missing", _MISSING.get(key, f"add {key} = ..."))
+                raise self.error(
+                    dotted(prefix, key), "is missing", _MISSING.get(key, f"add {key} = ...")
+                )
         return cls(**values)
 
     def _convert(self, hint: Any, value: Any, key: str) -> Any:
@@ -107,23 +127,47 @@ class Reader:
                 value = [value]
             if not isinstance(value, (list, tuple)):
                 raise self.error(key, f"must be a list, not {_kind(value)}", f'{key} = ["..."]')
+            self._few(key, len(value))
             return tuple(
                 self._convert(arguments[0], item, f"{key}[{n}]") for n, item in enumerate(value)
             )
         if origin is not None and issubclass(origin, Mapping):
             if not isinstance(value, dict):
                 raise self.error(key, f"must be a table, not {_kind(value)}", f"write [{key}]")
-            return {k: self._convert(arguments[1], v, f"{key}.{k}") for k, v in value.items()}
+            self._few(key, len(value))
+            return {k: self._convert(arguments[1], v, dotted(key, k)) for k, v in value.items()}
         if hint is str and not isinstance(value, (str, list, dict)):
             # --set a.version=4.10 needs no quotes, and is not the number 4.1.
             before, _, typed = self._origins.get(key, "").partition("=")
             if before == f"--set {key}":
                 return typed.strip()
         if type(value) is not hint:
-            raise self.error(key, f"must be {_NAMES[hint]}, not {_kind(value)}", f"it is {value!r}")
+            raise self.error(
+                key, f"must be {_NAMES[hint]}, not {_kind(value)}", _remedy(hint, value, key)
+            )
+        if hint is int and not -1 <= value <= _NUMBER:
+            raise self.error(key, "is no number that makes sense here", f"at most {_NUMBER}")
         return value
 
+    def _few(self, key: str, items: int) -> None:
+        if items > forms.ITEMS:
+            raise self.error(key, f"has {items} entries", f"at most {forms.ITEMS}")
 
+
+def _remedy(hint: type, value: Any, key: str) -> str:
+    """How to write a value of the right type."""
+    if hint is str and type(value) in (int, float, bool):
+        if re.search(r"(^|\.)modes\.", key):
+            return f'write the mode in quotes: "{value:04}"'
+        written = str(value).lower() if isinstance(value, bool) else value
+        return f'write it in quotes: "{written}"'
+    return f"write {_EXAMPLES[hint]}" if hint in _EXAMPLES else "see docs/finish.md"
+
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SHOWN = 120  # characters of a key in an error
+_NUMBER = 1 << 43  # no size, limit or level is larger
+_EXAMPLES: dict[type, str] = {str: 'one string: "..."', int: "it without quotes", bool: "true"}
 _NAMES: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false"}
 _MISSING = {
     "sha256": "every url source is pinned: add sha256 = the digest of the file that you trust",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from builders.errors import BuildError
 from builders.progress import printable
-from builders.recipe import Suite
+from builders.recipe import Suite, forms
 
 MAIN = "DOM0_DEBS_MIRROR"
 SECURITY = "DOM0_DEBS_SECURITY_MIRROR"
@@ -46,8 +46,8 @@ def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
     main archive that the recipe names is not mixed with the box's security archive: it may be
     of another time. A pocket that the recipe wants is never left out in silence.
     """
-    main = suite.mirror or os.environ.get(MAIN, "")
-    security = suite.security or os.environ.get(SECURITY, "")
+    main = suite.mirror or _of_environment(MAIN)
+    security = suite.security or _of_environment(SECURITY)
     wanted = "security" in suite.pockets and not security
     if not main or (wanted and not suite.mirror):
         box = of_box(apt)
@@ -65,6 +65,16 @@ def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
             f"without it: --set 'suite.pockets={_without_security(suite)}'",
         )
     return Mirror(main, security)
+
+
+def _of_environment(variable: str) -> str:
+    """An address as the environment names it, of the form that a recipe's has; "" for none."""
+    address = os.environ.get(variable, "")
+    if address and (problem := forms.mirror(address)):
+        raise BuildError(
+            f"{variable}: {printable(problem)}", hint="such as http://deb.debian.org/debian"
+        )
+    return address
 
 
 def _without_security(suite: Suite) -> str:

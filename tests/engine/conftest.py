@@ -81,6 +81,9 @@ def tarball(path: Path, files: Mapping[str, str]) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+FILES = "allow_file=true"  # the tiny recipes take their sources from this box
+
+
 class Box:
     """A folder with a recipe, tiny sources, artifacts and a cache of its own."""
 
@@ -111,7 +114,7 @@ class Box:
 
     def run(self) -> Run:
         """A run of the recipe."""
-        recipe = load(str(self.recipe))
+        recipe = load(str(self.recipe), [FILES])
         return Run(recipe, Silent(), self.artifacts / "tiny", Cache(self.folder / "cache"))
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -126,7 +129,7 @@ class Box:
     def tool(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """The tool as a person starts it."""
         return subprocess.Popen(
-            [str(ROOT / "inv"), *arguments, "--recipe", str(self.recipe)],
+            [str(ROOT / "inv"), *arguments, "--recipe", str(self.recipe), "--set", FILES],
             env=self.environment(**more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

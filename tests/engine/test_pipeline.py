@@ -20,7 +20,7 @@ from builders.errors import BuildError, Exit
 from builders.run import Run
 from builders.verbs import builds
 
-from .conftest import Box, Daemon
+from .conftest import FILES, Box, Daemon
 
 Listed = Callable[[], list[str]]
 
@@ -294,6 +294,8 @@ def test_with_everything_cached_no_network_is_needed(box: Box) -> None:
             "minimal",
             "--recipe",
             str(box.recipe),
+            "--set",
+            FILES,
         ],
         env=box.environment(),
         stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import time
 
 from builders import ROOT
 
-from .conftest import Box
+from .conftest import FILES, Box
 
 
 class Person:
@@ -21,7 +21,8 @@ class Person:
         self.status = -1
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
-            command = [str(ROOT / "inv"), *arguments, "--recipe", str(box.recipe)]
+            recipe = ["--recipe", str(box.recipe), "--set", FILES]
+            command = [str(ROOT / "inv"), *arguments, *recipe]
             os.execve(command[0], command, box.environment(TERM="xterm"))  # noqa: S606
 
     def wait_for(self, text: str, seconds: float = 60) -> None:

@@ -10,8 +10,7 @@ import pytest
 from builders import recipe, reports
 from builders.deb import Deb
 from builders.errors import BuildError
-from builders.finish.services import WORDS
-from builders.recipe.corrections import OVERRIDES, Corrections
+from builders.recipe.corrections import OVERRIDES, WORDS, Corrections
 from builders.verbs import custom
 from tests.unit import debs
 from tests.unit.debs import Item
@@ -89,7 +88,7 @@ def test_two_packages_never_share_a_file(tmp_path: Path) -> None:
         ("grub = 'yes'", "my.toml: grub: must be true or false, not a string"),
         ("[[overrides]]\ntag = 'x'", r"my.toml: overrides\[0\].reason: is missing"),
         ("[[overrides]]\ntag = 'x'\nreason = ' '", "without a reason"),
-        ("grub = ", "my.toml: Invalid value"),
+        ("grub = ", "my.toml: not valid TOML: Invalid value"),
         ("services = { absent = 'boot' }", "no unit and no init script absent"),
     ],
 )

@@ -228,7 +228,7 @@ def test_every_kind_of_source_is_pinned(folder: Path, line: str, key: str) -> No
     assert "is pinned" in error.hint
 
 
-@pytest.mark.parametrize("wrong", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 63 + "\\n"])
+@pytest.mark.parametrize("wrong", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "٣" * 64])
 def test_a_sha256_of_a_wrong_form(folder: Path, wrong: str) -> None:
     error = refused(folder, WHOLE.replace(SHA256, wrong))
     assert "sources.xen.sha256: is not a sha256" in error.message
@@ -293,11 +293,11 @@ def test_a_source_has_the_name_of_its_table(folder: Path) -> None:
     [
         ('source = "xen"', 'source = "xan"', "xen.source: there is no source xan (did you mean x"),
         ('source = "linux"', 'source = "lin"', "kernel.source: there is no source lin"),
-        ('/" = "seabios"', '/" = "sea"', "xen.place.tools/firmware/seabios-dir/: there is no so"),
+        ('/" = "seabios"', '/" = "sea"', '-dir/": there is no source sea'),
         ("[kernel]", '[kernel]\nconfig = "no"', "kernel.config: there is no source no"),
         ('"allnoconfig"', '"packaged"', "kernel.flavours.minimal.base: needs the suite's config"),
         ('"minimal.config"', '"no.config"', "minimal.fragments: no file configs/kernel/no.config"),
-        ('"minimal.config"', f'"{"x" * 5000}"', "minimal.fragments: no file"),
+        ('"minimal.config"', f'"{"x" * 4000}"', "minimal.fragments: no file"),
         ('"minimal.config"', '"../recipes/common/xen.toml"', "minimal.fragments"),
         ("[kernel]", '[kernel]\npatches = "no"', "kernel.patches: no file patches/no/series"),
         ("[xen]", '[xen]\npatches = "no"', "xen.patches: no file patches/no/series"),
@@ -322,13 +322,13 @@ def test_no_flavours(folder: Path) -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "a/..", ".."])
 def test_placed_sources_stay_in_the_tree(folder: Path, path: str) -> None:
     error = refused(folder, WHOLE.replace("tools/firmware/seabios-dir/", path))
-    assert f"xen.place.{path}: leaves the tree" in error.message
+    assert f'xen.place."{path}": leaves the tree' in error.message
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
 def test_files_stay_in_the_tree(folder: Path, path: str) -> None:
     error = refused(folder, WHOLE + f'[xen.files]\n"{path}" = "x"\n')
-    assert f"xen.files.{path}: leaves the tree" in error.message
+    assert f'xen.files."{path}": leaves the tree' in error.message
 
 
 def test_files_whose_names_have_two_dots_are_fine(folder: Path) -> None:
@@ -420,7 +420,7 @@ def test_an_include_within_an_include_is_read_from_its_own_folder(folder: Path) 
         ('[suite]\nname = "x"', "[suite]\nname = 1", "it", "suite.name"),
         ("[xen]\nbuild = [1]", '[xen]\nelf = "x"', "base", "xen.build[0]"),
         ('[xen]\nbuild = ["x"]', "[xen]\nbuild = [1]", "it", "xen.build[0]"),
-        ('[xen.place]\n"/a" = "seabios"', "[xen]\nelf = 'x'", "base", "xen.place./a"),
+        ('[xen.place]\n"/a" = "seabios"', "[xen]\nelf = 'x'", "base", 'xen.place."/a"'),
         ("[sources.xen]\nsha256 = 'x'", "[sources.linux]\nversion = '1'", "base", "sources.xen."),
     ],
 )
@@ -555,8 +555,8 @@ def test_an_override_of_a_wrong_type(folder: Path, text: str, what: str) -> None
 
 def test_an_override_may_add_to_a_list(folder: Path) -> None:
     before = load("good", [], folder).builder.packages
-    added = ["builder.packages+=libz1", 'builder.packages += ["a", "b"]']
-    assert load("good", added, folder).builder.packages == (*before, "libz1", "a", "b")
+    added = ["builder.packages+=libz1", 'builder.packages += ["aa", "bb"]']
+    assert load("good", added, folder).builder.packages == (*before, "libz1", "aa", "bb")
     error = refused(folder, None, "suite.name+=x")
     assert (
         error.message == "--set suite.name+=x: += is for a list, and the recipe states none there"
@@ -613,8 +613,8 @@ def test_an_override_may_name_a_key_with_dots(folder: Path) -> None:
 
 
 def test_an_override_is_one_value(folder: Path) -> None:
-    text = "summary=1\nsecond = 2"
-    assert load("good", [text], folder).summary == "1\nsecond = 2"
+    text = "kernel.defaults=1\nsecond = 2"
+    assert load("good", [text], folder).kernel.defaults == "1\nsecond = 2"
 
 
 # Anything at all
