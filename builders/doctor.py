@@ -20,7 +20,7 @@ from builders.engine.failures import engine_errors
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
 from builders.run import Run
-from builders.suite import image, mirror
+from builders.suite import image, mirror, namespace
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -142,6 +142,8 @@ def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]
             checks.append(Check(tool, OK, "installed"))
         else:
             checks.append(Check(tool, FAIL, "not installed", f"apt-get install {tool}"))
+    if "mmdebstrap" in wanted and (problem := namespace.obstacle()):
+        checks.append(Check("user namespace", FAIL, *problem))
     return checks
 
 

@@ -37,6 +37,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "openssh-client": "ssh",
     "qemu-system-x86": "qemu-system-x86_64",
+    "uidmap": "newuidmap",
     "xz-utils": "xz",
 }
 _COMMANDS = {proof: package for package, proof in PACKAGES.items()}

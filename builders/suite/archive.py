@@ -599,8 +599,9 @@ def bootstrap(run: Run) -> Iterator[list[str]]:
     """
     with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # mmdebstrap may run as another user
-        lists(run, folder, sources=False)
+        for path in lists(run, folder, sources=False).files:
+            path.chmod(0o644)
+        folder.chmod(0o755)  # mmdebstrap runs as another user
         hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
         yield [
             "--skip=update,check/signed-by",

@@ -3,6 +3,7 @@
 
 The root is bootstrapped on the box by mmdebstrap(1), which checks every
 package against the suite's keyring, and imported into the engine as a stream.
+What runs there of the suite is root of a user namespace, never of the box.
 Where the recipe pins a registry image and it can be had, that is the root.
 """
 
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.engine import connection
 from builders.engine.container import BUILDER
 from builders.engine.failures import engine_errors
 from builders.engine.labels import LABEL, labels
@@ -29,7 +29,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import Recipe, Suite
 from builders.run import Run
 from builders.steps import step
-from builders.suite import archive, downloads, mirror
+from builders.suite import archive, downloads, mirror, namespace
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -183,7 +183,6 @@ def _pull(run: Run, pinned: str, tag: str) -> bool:
 
 
 def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
-    connection.ensure_tools(["mmdebstrap"], run.reporter)
     served = mirror.of(suite)
     lines = [
         line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
@@ -191,7 +190,8 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
     with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as options:
         # apt is of priority "required" in new suites only
         command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar", *options]
-        _import(run, [*command, suite.name, "-", *lines], tag)
+        command += [suite.name, "-", *lines]
+        _import(run, namespace.confine(command, run.reporter), tag)
 
 
 def _keyring(suite: Suite) -> list[str]:
@@ -207,14 +207,14 @@ def _import(run: Run, command: list[str], tag: str) -> None:
     repository, _, version = tag.rpartition(":")
     with run.reporter.work("root") as task, log.open("wb") as out:
         task.show("bootstrap", suite.name)
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         # Its own session: the terminal's Ctrl-C reaches this tool alone, which then ends it.
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=out,
-            env=environment,
+            env=namespace.environment(),
+            cwd="/",
             start_new_session=True,
         ) as process:
             group = _Group(process)

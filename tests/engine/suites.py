@@ -66,14 +66,23 @@ def package(
     version: str,
     files: Mapping[str, Path] | Mapping[str, bytes] | None = None,
     architecture: str = "all",
+    *,
+    fields: str = "",
+    postinst: str = "",
 ) -> Path:
-    """Write a package of `files` (path in it -> content, or the file of the box) to `into`."""
+    """Write a package of `files` (path in it -> content, or the file of the box) to `into`.
+
+    fields: further lines of its control file; postinst: a script that runs at its configuration.
+    """
     tree = into / name
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN" / "control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n"
-        "Maintainer: a <a@b.invalid>\nDescription: made for a test\n"
+        f"Maintainer: a <a@b.invalid>\n{fields}Description: made for a test\n"
     )
+    if postinst:
+        (tree / "DEBIAN" / "postinst").write_text(postinst)
+        (tree / "DEBIAN" / "postinst").chmod(0o755)
     for path, content in (files or {}).items():
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

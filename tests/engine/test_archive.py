@@ -185,6 +185,52 @@ def test_a_changed_package_is_not_installed(gone: Gone, tmp_path: Path) -> None:
     assert not _rooted(run)
 
 
+# Its root on the box. The mark lies in a folder that only the box's own root can write.
+EVIL = """\
+#!/bin/sh
+cat /proc/self/uid_map >/etc/evil-uids
+tr '\\0' '\\n' </proc/self/environ >/etc/evil-environment
+cat >/tmp/evil.pl <<'END'
+mkdir "out"; chroot "out"; chdir ".." for 1 .. 64; chroot ".";
+open F, ">", "MARK" and print F "from a postinst";
+system "mount -t tmpfs none /mnt && cp /bin/true MARK.mounted";
+open F, ">", "/proc/sysrq-trigger" and print F "h" and open F, ">", "MARK.sysrq";
+open F, ">", "/proc/sys/kernel/core_pattern" and print F "|MARK" and open F, ">", "MARK.core";
+system "mknod /dev/evil b 254 0 && cat /dev/evil";
+END
+cd /tmp && perl /tmp/evil.pl || true
+rm -rf /tmp/evil.pl /tmp/out
+"""
+
+
+def test_what_a_suite_installs_is_never_root_on_the_box(
+    gone: Gone, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite whose own, well signed Essential package tries to leave the chroot."""
+    monkeypatch.setenv("DOM0_DEBS_SIGN_KEY", "a secret of the box")
+    secret = tmp_path / "root-only"
+    secret.mkdir(mode=0o700)
+    script = EVIL.replace("MARK", str(secret / "mark"))
+    fields = "Essential: yes\nPriority: required\n"
+    made = package(pool, "evil", "1", fields=fields, postinst=script)
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    try:
+        gone.packages = index(pool)
+        gone.publish()
+        root = image.clean_root(run := gone.run(tmp_path))
+    finally:
+        made.unlink()
+        written = Path("/proc/sys/kernel/core_pattern")
+        if written.read_text() != pattern:
+            written.write_text(pattern)
+    assert list(secret.iterdir()) == []
+    with Step(run, "look", root, root=True) as step:
+        first, outside, count = step.output("cat /etc/evil-uids").split()
+        said = step.output("cat /etc/evil-environment")
+    assert (first, int(outside) > 0, int(count) <= 65536) == ("0", True, True)
+    assert "secret" not in said
+
+
 def _asked(gone: Gone, prefix: str) -> list[str]:
     return [r.path for r in gone.site.requests if r.path.startswith(prefix)]
 

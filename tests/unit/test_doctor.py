@@ -85,6 +85,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: None)
     monkeypatch.setattr("builders.doctor.shutil.which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr("builders.suite.namespace.obstacle", lambda: None)
     monkeypatch.setenv("NO_PROXY", "*")
     free(monkeypatch, 500 * GIB)
     with Site(pages={RELEASE: serve(b"Suite: bookworm\n")}) as site:
@@ -289,6 +290,14 @@ def test_a_mirror_that_the_suites_apt_cannot_use(world: World) -> None:
     assert check.state == FAIL
     assert "the apt of wheezy knows no https" in check.why
     assert "http://" in check.remedy
+
+
+def test_a_box_without_user_namespaces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ("user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=65536")
+    monkeypatch.setattr("builders.suite.namespace.obstacle", lambda: problem)
+    assert world.examine()["user namespace"] == Check("user namespace", FAIL, *problem)
+    world.engine.images.add("dom0-debs/builder-bookworm:x")  # nothing is to be bootstrapped
+    assert "user namespace" not in world.examine()
 
 
 def test_no_mirror_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
