@@ -193,10 +193,9 @@ tr '\\0' '\\n' </proc/self/environ >/etc/evil-environment
 cat >/tmp/evil.pl <<'END'
 mkdir "out"; chroot "out"; chdir ".." for 1 .. 64; chroot ".";
 open F, ">", "MARK" and print F "from a postinst";
-system "mount -t tmpfs none /mnt && cp /bin/true MARK.mounted";
+system "mount -t tmpfs none ./out && cp /bin/true MARK.mounted";
 open F, ">", "/proc/sysrq-trigger" and print F "h" and open F, ">", "MARK.sysrq";
 open F, ">", "/proc/sys/kernel/core_pattern" and print F "|MARK" and open F, ">", "MARK.core";
-system "mknod /dev/evil b 254 0 && cat /dev/evil";
 END
 cd /tmp && perl /tmp/evil.pl || true
 rm -rf /tmp/evil.pl /tmp/out
