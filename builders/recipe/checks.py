@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from builders import ROOT
 from builders.recipe import debian, forms
@@ -112,8 +114,12 @@ def _check_source(name: str, source: Source, files: bool, reader: Reader) -> Non
         _check_sha256(source.sha256, f"{key}.sha256", reader)
         if source.size is not None and source.size < 1:
             raise reader.error(f"{key}.size", "is no size", "in bytes, or leave it out")
-        if source.filename and (problem := forms.file_name(source.filename)):
-            raise reader.error(f"{key}.filename", problem, "letters, digits and ._+~-")
+        # Where none is stated it is the end of the first address.
+        file = source.filename or unquote(source.urls[0].partition("?")[0].rpartition("/")[2])
+        if problem := forms.file_name(file):
+            raise reader.error(
+                f"{key}.filename", problem, "name the file: letters, digits and ._+~%@=-"
+            )
     elif isinstance(source, GitSource):
         if not re.fullmatch(r"[0-9a-f]{40}", source.commit):
             raise reader.error(
@@ -147,7 +153,8 @@ def _check_address(url: str, key: str, name: str, files: bool, reader: Reader) -
             key,
             f"{url[:80]!r} is a file of this box",
             "a recipe may not name it by itself. To have it so: "
-            f"--set sources.{name}.urls={url}, or --set allow_file=true for all of them",
+            f"--set {shlex.quote(f'sources.{name}.urls={url}')}, or --set allow_file=true for all "
+            "of them",
         )
     raise reader.error(key, problem, "such as https://example.org/x.tar.gz")
 

@@ -71,6 +71,7 @@ class Reader:
             raise self.error(key, "is missing", f"add a table [{key}.NAME]")
         if not isinstance(value, dict):
             raise self.error(key, f"must be a table, not {_kind(value)}", f"write [{key}.NAME]")
+        self._few(key, len(value))
         return value
 
     def source(self, name: str, raw: Any) -> Source:

@@ -52,6 +52,7 @@ chown {uid}:{uid} /build /ccache /slots
 dpkg-query --show --showformat='${{Package}} ${{Version}} ${{Architecture}}\n' |
     LC_ALL=C sort >/.packages
 """
+_APT_OPTIONS = '"$1/etc/apt/apt.conf.d/99mmdebstrap"'
 PACKAGES = "/.packages"  # in the image: a line "name version architecture" each
 
 
@@ -189,7 +190,10 @@ def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
     ]
     with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as options:
         # apt is of priority "required" in new suites only
-        command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar", *options]
+        command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar"]
+        # mmdebstrap leaves its options of apt in the root.
+        command += ['--aptopt=Acquire::Retries "3"', f"--customize-hook=rm -f {_APT_OPTIONS}"]
+        command += options
         command += [suite.name, "-", *lines]
         _import(run, namespace.confine(command, run.reporter), tag)
 

@@ -122,7 +122,7 @@ def judge_image(run: Run) -> str:
         try:
             _make_judge(run, machine_image(run), name)
         except BuildError as error:
-            if error.exit is not Exit.STEP:
+            if error.exit not in (Exit.STEP, Exit.SOURCE):
                 raise
             _make_judge(run, machine_image(run, refresh=True), name)
     return name

@@ -116,6 +116,7 @@ def test_a_suite_whose_key_has_expired(gone: Gone, tmp_path: Path) -> None:
 
     with Step(run, "look", root, root=True) as step:
         assert "trusted" not in step.output("cat /etc/apt/sources.list")
+        assert "mmdebstrap" not in step.output("ls /etc/apt/apt.conf.d")
         # Without the lists apt has nothing; with them it trusts them; and it would not without
         # the signature that the box has verified.
         install = "apt-get install --yes --print-uris extra"

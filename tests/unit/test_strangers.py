@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,6 +202,21 @@ def test_a_file_of_the_box_only_where_the_user_asks_for_it(folder: Path, url: st
     (folder / "itself.toml").write_text('include = ["good.toml"]\nallow_file = true\n')
     with pytest.raises(BuildError, match=r"itself\.toml: allow_file"):
         load("itself", folder=folder)
+
+
+def test_a_command_that_a_hint_gives_is_one_word_for_a_shell(folder: Path) -> None:
+    url = "file:///x;$(id)"
+    hint = refused(folder, "sources.xen/urls", [url]).hint
+    assert shlex.split(hint.partition("To have it so: ")[2])[1].rstrip(",") == (
+        f"sources.xen.urls={url}"
+    )
+
+
+@pytest.mark.parametrize("end", ["", "a%0ab", "a%20b", "..", "-x", "%2e%2e", "?a=b", ".hidden"])
+def test_an_address_whose_end_is_no_file_name_needs_one(folder: Path, end: str) -> None:
+    with pytest.raises(BuildError, match=r"sources\.xen\.filename: .* is no plain file name"):
+        read(folder, "sources.xen/urls", [f"https://e.org/{end}"])
+    load("evil", ["sources.xen.filename=x.tar"], folder)
 
 
 def test_what_is_typed_is_checked_too(folder: Path) -> None:
