@@ -4,8 +4,8 @@
 The box verifies the Release file by its signature, then every package list by the digest that
 this Release states. Only these files are laid where apt-get update leaves what it has verified.
 That update never runs in a container, so apt knows no list but these; and what it downloads is
-compared with them on the box once more (`builders.suite.downloads`), as the apt of an old suite
-does not always look.
+compared with them on the box once more (see `downloads`), as the apt of an old suite does not
+always look.
 
 Nobody signs an old suite anew, so apt(8) refuses it, and what is usually done about that
 (--force-yes, [trusted=yes]) gives verification up. With suite.signed_by a signature counts that
