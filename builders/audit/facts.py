@@ -15,6 +15,7 @@ from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
 from builders.audit.expectations import Expectations
 from builders.deb import Content, Control, Deb, Entry
+from builders.deb.metadata import read_conffiles
 from builders.deb.relations import related
 
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
@@ -50,7 +51,6 @@ class Facts:
     modes: Mapping[str, int] = field(default_factory=dict)
     conffiles: tuple[str, ...] = ()
     removed: frozenset[str] = frozenset()
-    md5sums: Mapping[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     elves: dict[str, Elf] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
@@ -64,21 +64,25 @@ class Facts:
     @classmethod
     def of(cls, package: Deb, expectations: Expectations) -> Facts:
         """The facts that control.tar has."""
-        lines = package.control_files.get("conffiles", b"").decode("utf-8", "replace").split("\n")
-        removed = (line.split()[-1] for line in lines if line.startswith("remove-on-upgrade "))
+        listed = read_conffiles(package.control_files.get("conffiles", b""))[0]
         return cls(
             package.control,
             package.control_files,
             package.control_modes,
-            package.conffiles,
-            frozenset(removed),
-            package.md5sums,
+            tuple(conffile.path for conffile in listed),
+            frozenset(conffile.path for conffile in listed if conffile.removed),
             expectations=expectations,
         )
 
     @property
     def name(self) -> str:
         return str(self.control.get("Package", "")).strip()
+
+    @property
+    def udeb(self) -> bool:
+        """Whether it is the installer's, for which Policy does not hold."""
+        section = str(self.control.get("Section", "")).rpartition("/")[2]
+        return section == "debian-installer" or self.control.get("Package-Type") == "udeb"
 
     @cached_property
     def paths(self) -> dict[str, Entry]:
@@ -130,7 +134,7 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
     window = text = search = None
     if head.startswith(b"#!"):
         line = head[2:512].partition(b"\n")[0]
-        facts.scripts[entry.path] = line.decode("utf-8", "replace").strip()
+        facts.scripts[entry.path] = line.decode("utf-8", "replace").strip(" \t")
     elif head.startswith((b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd")):
         facts.compressed.add(entry.path)
     elif elf.is_object(head) and not entry.path.startswith("/usr/lib/debug/"):

@@ -20,6 +20,7 @@ from builders.codecs import CodecError
 from builders.deb.ar import Member, packed_member, read_members
 from builders.deb.control import Control, parse_control
 from builders.deb.error import DebError
+from builders.deb.metadata import read_conffiles, read_md5sums
 from builders.deb.tar import FILE_TYPES, Content, Entry, read_trailer, walk
 from builders.errors import BuildError, Exit
 from builders.progress import printable
@@ -101,18 +102,13 @@ class Deb:
     @property
     def conffiles(self) -> tuple[str, ...]:
         """The absolute paths that the conffiles file lists (deb-conffiles(5)), without flags."""
-        lines = self._lines("conffiles")
-        return tuple(line.split()[-1] if line[:1] != "/" else line for line in lines)
+        listed = read_conffiles(self.control_files.get("conffiles", b""))[0]
+        return tuple(conffile.path for conffile in listed)
 
     @property
     def md5sums(self) -> dict[str, str]:
         """Absolute path to digest, as the md5sums file states them (deb-md5sums(5))."""
-        pairs = (line.split(maxsplit=1) for line in self._lines("md5sums"))
-        return {"/" + pair[1].lstrip("*").removeprefix("./"): pair[0] for pair in pairs if pair[1:]}
-
-    def _lines(self, name: str) -> list[str]:
-        text = self.control_files.get(name, b"").decode("utf-8", "surrogateescape")
-        return [line.rstrip() for line in text.split("\n") if line.strip()]
+        return read_md5sums(self.control_files.get("md5sums", b""))[0]
 
     @property
     def data_member(self) -> Member:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # dpkg syncs all that it writes
 # Packages of a batch may say that they conflict with each other's names.
-_FORCE = "not-root,depends,bad-path,breaks,conflicts"
+_FORCE = "not-root,depends,bad-path,breaks,conflicts,remove-essential,remove-protected"
 _ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -33,7 +33,7 @@ _ENVIRONMENT = {
 _PROGRAMS = ("sh", "dash", "bash", "perl", "env", "rm", "true", "false", "cat", "sed", "grep")
 _CONFMODULE = 'for word in version get input go set stop; do eval "db_$word() { :; }"; done\n'
 _BATCH = 128
-_SECONDS = 300
+_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,15 @@ class Verdict:
     """What dpkg said of a package: "" where it took it, or the reason.
 
     unpack, configure: of `dpkg --unpack` and `dpkg --configure`. verify: of `dpkg --verify`,
-    which dies of a malformed md5sums, or names files that changed. apt: of apt's reader.
+    which dies of a malformed md5sums, or names files that changed. purge: of `dpkg --purge`.
+    apt: of apt's reader.
     Nothing is asked that comes after a refusal.
     """
 
     unpack: str = ""
     configure: str = ""
     verify: str = ""
+    purge: str = ""
     apt: str = ""
 
     @property
@@ -57,6 +59,7 @@ class Verdict:
             "unpack": self.unpack,
             "configure": self.configure,
             "verify": self.verify,
+            "purge": self.purge,
             "apt": self.apt,
         }
         return next((f"{name}: {text}" for name, text in words.items() if text), "")
@@ -70,6 +73,7 @@ class _Batch:
     unpack: dict[str, str] = field(default_factory=dict)
     configure: dict[str, str] = field(default_factory=dict)
     verify: dict[str, str] = field(default_factory=dict)
+    purge: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # dpkg gave up before it came to them
 
 
@@ -107,7 +111,7 @@ class Judge:
         return match[1] if match else ""
 
     def judge(self, packages: Mapping[str, Path], *, apt: bool = True) -> dict[str, Verdict]:
-        """The verdicts on these packages, by name: what the Package field has, or should have."""
+        """The verdicts on these packages, by whatever name; it is in their paths of their own."""
         verdicts: dict[str, Verdict] = {}
         names = list(packages)
         for at in range(0, len(names), _BATCH):
@@ -132,6 +136,7 @@ class Judge:
                     batch.unpack[name] = single.unpack.get(name, "")
                     batch.configure[name] = single.configure.get(name, "")
                     batch.verify[name] = single.verify.get(name, "")
+                    batch.purge[name] = single.purge.get(name, "")
                     if single.lost and not single.unpack.get(name):
                         batch.unpack[name] = "dpkg ended"
                 break
@@ -142,6 +147,7 @@ class Judge:
                 batch.unpack.get(name, ""),
                 batch.configure.get(name, ""),
                 batch.verify.get(name, ""),
+                batch.purge.get(name, ""),
                 refused.get(path, ""),
             )
             for name, path in paths.items()
@@ -152,28 +158,26 @@ class Judge:
         root = self.folder / "root"
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-al", str(self._template), str(root)], check=True)
-        status, errors = self._run(root, "--unpack", *map(str, paths.values()))
+        status, output, errors = self._both(root, "--unpack", *map(str, paths.values()))
         by_path = {str(path): name for name, path in paths.items()}
         done: set[str] = set()
         for path, reason in _processed("archive", "unpack", errors):
             if (name := by_path.get(path)) is not None:
                 batch.unpack[name] = reason
                 done.add(name)
-        # The names that dpkg has for them.
+        # The names that dpkg has for them: a package may have another one than it should have.
+        unpacked = _unpacked(output)
         have = _statuses(root)
-        rest = [n for n in paths if n not in done]
-        if status and not done and not have:
-            batch.lost = set(paths)
-            if len(paths) == 1:
-                batch.unpack[next(iter(paths))] = _last(errors) or "dpkg ended"
-            return
-        batch.lost = {n for n in rest if _key(n, have) is None} if status > 1 or rest else set()
-        batch.lost = {n for n in batch.lost if n not in done}
+        there = {
+            name: key
+            for name, path in paths.items()
+            if name not in done and (key := unpacked.get(path.name, "")) in have
+        }
+        batch.lost = paths.keys() - done - there.keys()
         if batch.lost and len(paths) == 1:
-            batch.unpack[next(iter(paths))] = _last(errors) or "it is not there afterwards"
+            batch.unpack[next(iter(paths))] = _last(errors) or f"dpkg ended with {status}"
             batch.lost = set()
             return
-        there = {n: key for n in rest if (key := _key(n, have)) is not None}
         self._configure(root, there, batch)
         configured = {
             name: key
@@ -181,6 +185,7 @@ class Judge:
             if not batch.configure.get(name) and name not in batch.lost
         }
         self._verify(root, configured, batch)
+        self._purge(root, configured, batch)
 
     def _configure(self, root: Path, there: Mapping[str, str], batch: _Batch) -> None:
         if not there:
@@ -202,6 +207,16 @@ class Judge:
             batch.lost |= there.keys() - {culprit}
         else:
             batch.lost |= set(there)
+
+    def _purge(self, root: Path, there: Mapping[str, str], batch: _Batch) -> None:
+        if not there:
+            return
+        _, errors = self._run(root, "--purge", *there.values())
+        by_key = {key: name for name, key in there.items()}
+        for action in ("purge", "remove"):
+            for key, reason in _processed("package", action, errors):
+                if (name := by_key.get(key.partition(":")[0])) is not None:
+                    batch.purge[name] = reason
 
     def _verify(self, root: Path, there: Mapping[str, str], batch: _Batch) -> None:
         left = {key: name for name, key in there.items()}
@@ -359,9 +374,14 @@ def _statuses(root: Path) -> set[str]:
     return have
 
 
-def _key(name: str, have: set[str]) -> str | None:
-    """The name that dpkg has for a package, which is in lower case there."""
-    return next((n for n in (name, name.lower()) if n in have), None)
+def _unpacked(output: str) -> dict[str, str]:
+    """File name to the name of the package in it, of those that dpkg says that it unpacks."""
+    names: dict[str, str] = {}
+    for chunk in output.split("Preparing to unpack ")[1:]:
+        first, _, rest = chunk.partition(" ...\n")
+        if match := re.search(r"^Unpacking ([^ :]+)(?::\S+)? \(", rest, re.MULTILINE):
+            names[first.rpartition("/")[2]] = match[1]
+    return names
 
 
 def main(paths: Sequence[str]) -> None:

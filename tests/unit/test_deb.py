@@ -169,7 +169,7 @@ BAD = {
     "two paragraphs": (
         debs.ar([V2, ("control.tar", debs.control_tar("Package: a\n\nVersion: b\n")), DT]),
         "format",
-        "line 2",
+        "second paragraph",
     ),
 }
 
@@ -423,9 +423,41 @@ def test_control_files(field: str, value: str, raw: bytes) -> None:
 
 def test_fields_are_found_in_any_case() -> None:
     control = deb.parse_control(b"Package: a \nDESCRIPTION:  b\n  c \n")
-    assert (control["pacKage"], control.get("description")) == ("a", "b\n  c ")
+    assert (control["pacKage"], control.get("description")) == ("a", "b\n  c")
     assert list(control) == ["Package", "DESCRIPTION"]
     assert "version" not in control
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Package: a",  # no newline at its end
+        b"Package: a\nOwn:\n",
+        b"Package: a\n \nOwn: x\n",
+        b"Package: a\n\nOwn: x\n",
+        b"Package: a\n-Own: x\n",
+        b"Package: a\nO: x\n",
+        b"Package: a\nOwn\n",
+        b"Package: a\n# a comment\n",
+        b"Package: a\nMy Own: x\n",
+        b"Package: a\nOwn: x\nOWN: y\n",
+        b" Package: a\n",
+        b"Package: a\n\x1a",
+        b"Package: a\nx",
+        b"\n\n",
+        b"",
+    ],
+)
+def test_a_control_file_that_dpkg_refuses(text: bytes) -> None:
+    with pytest.raises(DebError):
+        deb.parse_control(text)
+
+
+def test_what_dpkg_shrugs_off_in_a_control_file() -> None:
+    control = deb.parse_control(b"\n\nPackage : a\nOwn: S\xf6me\x0b\x0bone \t\n#x: 1\n\n\n")
+    assert dict(control) == {"Package": "a", "Own": "S\u00f6me\x0b\x0bone", "#x": "1"}
+    assert len(control.blemishes) == 4
+    assert deb.parse_control(b"Package: a\nDepends:\n b\n")["Depends"] == "\n b"
 
 
 # Rewriting

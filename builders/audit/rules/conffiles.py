@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from builders import deb
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.metadata import read_conffiles
 
 
 @rule(
@@ -30,9 +31,10 @@ def _etc_not_conffile(facts: Facts) -> Iterator[Found]:
 
 @rule(
     "conffile-missing",
-    Severity.ERROR,
+    Severity.WARNING,
     explanation="conffiles lists what is no file of the package: it is not there (dpkg-deb refuses"
-    " to build such a package), or it is a folder or a link.",
+    " to build such a package), or it is a link. What is a folder cannot be unpacked, and what is"
+    " to be removed by an upgrade must not be there: errors.",
     reference="Policy 10.7.3, deb-conffiles(5)",
     remedy="finish the package: the list is made anew",
     needs=Needs.MEMBERS,
@@ -42,27 +44,43 @@ def _conffile_missing(facts: Facts) -> Iterator[Found]:
         entry = facts.paths.get(path)
         if path in facts.removed:
             if entry is not None:
-                yield Found("is marked remove-on-upgrade, but the package has it", path)
-        elif not path.startswith("/"):
-            continue
+                yield Found(
+                    "is marked remove-on-upgrade, but the package has it", path, Severity.ERROR
+                )
+        elif entry is None and path.endswith("/") and _is_file(facts, path.rstrip("/")):
+            yield Found("has a slash at its end", path, Severity.ERROR)
         elif entry is None:
             yield Found("is listed as a conffile, but not in the package", path)
+        elif entry.info.isdir():
+            yield Found("is listed as a conffile, but is a folder", path, Severity.ERROR)
         elif not deb.is_file(entry):
             yield Found("is listed as a conffile, but is no regular file", path)
+
+
+def _is_file(facts: Facts, path: str) -> bool:
+    entry = facts.paths.get(path)
+    return entry is not None and not entry.info.isdir()
 
 
 @rule(
     "conffile-listing",
     Severity.ERROR,
-    explanation="A line of conffiles is no absolute path, or is there twice (a warning).",
+    explanation="conffiles has a line that dpkg does not read, so that it cannot unpack the"
+    " package; or, as warnings, one that it shrugs off: an empty one, a path twice or not in its"
+    " shortest form.",
     reference="deb-conffiles(5)",
     remedy="finish the package: the list is made anew",
     needs=Needs.CONTROL,
 )
 def _conffile_listing(facts: Facts) -> Iterator[Found]:
-    for path, count in Counter(facts.conffiles).items():
-        if not path.startswith("/"):
-            yield Found("is listed as a conffile, but is no absolute path", path)
+    listed, faults = read_conffiles(facts.files.get("conffiles", b""))
+    for fault in faults:
+        severity = None if fault.refused else Severity.WARNING
+        yield Found(fault.message, fault.subject or "conffiles", severity)
+    for conffile in listed:
+        if conffile.path != conffile.written:
+            yield Found(f"is written as {conffile.written}", conffile.path, Severity.WARNING)
+    for path, count in Counter(conffile.path for conffile in listed).items():
         if count > 1:
             yield Found(f"is listed as a conffile {count} times", path, Severity.WARNING)
 

@@ -6,47 +6,50 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from debian.debian_support import Version
-
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
-from builders.deb.relations import RELATIONS
+from builders.deb.fields import field_faults, relation_faults
+from builders.deb.relations import Group, read_relations
 
 
 @rule(
     "control-field",
     Severity.ERROR,
-    explanation="A field that every binary package has to have is missing or malformed.",
-    reference="Policy 5.3, 5.6",
+    explanation="A field that every binary package has to have is missing, or a field has a value"
+    " that dpkg does not take: the package cannot be unpacked. What dpkg only warns of is a"
+    " warning.",
+    reference="Policy 5.3, 5.6; deb-control(5), dpkg-architecture(1)",
     remedy="state it in the recipe's corrections",
     needs=Needs.CONTROL,
 )
 def _control_field(facts: Facts) -> Iterator[Found]:
-    def value(name: str) -> str:
-        return str(facts.control.get(name, "")).strip()
-
-    for name in ("Package", "Version", "Architecture", "Maintainer", "Description"):
-        if not value(name):
-            yield Found(f"{name} is missing")
-    if value("Package") and not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", value("Package")):
-        yield Found(f"Package {value('Package')!r} is no package name (Policy 5.6.1)")
-    if value("Version") and not _valid_version(value("Version")):
-        yield Found(f"Version {value('Version')!r} is no version (deb-version(7))")
-    if value("Architecture") and not re.fullmatch(r"[a-z0-9][a-z0-9-]*", value("Architecture")):
-        yield Found(f"Architecture {value('Architecture')!r} is none (Policy 5.6.8)")
-    if value("Maintainer") and not re.search(r"\S\s*<[^<>@\s]+@[^<>@\s]+>$", value("Maintainer")):
+    for fault in field_faults(facts.control):
         yield Found(
-            f"Maintainer {value('Maintainer')!r} is not of the form Name <address> (Policy 5.6.2)",
+            f"{fault.subject} {fault.message}",
+            severity=None if fault.refused else Severity.WARNING,
+        )
+    maintainer = facts.control.get("Maintainer", "")
+    if maintainer and not _NAMED.search(maintainer):
+        yield Found(
+            f"Maintainer {maintainer!r} is not of the form Name <address> (Policy 5.6.2)",
             severity=Severity.WARNING,
         )
 
 
-def _valid_version(text: str) -> bool:
-    try:
-        Version(text)
-    except ValueError:
-        return False
-    return bool(re.match(r"([0-9]+:)?[0-9]", text)) and not text.endswith("-")
+_NAMED = re.compile(r"\S ?<[^<>@\s]+@[^<>@\s]+>$")
+
+
+@rule(
+    "control-form",
+    Severity.WARNING,
+    explanation="The control file is odd in a way that dpkg shrugs off; other programs may not.",
+    reference="Policy 5.1, deb-control(5)",
+    remedy="write each field as Name: value, in UTF-8, with further lines indented",
+    needs=Needs.CONTROL,
+)
+def _control_form(facts: Facts) -> Iterator[Found]:
+    for blemish in facts.control.blemishes:
+        yield Found(blemish)
 
 
 # deb-control(5), Policy 5.3, and what dpkg-gencontrol, debhelper and the archive add.
@@ -120,7 +123,6 @@ _FIELDS = frozenset(
         "optional",
     ]
 )
-_PRIORITIES = frozenset(["required", "important", "standard", "optional", "extra"])
 _AREAS = frozenset(
     ["main", "contrib", "non-free", "non-free-firmware", "restricted", "universe", "multiverse"]
 )
@@ -210,18 +212,11 @@ def _control_value(facts: Facts) -> Iterator[Found]:
         area, _, name = section.rpartition("/")
         if name not in _SECTIONS or (area and area not in _AREAS):
             yield Found(f"Section {section!r} is none of the archive's (Policy 2.4)")
-    priority = str(control.get("Priority", "")).strip()
-    if not priority:
+    if not str(control.get("Priority", "")).strip():
         yield Found("Priority is missing", severity=Severity.INFO)
-    elif priority not in _PRIORITIES:
-        yield Found(f"Priority {priority!r} is none (Policy 2.5)")
-    multi = str(control.get("Multi-Arch", "no")).strip()
-    if multi not in ("no", "same", "foreign", "allowed"):
-        yield Found(f"Multi-Arch {multi!r} is none (deb-control(5))")
-    elif multi == "same" and control.get("Architecture", "").strip() == "all":
-        yield Found("Multi-Arch: same makes no sense for Architecture: all")
-    if str(control.get("Essential", "no")).strip() not in ("yes", "no"):
-        yield Found("Essential is neither yes nor no")
+    for name in ("Build-Essential", "Important"):
+        if str(control.get(name, "no")).strip() not in ("yes", "no"):
+            yield Found(f"{name} is neither yes nor no")
     homepage = str(control.get("Homepage", "")).strip()
     if homepage and not re.fullmatch(r"[a-z]+://[^\s<>]+", homepage):
         yield Found(f"Homepage {homepage!r} is no address (Policy 5.6.23)")
@@ -248,51 +243,21 @@ def _unknown_field(facts: Facts) -> Iterator[Found]:
             yield Found(f"{name} is no field of a binary package")
 
 
-RELATION = re.compile(
-    r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9+.-]+)(?::(?P<arch>[a-z0-9-]+))?"
-    r"(?:\s*\(\s*(?P<op><<|<=|=|>=|>>|<|>)\s*(?P<version>[^()\s]+)\s*\))?"
-)
-
-
 @rule(
     "relation-syntax",
     Severity.ERROR,
-    explanation="A field of relations is malformed: dpkg does not install the package, or takes it"
-    " for something else than was meant.",
+    explanation="A field of relations is malformed: dpkg does not unpack the package. What dpkg"
+    " warns of, or Policy does not allow, is a warning.",
     reference="Policy 7.1, deb-control(5)",
     remedy="write it as: name (>= version), other | another",
     needs=Needs.CONTROL,
 )
 def _relation_syntax(facts: Facts) -> Iterator[Found]:
-    for field in RELATIONS:
-        value = str(facts.control.get(field, ""))
-        if not value.strip():
-            continue
-        for group in value.split(","):
-            parts = group.split("|")
-            if len(parts) > 1 and field in (
-                "Conflicts",
-                "Breaks",
-                "Replaces",
-                "Provides",
-                "Enhances",
-            ):
-                yield Found(f"{field} has an alternative, which it cannot: {group.strip()}")
-            for part in parts:
-                text = part.strip()
-                match = RELATION.fullmatch(text)
-                if not match:
-                    if text or group is not value.split(",")[-1]:
-                        yield Found(f"{field} has {text!r}, which is no relation")
-                elif match["op"] in ("<", ">"):
-                    yield Found(
-                        f"{field} has {text!r}; that means {match['op']}=, and is obsolete",
-                        severity=Severity.WARNING,
-                    )
-                elif match["version"] and not _valid_version(match["version"]):
-                    yield Found(f"{field} has {text!r}, whose version is none")
-                elif field == "Provides" and match["op"] not in (None, "="):
-                    yield Found(f"Provides has {text!r}, which can only be (= version)")
+    for fault in relation_faults(facts.control):
+        yield Found(
+            f"{fault.subject} {fault.message}",
+            severity=None if fault.refused else Severity.WARNING,
+        )
 
 
 @rule(
@@ -305,28 +270,20 @@ def _relation_syntax(facts: Facts) -> Iterator[Found]:
     needs=Needs.CONTROL,
 )
 def _relation_to_itself(facts: Facts) -> Iterator[Found]:
-    needs = [
-        group.strip()
-        for field in ("Depends", "Pre-Depends")
-        for group in str(facts.control.get(field, "")).split(",")
-        if "|" not in group
-    ]
+    def groups(*fields: str) -> Iterator[Group]:
+        for field in fields:
+            yield from read_relations(field, facts.control.get(field, ""))[0]
+
     # One with an architecture, as name:i386, is against a package of that one only.
-    against = {
-        part.strip()
-        for field in ("Conflicts", "Breaks")
-        for part in str(facts.control.get(field, "")).split(",")
-    }
-    for text in needs:
-        match = RELATION.fullmatch(text)
-        if match is None:
+    against = {str(group) for group in groups("Conflicts", "Breaks")}
+    for group in groups("Depends", "Pre-Depends"):
+        one = group.choices[0]
+        if len(group.choices) > 1:
             continue
-        if match["name"] == facts.name:
-            yield Found(f"it depends on itself: {text}")
-        elif match["name"] in against:
-            yield Found(
-                f"it depends on {match['name']} and conflicts with it", severity=Severity.ERROR
-            )
+        if one.name == facts.name:
+            yield Found(f"it depends on itself: {one}")
+        elif one.name in against:
+            yield Found(f"it depends on {one.name} and conflicts with it", severity=Severity.ERROR)
 
 
 @rule(

@@ -11,8 +11,9 @@ from debian.debian_support import Version
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
-from builders.audit.rules.control import RELATION
 from builders.audit.rules.elf import MACHINES
+from builders.deb.relations import read_relations
+from builders.deb.scripts import interpreter
 
 # The parts of the C library.
 _LIBC = re.compile(
@@ -163,26 +164,34 @@ def _missing_interpreter(facts: Facts) -> Iterator[Found]:
     for path, line in facts.scripts.items():
         if not _PROGRAMS.match(path) or not facts.paths[path].info.mode & 0o111:
             continue
-        interpreter = _interpreter(line)
-        # python3.11 is looked up as python3 too, tclsh8.6 as tclsh.
-        stems = (interpreter, interpreter.partition(".")[0], interpreter.rstrip("0123456789."))
-        brought_by = next((_INTERPRETERS[s] for s in stems if s in _INTERPRETERS), ())
-        if not brought_by or interpreter in own:
+        program = interpreter(f"#!{line}\n".encode("utf-8", "surrogateescape"))
+        if program is None:
             continue
+        if fault := program.fault():
+            yield Found(fault, path, Severity.ERROR)
+            continue
+        if program.essential or program.name in own:
+            continue
+        brought_by = _brought_by(program.name)
         libraries = tuple(f"lib{prefix}" for prefix in brought_by)
-        if not any(name.startswith((*brought_by, *libraries)) for name in names):
+        if brought_by and not any(name.startswith((*brought_by, *libraries)) for name in names):
             yield Found(
-                f"is a script for {interpreter}, but Depends names no {brought_by[0]}",
+                f"is a script for {program.name}, but Depends names no {brought_by[0]}",
                 path,
                 None if hard else Severity.ERROR,
             )
 
 
-def _interpreter(line: str) -> str:
-    words = [word for word in line.split() if "=" not in word]
-    if words and words[0].rpartition("/")[2] == "env":
-        words = [word for word in words[1:] if not word.startswith("-")]
-    return words[0].rpartition("/")[2] if words else ""
+def _brought_by(program: str) -> tuple[str, ...]:
+    """What the packages that bring an interpreter begin with; nothing for one that none is."""
+    # python3.11 is looked up as python3 too, tclsh8.6 as tclsh.
+    stems = (program, program.partition(".")[0], program.rstrip("0123456789."))
+    return next((_INTERPRETERS[s] for s in stems if s in _INTERPRETERS), ())
+
+
+def bringers(program: str) -> tuple[str, ...]:
+    """As that, and what is called as the program itself."""
+    return (*_brought_by(program), program.rstrip("0123456789.") or program)
 
 
 @rule(
@@ -246,18 +255,16 @@ def _unknown_dependency(facts: Facts) -> Iterator[Found]:
         return
     siblings = f"= {facts.control.get('Version', '')}"
     for field in ("Pre-Depends", "Depends", "Recommends"):
-        for group in str(facts.control.get(field, "")).split(","):
-            parts = [m for part in group.split("|") if (m := RELATION.fullmatch(part.strip()))]
-            if not parts or len(parts) != group.count("|") + 1:
-                continue
-            if any(archive.satisfies(m["name"], m["op"] or "", m["version"] or "") for m in parts):
+        for group in read_relations(field, facts.control.get(field, ""))[0]:
+            choices = group.choices
+            if any(archive.satisfies(one.name, one.operator, one.version) for one in choices):
                 continue
             # What is built together is published together.
-            if any(f"{m['op']} {m['version']}" == siblings for m in parts):
+            if any(one.limit == siblings for one in choices):
                 continue
-            known = [m["name"] for m in parts if archive.knows(m["name"])]
+            known = [one.name for one in choices if archive.knows(one.name)]
             why = f"has only {archive.version(known[0])}" if known else "has no such package"
             yield Found(
-                f"{field} has {group.strip()!r}, but {archive.name} {why}",
+                f"{field} has {str(group)!r}, but {archive.name} {why}",
                 severity=None if field != "Recommends" else Severity.WARNING,
             )

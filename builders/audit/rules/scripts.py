@@ -11,56 +11,91 @@ from collections.abc import Iterator
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.audit.rules.depends import bringers
+from builders.audit.rules.elf import MACHINES
+from builders.deb.scripts import SCRIPTS, Interpreter, code_lines, interpreter, shell_of
 
-SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
-_SHELLS = {"sh": "dash", "dash": "dash", "bash": "bash"}
 _LIMIT = 1 << 20  # of a script; the largest in Debian have some 100 KB
-# Interpreters that are there before any dependency is (Policy 7.2, preinst).
-_ESSENTIAL = {"sh", "dash", "bash", "perl"}
-
-
-def _line(facts: Facts, name: str) -> str:
-    """The "#!" line of a maintainer script, without "#!"; "" where it has none."""
-    first = facts.script(name).partition("\n")[0]
-    return first[2:].strip() if first.startswith("#!") else ""
-
-
-def _shell(facts: Facts, name: str) -> str:
-    words = _line(facts, name).split()
-    return words[0].rpartition("/")[2] if words else ""
 
 
 @rule(
     "script-interpreter",
     Severity.ERROR,
-    explanation="A maintainer script does not begin with #! and an absolute path, so that dpkg"
-    " cannot run it; or its interpreter is none that has to be there (a warning).",
-    reference="Policy 6.1, 10.4",
+    explanation="A maintainer script cannot be run: its interpreter is none that is there when"
+    " dpkg runs the script, or its first line is not what the kernel takes for one. preinst runs"
+    " before what Depends names is there, so that only Pre-Depends can bring it one. Without a"
+    " first line the shell runs it by chance, and where other packages may bring the interpreter"
+    " that is not known: warnings.",
+    reference="Policy 6.1, 6.5, 7.2, 10.4; execve(2), env(1)",
     remedy="begin the script with #!/bin/sh",
-    needs=Needs.CONTROL,
+    needs=Needs.MEMBERS,
 )
 def _script_interpreter(facts: Facts) -> Iterator[Found]:
     for name in SCRIPTS:
-        if name not in facts.files or facts.files[name].startswith(b"\x7fELF"):
+        content = facts.files.get(name)
+        if content is None:
             continue
-        words = _line(facts, name).split()
-        if not words:
-            yield Found("has no #! line", name)
-        elif not words[0].startswith("/"):
-            yield Found(f"is for {words[0]!r}, which is no absolute path", name)
-        else:
-            program = words[0].rpartition("/")[2]
-            needed = facts.relations("Pre-Depends", "Depends")
-            stem = program.rstrip("0123456789.")
-            if program not in _ESSENTIAL and not any(n.startswith(stem) for n in needed):
-                yield Found(f"is for {words[0]}, which no relation brings", name, Severity.WARNING)
+        if content.startswith(b"\x7fELF"):
+            if fault := _elf_fault(content, facts.control.get("Architecture", "")):
+                yield Found(fault, name)
+            continue
+        program = interpreter(content)
+        if content in (b"#!", b"#! "):
+            yield Found("names no interpreter", name)
+        elif program is None:
+            yield Found("has no #! line", name, Severity.WARNING)
+        elif fault := program.fault():
+            yield Found(fault, name)
+        elif not program.essential:
+            yield from _missing(facts, name, program)
+        elif not program.path.startswith("/"):
+            yield Found(f"is for {program.path!r}, no absolute path", name, Severity.WARNING)
+
+
+def _elf_fault(content: bytes, architecture: str) -> str:
+    """Why the kernel does not run a program in the place of a script (elf(5))."""
+    order = {1: "little", 2: "big"}.get(content[5] if len(content) > 5 else 0)
+    if len(content) < 64 or content[4] not in (1, 2) or order is None:
+        return "is a damaged program"
+    machine = int.from_bytes(content[18:20], order)  # type: ignore[arg-type]
+    kind = int.from_bytes(content[16:18], order)  # type: ignore[arg-type]
+    if kind not in (2, 3):
+        return "is an ELF file, but no program"
+    if MACHINES.get(architecture, machine) != machine:
+        return f"is a program for another machine than {architecture}"
+    return ""
+
+
+def _missing(facts: Facts, name: str, program: Interpreter) -> Iterator[Found]:
+    """Whether the interpreter is there when the script runs."""
+    # postrm runs after what the package depends on may have gone, and so does its purge.
+    fields = ("Pre-Depends",) if name == "preinst" else ("Pre-Depends", "Depends")
+    path = program.program
+    shown = path if "/" in path else f"{program.path} {path}"
+    stated = facts.relations(*fields)
+    if any(each.startswith(prefix) for each in stated for prefix in bringers(program.name)):
+        return
+    own = name != "preinst" and (
+        path in facts.paths or ("/" not in path and f"/usr/bin/{path}" in facts.paths)
+    )
+    if own:
+        return
+    local = path.startswith("/") and not re.match(r"(/usr)?/(s?bin|lib|libexec|games|share)/", path)
+    if local:
+        yield Found(f"is for {shown}, which no package brings", name)
+    elif stated:
+        yield Found(f"is for {shown}, which no relation names", name, Severity.WARNING)
+    else:
+        field = " or ".join(fields)
+        yield Found(f"is for {shown}, and no {field} brings it", name)
 
 
 @rule(
     "script-syntax",
     Severity.ERROR,
     explanation="A maintainer script is no valid shell script: dpkg stops in the middle of the"
-    " installation. It is read by sh -n, which runs nothing of it.",
+    " installation. It is read by sh -n, which runs nothing of it. A line that ends in CR LF is"
+    " a command of another name.",
     reference="Policy 10.4, sh(1) -n",
     remedy="correct the line",
     needs=Needs.CONTROL,
@@ -68,12 +103,18 @@ def _script_interpreter(facts: Facts) -> Iterator[Found]:
 def _script_syntax(facts: Facts) -> Iterator[Found]:
     for name in SCRIPTS:
         content = facts.files.get(name, b"")
-        shell = shutil.which(_SHELLS.get(_shell(facts, name), "")) if content else None
+        shell = shutil.which(shell_of(content)) if content else None
         if not shell or len(content) > _LIMIT or not set(content) - _PLAIN:
             continue
         fault = _fault(shell, content)
         if fault:
             yield Found(fault, name)
+        elif b"\r\n" in content:
+            ends = (n for n, line in code_lines(facts.script(name)) if line.endswith("\r"))
+            # The first line is another rule's.
+            if first := next((n for n in ends if n > 1), 0):
+                severity = None if _stops(facts.script(name)) else Severity.WARNING
+                yield Found(f"line {first} ends in CR LF", name, severity)
 
 
 # Scripts of comments and blanks only are not worth a process.
@@ -103,6 +144,56 @@ def _fault(shell: str, content: bytes) -> str:
     return re.sub(r"^\S*?(?:sh): (?:line )?([0-9]+): ", r"line \1: ", first) or "is not valid"
 
 
+def _stops(script: str) -> bool:
+    """Whether a shell script ends at a command that fails."""
+    flags = re.search(r"^#!.*\s-[a-z]*e", script.partition("\n")[0])
+    return bool(flags or re.search(r"^\s*set\s+-([a-z]*e|o\s+errexit)", script, re.MULTILINE))
+
+
+# What dash, which is Debian's sh, does not know, or takes for something else (Policy 10.4).
+_BASHISMS = (
+    (re.compile(r"(?:^|[\s;&|(!])\[\[\s"), "[["),
+    (re.compile(r"(?:^|[;&|{(]|\bthen|\belse|\bdo)\s*source\s+[^\s=]"), "source"),
+    (re.compile(r"^\s*function\s+[\w-]+"), "function"),
+    (re.compile(r"(?:^|[\s;])[A-Za-z_]\w*\+?=\("), "an array"),
+    (re.compile(r"&>|>&(?=\s*[/$\"A-Za-z])"), "&>"),
+    (re.compile(r"<<<"), "<<<"),
+    (re.compile(r"(?:^|\s)[<>]\("), "<( )"),
+    (re.compile(r"\$\{[A-Za-z_]\w*(?:/|:[0-9]|\^|,|\[)"), "a form of ${ } of its own"),
+    (re.compile(r"(?:^|[\s;&|(])(?:pushd|popd|declare|typeset|shopt|let|disown)\s"), "a command"),
+    (re.compile(r"(?:^|[\s;&|(])\[\s[^]]*\s==\s"), "== in [ ]"),
+    (re.compile(r"\+="), "+="),
+)
+
+
+@rule(
+    "script-bashism",
+    Severity.WARNING,
+    explanation="A maintainer script for /bin/sh has what only bash knows. Debian's sh is dash,"
+    " which stops there or does something else.",
+    reference="Policy 10.4; checkbashisms(1)",
+    remedy="write it as sh(1) has it, or begin the script with #!/bin/bash",
+    needs=Needs.CONTROL,
+)
+def _script_bashism(facts: Facts) -> Iterator[Found]:
+    for name in SCRIPTS:
+        content = facts.files.get(name, b"")
+        if not content or len(content) > _LIMIT or shell_of(content) != "dash":
+            continue
+        told: set[str] = set()
+        for number, line in code_lines(facts.script(name)):
+            # What is quoted is not the shell's.
+            bare = re.sub(r"\$?'[^']*'", "''", line[:_LINE])
+            bare = re.sub(r"(^|\s)#.*", "", bare)
+            for pattern, word in _BASHISMS:
+                if word not in told and pattern.search(bare):
+                    told.add(word)
+                    yield Found(f"line {number} has {word}, which is bash's", name)
+
+
+_LINE = 2000  # characters of a line
+
+
 @rule(
     "script-without-set-e",
     Severity.WARNING,
@@ -113,22 +204,20 @@ def _fault(shell: str, content: bytes) -> str:
 )
 def _script_without_set_e(facts: Facts) -> Iterator[Found]:
     for name in SCRIPTS[:4]:
-        if _shell(facts, name) not in _SHELLS:
+        content = facts.files.get(name, b"")
+        if not content or not shell_of(content):
             continue
         text = facts.script(name)
         body = [x for x in text.split("\n")[1:] if x.strip() and not x.lstrip().startswith("#")]
-        line = _line(facts, name)
-        flags = re.search(r"\s-[a-z]*e", line)
-        stops = flags or re.search(r"^\s*set\s+-([a-z]*e|o\s+errexit)", text, re.MULTILINE)
-        if not stops and any(line.strip() not in ("exit 0", ":", "true") for line in body):
+        if not _stops(text) and any(line.strip() not in ("exit 0", ":", "true") for line in body):
             yield Found("does not stop at a command that fails", name)
 
 
 @rule(
     "script-mode",
     Severity.WARNING,
-    explanation="A maintainer script cannot be run (dpkg refuses it: an error), or a plain file of"
-    " control.tar can.",
+    explanation="A maintainer script is not executable, which dpkg corrects when it unpacks the"
+    " package and dpkg-deb refuses to build; or a plain file of control.tar is.",
     reference="Policy 6.1, 10.9; dpkg-deb(1) --build",
     remedy="set the mode to 0755 for scripts, to 0644 for the others",
     needs=Needs.CONTROL,
@@ -137,8 +226,7 @@ def _script_mode(facts: Facts) -> Iterator[Found]:
     for name, mode in facts.modes.items():
         if name in SCRIPTS:
             if not mode & 0o111:
-                severity = None if name == "config" else Severity.ERROR
-                yield Found(f"has mode {mode:04o}", name, severity)
+                yield Found(f"has mode {mode:04o}", name)
         elif mode & 0o111 and name in ("control", "md5sums", "conffiles", "triggers", "shlibs"):
             yield Found(f"has mode {mode:04o}", name)
 

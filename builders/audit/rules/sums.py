@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from builders import deb
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.metadata import read_md5sums
 
 
 @rule(
     "md5sums",
     Severity.ERROR,
-    explanation="The md5sums file is missing (a warning) or is not that of the files.",
-    reference="deb-md5sums(5)",
+    explanation="The md5sums file is not that of the files, or has a line that dpkg --verify dies"
+    " of. Where it is missing, or is not about a file that it should be about, dpkg cannot check"
+    " that: a warning.",
+    reference="deb-md5sums(5), dpkg(1) --verify",
     remedy="finish the package: the sums are made anew",
 )
 def _md5sums(facts: Facts) -> Iterator[Found]:
@@ -25,13 +28,23 @@ def _md5sums(facts: Facts) -> Iterator[Found]:
         if files.keys() - conffiles:
             yield Found("the package has none: dpkg --verify cannot check it", "", Severity.WARNING)
         return
-    for path, digest in facts.md5sums.items():
-        if path not in files:
+    sums, faults = read_md5sums(facts.files["md5sums"])
+    for fault in faults:
+        if fault.refused:
+            yield Found(fault.message, "md5sums")
+    for path, digest in sums.items():
+        entry = facts.paths.get("/" if path == "/." else path)
+        if path == "/":
+            continue  # dpkg has no such name
+        if entry is None:
             yield Found("is listed, but not in the package", path, Severity.WARNING)
-        elif digest.lower() != files[path].md5:
-            yield Found("is not what its sum says", path)
+        elif entry.info.isdir():
+            yield Found("is listed, but is a folder", path)
+        elif path in files and digest != files[path].md5:
+            upper = digest.lower() == files[path].md5
+            yield Found("has its sum in upper case" if upper else "is not what its sum says", path)
     for path in files:
-        if path not in facts.md5sums and path not in conffiles:
+        if path not in sums and path not in conffiles:
             yield Found("is not listed", path, Severity.WARNING)
 
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`inspect` beside dpkg and apt: where the two disagree over a package.
+
+By hand: python -m tests.differential.compare --start 0 --count 200000 --jobs 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.audit import Severity, audit
+from tests.differential.judge import Judge, Verdict
+from tests.differential.odd import Odd, packages
+
+# What only Policy or lintian calls an error: dpkg takes it.
+POLICY = frozenset(
+    [
+        "etc-not-conffile",
+        "relation-to-itself",
+        "copyright-missing",
+    ]
+)
+_STEP = 256
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """number, label: of the odd package. refusal: of the judges. errors: of `inspect`."""
+
+    number: int
+    label: str
+    refusal: str
+    errors: tuple[str, ...]
+
+
+def errors(path: Path) -> tuple[str, ...]:
+    """The errors of `inspect` that ought to be refusals of dpkg or apt."""
+    return tuple(
+        f"{finding.rule}: {finding.message}"
+        for finding in audit(path).findings
+        if finding.severity is Severity.ERROR
+        and finding.rule not in POLICY
+        and finding.subject != "config"  # debconf runs that one
+    )
+
+
+def compared(start: int, count: int) -> tuple[int, list[Disagreement]]:
+    """How many of these the judges refuse, and what is not agreed upon."""
+    judge = Judge()
+    try:
+        refused, found = 0, []
+        for at in range(start, start + count, _STEP):
+            odds = list(packages(at, min(_STEP, start + count - at)))
+            for number, (odd, verdict, told) in enumerate(_step(judge, odds), at):
+                refused += bool(verdict.refusal)
+                if bool(verdict.refusal) != bool(told):
+                    found.append(Disagreement(number, odd.label, verdict.refusal, told))
+        return refused, found
+    finally:
+        judge.close()
+
+
+def _step(judge: Judge, odds: Sequence[Odd]) -> Iterator[tuple[Odd, Verdict, tuple[str, ...]]]:
+    with tempfile.TemporaryDirectory(dir=judge.folder) as name:
+        folder = Path(name)
+        paths = {odd.name: odd.write(folder) for odd in odds}
+        verdicts = judge.judge(paths)
+        for odd in odds:
+            told = errors(paths[odd.name])
+            verdict = verdicts[odd.name]
+            if bool(verdict.refusal) != bool(told):
+                verdict = judge.alone(paths[odd.name], odd.name)
+            yield odd, verdict, told
+
+
+def spread(start: int, count: int, jobs: int) -> tuple[int, list[Disagreement]]:
+    """As `compared`, in several processes."""
+    if jobs < 2:
+        return compared(start, count)
+    size = max(_STEP, -(-count // (jobs * 4)))
+    starts = range(start, start + count, size)
+    counts = [min(size, start + count - at) for at in starts]
+    refused, found = 0, []
+    with ProcessPoolExecutor(jobs) as pool:
+        for number, some in pool.map(compared, starts, counts):
+            refused += number
+            found += some
+    return refused, found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    begun = time.monotonic()
+    refused, found = spread(options.start, options.count, options.jobs)
+    took = time.monotonic() - begun
+    for one in found:
+        print(f"{one.number} {one.label}\n    judges: {one.refusal or 'take it'}")
+        print(f"    inspect: {'; '.join(one.errors) or 'no error'}")
+    print(
+        f"{options.count} packages in {took:.0f} s, {refused} refused, {len(found)} disagreements"
+    )
+    kinds = Counter(one.label.split()[0] for one in found)
+    print(", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
+
+
+if __name__ == "__main__":
+    main()
