@@ -492,7 +492,7 @@ def clean(
 @task(
     klass=Verb,
     help={
-        "only": "one part: lint, unit, engine, page, build or boot",
+        "only": "one part: lint, unit, dpkg, engine, page, build or boot",
         "build": "also build a recipe's packages for real and boot them (always in CI)",
         **FORMAT,
     },

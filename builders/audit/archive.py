@@ -13,10 +13,10 @@ from pathlib import Path
 
 from debian.debian_support import Version
 
+from builders.deb.relations import read_relations
 from builders.errors import BuildError, Exit
 
 _LIST = re.compile(rb"^(Package|Version|Provides): (.*)$", re.MULTILINE)
-_PROVIDED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?(?:\s*\(=\s*([^)\s]+)\s*\))?")
 
 
 @dataclass
@@ -30,10 +30,9 @@ class Archive:
     def add(self, package: str, version: str, provides: str = "") -> None:
         """One more package, as of a repository of one's own."""
         self._versions.setdefault(package, []).append(version)
-        for part in provides.split(",") if provides else ():
-            match = _PROVIDED.fullmatch(part.strip())
-            if match:
-                self._provided.setdefault(match[1], []).append(match[2] or "")
+        for group in read_relations("Provides", provides)[0]:
+            for one in group.choices:
+                self._provided.setdefault(one.name, []).append(one.version)
 
     def knows(self, package: str) -> bool:
         return package in self._versions or package in self._provided

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
 from builders.audit.expectations import Expectations
 from builders.deb import Content, Control, Deb, Entry
+from builders.deb.fields import is_udeb
 from builders.deb.metadata import read_conffiles
 from builders.deb.relations import related
 
@@ -38,6 +40,7 @@ class Facts:
     conffiles: the paths that conffiles lists, in its order; removed: those that an upgrade is
         to remove (deb-conffiles(5)).
     elves: path to what an ELF executable or shared object says.
+    modules: path of a kernel module to its e_machine.
     scripts: path to the "#!" line of a file, without "#!".
     compressed: paths of files that begin as gzip, xz, bzip2 or zstd do.
     texts: path to the content of the text files that rules read.
@@ -53,6 +56,7 @@ class Facts:
     removed: frozenset[str] = frozenset()
     entries: list[Entry] = field(default_factory=list)
     elves: dict[str, Elf] = field(default_factory=dict)
+    modules: dict[str, int] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
     compressed: set[str] = field(default_factory=set)
     texts: dict[str, str] = field(default_factory=dict)
@@ -81,8 +85,7 @@ class Facts:
     @property
     def udeb(self) -> bool:
         """Whether it is the installer's, for which Policy does not hold."""
-        section = str(self.control.get("Section", "")).rpartition("/")[2]
-        return section == "debian-installer" or self.control.get("Package-Type") == "udeb"
+        return is_udeb(self.control)
 
     @cached_property
     def paths(self) -> dict[str, Entry]:
@@ -142,6 +145,9 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
             facts.unread[entry.path] = f"it is larger than {_ELF_LIMIT >> 30} GiB"
         else:
             window = elf.Window()
+    elif entry.path.endswith(".ko") and head.startswith(b"\x7fELF"):
+        order: Literal["little", "big"] = "big" if head[5:6] == b"\x02" else "little"
+        facts.modules[entry.path] = int.from_bytes(head[18:20], order)
     elif entry.path.startswith("/boot/vmlinu"):
         facts.kernels[entry.path] = _kernel(head)
     if traces.worth(entry.path, head):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from builders.deb.architectures import architecture_fault
 from builders.deb.fault import Fault
-from builders.deb.relations import RELATIONS, name_fault, read_relations
+from builders.deb.relations import RELATIONS, apt_fault, name_fault, read_relations
 from builders.deb.versions import version_fault
 
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
@@ -99,11 +99,21 @@ def _is_conffile(line: str) -> bool:
     return len(words) > 1 and len(words[0]) > 1 and bool(words[1]) and words[0].strip("/.") != ""
 
 
+def is_udeb(control: Mapping[str, str]) -> bool:
+    """Whether it is a package of the installer, for which Policy does not hold."""
+    section = control.get("Section", "").rpartition("/")[2]
+    return section == "debian-installer" or control.get("Package-Type", "") == "udeb"
+
+
 def relation_faults(control: Mapping[str, str]) -> Iterator[Fault]:
     """What is wrong with the fields of relations; the field is the subject."""
     if control.get("Provides") == "":
         yield Fault("is empty, which apt cannot read", subject="Provides")
     for name in (*RELATIONS, *_OBSOLETE):
         if name != "Class" and control.get(name, ""):
-            for fault in read_relations(_OBSOLETE.get(name, name), control[name])[1]:
+            faults = read_relations(_OBSOLETE.get(name, name), control[name])[1]
+            for fault in faults:
                 yield Fault(fault.message, fault.refused, name)
+            refused = any(fault.refused for fault in faults)
+            if not refused and (why := apt_fault(control[name])):
+                yield Fault(why, subject=name)

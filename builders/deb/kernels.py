@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 
@@ -22,3 +23,17 @@ def modular(paths: Iterable[str]) -> dict[str, int]:
         elif module := _MODULE.fullmatch(path):
             counts[module[1]] = counts.get(module[1], 0) + 1
     return {version: counts[version] for version in sorted(versions & counts.keys())}
+
+
+_BUILD_LINK = re.compile(r"(?:/usr)?/lib/modules/[^/]+/(build|source)")
+
+
+def to_build(path: str, link: str) -> bool:
+    """Whether a symbolic link is one that `make modules_install` leaves to its own folder.
+
+    What leads to /usr, or stays among the modules, is meant for other packages.
+    """
+    if not _BUILD_LINK.fullmatch(path):
+        return False
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+    return not target.startswith(("/usr/", "/lib/modules/"))

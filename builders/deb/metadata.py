@@ -185,7 +185,8 @@ def _trigger_fault(name: str) -> str:
     return "is no path and no name" if name_fault(name) or "_" in name else ""
 
 
-_TEMPLATE_FIELD = re.compile(r"([-_@.A-Za-z0-9]*):\s?(.*)", re.DOTALL)
+_TEMPLATE_FIELD = re.compile(r"([-_@.A-Za-z0-9]*):\s?(.*)", re.DOTALL | re.ASCII)
+_TEMPLATE_SPACE = " \t\n\v\f\r"
 _TEMPLATE_FIELDS = frozenset(["template", "description", "choices", "default", "type"])
 _TEMPLATE_TYPES = frozenset(
     ["string", "password", "boolean", "select", "multiselect", "note", "text", "error", "title"]
@@ -206,10 +207,10 @@ def read_templates(data: bytes) -> tuple[list[str], list[Fault]]:
                 name = match[1].lower()
                 if name and name in fields:
                     faults.append(Fault(f"template {number} has {match[1]} twice"))
-                fields[name] = match[2].rstrip()
+                fields[name] = match[2].rstrip(_TEMPLATE_SPACE)
                 if re.sub(r"-.+$", "", name) not in _TEMPLATE_FIELDS:
                     faults.append(Fault(f"template {number} has the field {match[1]!r}", False))
-            elif not line[:1].isspace():
+            elif line[:1] not in _TEMPLATE_SPACE or not line:
                 broken = True
                 faults.append(Fault(f"template {number} has the line {line[:60]!r}"))
         if fields.get("template") in (None, "", "0"):

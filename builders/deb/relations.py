@@ -42,7 +42,7 @@ _VERSIONED = re.compile(
     r"[ \t\n\v\f\r]*(?P<version>[^ \t\n\v\f\r()]*)[ \t\n\v\f\r]*\)",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
-_STRICT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Policy 5.6.1
+STRICT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Policy 5.6.1
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -123,8 +123,6 @@ def read_relations(field: str, value: str) -> tuple[list[Group], list[Fault]]:
             faults.append(Fault(f"has an alternative, which {field} cannot: {text.strip(_SPACE)}"))
         if choices and not refused:
             groups.append(Group(tuple(choices)))
-    if _short(parts[-1]):
-        faults.append(Fault(f"has {parts[-1].strip(_SPACE)!r} at its end, which apt cannot read"))
     return groups, faults
 
 
@@ -145,7 +143,7 @@ def _one(field: str, text: str) -> tuple[One | None, list[Fault]]:
     if arch and not _ARCHITECTURE.fullmatch(arch[1:]):
         return None, [Fault(f"has {shown!r}, where {arch!r} is no architecture")]
     faults: list[Fault] = []
-    if not _STRICT_NAME.fullmatch(name):
+    if not STRICT_NAME.fullmatch(name):
         faults.append(Fault(f"has {shown!r}, whose name Policy 5.6.1 does not allow", False))
     if not rest:
         return One(name, arch), faults
@@ -167,10 +165,19 @@ def _one(field: str, text: str) -> tuple[One | None, list[Fault]]:
     return One(name, arch, operator, version), faults
 
 
-def _short(part: str) -> bool:
-    """Whether apt refuses the last relation: it wants four characters after the parenthesis."""
-    inside = part.rpartition("(")[2] if "(" in part else ""
-    return bool(inside) and len(inside.lstrip(_SPACE)) <= 3
+def apt_fault(value: str) -> str:
+    """Why apt cannot read the end of a field that dpkg reads; "" where it can.
+
+    It wants four characters after the last parenthesis that is opened: (=1) is one too short.
+    """
+    last = value.rpartition(",")[2]
+    inside = last.rpartition("(")[2] if "(" in last else ""
+    if inside and len(inside.lstrip(_SPACE)) < _APT:
+        return f"has {last.strip(_SPACE)!r} at its end, which apt cannot read"
+    return ""
+
+
+_APT = 4
 
 
 def related(control: Mapping[str, str], *fields: str) -> dict[str, set[str]]:

@@ -135,7 +135,18 @@ _HERE = re.compile(r"(?<!<)<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+
 
 def code_lines(script: str) -> Iterator[tuple[int, str]]:
     """The lines of a shell script with their numbers, without here-documents and comments."""
+    yield from _scan(script, [])
+
+
+def open_documents(script: str) -> list[str]:
+    """The words that would end its here-documents, of those that it does not end."""
     waiting: list[tuple[str, str]] = []
+    for _ in _scan(script, waiting):
+        pass
+    return [word for _, word in waiting]
+
+
+def _scan(script: str, waiting: list[tuple[str, str]]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(script.split("\n"), 1):
         if waiting:
             dash, word = waiting[0]
@@ -145,6 +156,7 @@ def code_lines(script: str) -> Iterator[tuple[int, str]]:
         if line.lstrip().startswith("#"):
             continue
         yield number, line
-        bare = re.sub(r"\$\(\([^\n]*?\)\)", "", line)  # shifts of numbers
+        # Shifts of numbers, and what is quoted, begin none.
+        bare = re.sub(r"\$\(\([^\n]*?\)\)|(?<!<)(?<!<-)'[^'<]*'", "", line)
         for match in _HERE.finditer(bare):
             waiting.append((match[1], match[2] or match[3] or match[4]))

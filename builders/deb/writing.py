@@ -25,6 +25,7 @@ from builders.deb.reading import Deb, Index, telling
 from builders.deb.tar import Entry, installed_size, is_file
 from builders.errors import BuildError, Exit
 
+_SIGNATURE = "_gpg"  # of debsigs and dpkg-sig: _gpgorigin, _gpgbuilder
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 
 
@@ -32,7 +33,8 @@ def rewrite(source: Path | Deb, destination: Path, edit: Edit) -> Path:
     """Write the package `source` with `edit` applied to `destination`; returns that path.
 
     Where the data stays as it is, its bytes are copied unchanged. The result appears by one
-    rename, and nothing is left where it fails. The same input and edit give the same bytes.
+    rename, and nothing is left where it fails. A signature inside the package (debsigs(1p)) goes
+    where what it signs is changed. The same input and edit give the same bytes.
     Raises BuildError: a damaged source, an edit that names what is not there, a full disk.
     """
     deb = source if isinstance(source, Deb) else Deb.open(source)
@@ -114,13 +116,17 @@ def _write(
     def stamp(member: Member) -> int:
         return member.mtime if edit.epoch is None else min(member.mtime, edit.epoch)
 
+    head = next(m for m in deb.members if m.name.startswith("control.tar"))
+    changed = plan is not None or control[1] != os.pread(file.fileno(), head.size, head.start)
     with _appearing(destination) as out:
         codecs.write_all(out, AR_MAGIC)
         for member in deb.members:
+            if changed and member.name.startswith(_SIGNATURE):
+                continue
             if member.name.startswith("control.tar"):
                 name, data = control
-                head = _ar_header(name, stamp(member), len(data))
-                codecs.write_all(out, head + data + b"\n" * (len(data) % 2))
+                header = _ar_header(name, stamp(member), len(data))
+                codecs.write_all(out, header + data + b"\n" * (len(data) % 2))
             elif plan is not None and member is deb.data_member:
                 packed = packed_member(file, member)
                 name = "data.tar" + codec.suffix

@@ -8,13 +8,18 @@ from collections.abc import Sequence
 
 from builders import deb
 from builders.deb import Deb
+from builders.deb.fields import PRIORITIES, field_faults, relation_faults
+from builders.deb.versions import parsed_version
 from builders.errors import BuildError
-from builders.finish.relations import NAME, joined_depends, parse_relations, parsed_version
+from builders.finish.relations import joined_depends, parse_relations
 from builders.progress import printable
 from builders.recipe.corrections import Corrections
 
-_PRIORITIES = ("required", "important", "standard", "optional", "extra")
-_ADDED = ("recommends", "suggests", "provides", "conflicts", "replaces", "breaks")
+NAME = r"[a-z0-9][a-z0-9+.-]+"  # Policy 5.6.1
+_ADDED = ("Recommends", "Suggests", "Provides", "Conflicts", "Replaces", "Breaks")
+_KEPT = ("Pre-Depends", "Enhances")
+# What dpkg keeps in its database, and refuses in a package.
+_DROPPED = ("Status", "Config-Version", "Conffiles", "Triggers-Pending", "Triggers-Awaited")
 
 
 def control_fields(
@@ -40,21 +45,16 @@ def control_fields(
             hint="state package, in lower case letters, digits and +-.",
         )
     put("Package", name)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", raw("Architecture")):
-        raise BuildError(
-            f"{package.path}: its Architecture is {printable(raw('Architecture'))!r}",
-            hint="build the package again",
-        )
     put("Version", _version(raw("Version"), corrections, notes))
     put("Maintainer", _maintainer(raw("Maintainer"), corrections.maintainer, notes))
     for field, stated in (("Section", corrections.section), ("Homepage", corrections.homepage)):
         if re.search(r"\s", stated):
             raise BuildError(f"{field.lower()}: {stated!r} has a space", hint="write one word")
         put(field, stated or raw(field))
-    if corrections.priority and corrections.priority not in _PRIORITIES:
+    if corrections.priority and corrections.priority not in PRIORITIES:
         raise BuildError(
             f"{corrections.priority!r} is no priority (Policy 2.5)",
-            hint=f"one of: {', '.join(_PRIORITIES)}",
+            hint=f"one of: {', '.join(PRIORITIES)}",
         )
     put("Priority", corrections.priority or raw("Priority"))
     put("Description", _description(corrections.description) or raw("Description"))
@@ -67,13 +67,31 @@ def control_fields(
             raw("Depends"), corrections.depends, elf_depends, own, notes, raw("Pre-Depends")
         ),
     )
-    for key in _ADDED:
+    for field in (*_ADDED, *_KEPT):
         stated_relations = [
-            *parse_relations(key, [raw(key)]),
-            *parse_relations(key, getattr(corrections, key)),
+            *parse_relations(field, [raw(field)]),
+            *parse_relations(field, getattr(corrections, field.lower(), ())),
         ]
-        put(key.capitalize(), ", ".join(sorted({str(group) for group in stated_relations})))
-    return deb.ordered(dict(control.values()))
+        put(field, ", ".join(sorted({str(group) for group in stated_relations})))
+    for field in _DROPPED:
+        if raw(field):
+            notes.append(f"{field} is a field of dpkg's database: it is left out")
+        put(field, "")
+    for field in [name for name, value in control.values() if not value]:
+        put(field, "")
+    finished = deb.ordered(dict(control.values()))
+    _check(package, finished)
+    return finished
+
+
+def _check(package: Deb, fields: dict[str, str]) -> None:
+    """BuildError where dpkg or apt would refuse the package for one of these fields."""
+    for fault in (*field_faults(fields), *relation_faults(fields)):
+        if fault.refused:
+            raise BuildError(
+                f"{package.path}: {printable(fault.subject)} {printable(fault.message)}",
+                hint=f"state another {fault.subject} in the package's control file",
+            )
 
 
 def _version(raw: str, corrections: Corrections, notes: list[str]) -> str:

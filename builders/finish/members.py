@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from builders import deb
 from builders.deb import Entry
 from builders.deb.layout import above
+from builders.deb.metadata import read_conffiles
 from builders.errors import BuildError
 from builders.finish.work import Work, link_target
 from builders.progress import printable
@@ -109,23 +110,27 @@ def note_dangling(work: Work) -> None:
 
 
 def conffiles(work: Work) -> bytes:
-    """What the raw package lists, then every other regular file under /etc (Policy 10.7.2)."""
+    """What the raw package lists, then every other regular file under /etc (Policy 10.7.2).
+
+    One path a line, in its shortest form and once; what is no file of the package is left out.
+    """
     files = {e.path: work.path(e) for e in work.kept if deb.is_file(e)}
     there = {entry.path for entry in work.entries}
-    text = work.control_file("conffiles").decode("utf-8", "surrogateescape")
-    lines: list[str] = []
-    for line in filter(None, map(str.strip, text.split("\n"))):
-        # "remove-on-upgrade /etc/x" names a file that is not there (deb-conffiles(5)).
-        if (
-            files.get(line, "").startswith("/etc/")
-            or (line and not line.startswith("/"))
-            or (line in files and files[line] == line)
-        ):
-            lines.append(line)
-        elif line not in there:
-            work.notes.append(f"conffiles: {printable(line)} is listed, but not in the package")
-    listed = set(lines)
+    lines: dict[str, str] = {}  # path to line
+    listed, faults = read_conffiles(work.control_file("conffiles"))
+    for fault in faults:
+        if fault.refused:
+            work.notes.append(f"conffiles: {printable(fault.subject)} {printable(fault.message)}")
+    for conffile in listed:
+        path = conffile.path
+        if conffile.removed and path not in there:
+            # The name of a file that is not there (deb-conffiles(5)).
+            lines[path] = f"remove-on-upgrade {path}"
+        elif files.get(path, "").startswith("/etc/") or files.get(path) == path:
+            lines[path] = path
+        elif path not in there:
+            work.notes.append(f"conffiles: {printable(path)} is listed, but not in the package")
     added = [a.path for a in work.add if a.path.startswith("/etc/") and a.content is not None]
     found = [*(old for old, path in files.items() if path.startswith("/etc/")), *added]
-    lines += sorted(path for path in found if path not in listed)
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    lines |= {path: path for path in sorted(found) if path not in lines}
+    return "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "surrogateescape")

@@ -6,10 +6,11 @@ from __future__ import annotations
 import posixpath
 import re
 
-from builders.deb.kernels import INITRAMFS, modular
+from builders.deb.kernels import INITRAMFS, modular, to_build
 from builders.deb.relations import related
 from builders.finish.relations import parse_relations
 from builders.finish.work import Work
+from builders.progress import printable
 
 _FOLDER = re.compile(r"((?:/usr)?/lib/modules/([A-Za-z0-9.+~_-]+))(/.*)?")
 
@@ -20,6 +21,20 @@ if [ "$1" = "remove" ]; then
     rmdir {folder} {parent} 2>/dev/null || true
 fi
 """
+
+
+def links(work: Work) -> set[str]:
+    """The links that lead to the folder which the kernel was compiled in: nobody else has it."""
+    gone = {
+        entry.path
+        for entry in work.entries
+        if entry.info.issym() and to_build(entry.path, entry.info.linkname)
+    }
+    for entry in work.entries:
+        if entry.path in gone:
+            target = printable(entry.info.linkname)
+            work.notes.append(f"{printable(entry.path)} led to {target}, and was left out")
+    return gone
 
 
 def correct(work: Work) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 from builders import deb
 from builders.deb import Deb, Edit
+from builders.deb.fields import is_udeb
 from builders.errors import BuildError
 from builders.finish import (
     documents,
     hooks,
     libraries,
     members,
+    metadata,
     modules,
     overrides,
     python,
@@ -72,11 +74,12 @@ def finish(
     members.move(work)
     texts.correct(work)
     found = symbols.correct(work) if corrections.symbols else symbols.Symbols({}, ())
-    # Policy does not cover the installer's packages (udeb): they have no documents.
-    udeb = raw.suffix == ".udeb"
+    # Policy does not cover the installer's packages (udeb): they have no documents, conffiles,
+    # services and byte-compiled modules.
+    udeb = raw.suffix == ".udeb" or is_udeb(package.control)
     for wanted, correct in (
         (corrections.libraries, libraries.correct),
-        (corrections.python, python.correct),
+        (corrections.python and not udeb, python.correct),
         (corrections.runtime, runtime.correct),
         (corrections.documents and not udeb, documents.correct),
         (corrections.links, members.shorten_links),
@@ -88,12 +91,15 @@ def finish(
     members.note_dangling(work)
     retired.correct(work)
     hooks.correct(work)
-    modules.correct(work)
+    if not udeb:
+        modules.correct(work)
     overrides.correct(work)
     services.correct(work)
     snippets.correct(work)
-    if corrections.conffiles:
+    if corrections.conffiles and not udeb:
         work.control_files["conffiles"] = members.conffiles(work) or None
+    metadata.correct(work)
+    metadata.check(work)
     needs = [*elf_depends, *work.depends]
     fields = control_fields(package, corrections, needs, work.notes)
     name, version, architecture = (
@@ -108,6 +114,7 @@ def finish(
             f"{destination_dir}: {error.strerror}", hint="name a folder that can be written"
         ) from error
     deb.rewrite(package, destination, _edit(work, fields))
+    work.notes += _unsigned(package, destination)
     companion = symbols.package(work, fields, found, destination_dir)
     return Finished(
         destination,
@@ -126,10 +133,21 @@ def _remove(work: Work) -> None:
         (corrections.symbols, symbols.moved),
         (corrections.python, python.caches),
         (corrections.runtime, runtime.volatile),
+        (True, modules.links),
     ):
         if wanted:
             removed |= chosen(work)
     work.removed = members.below(entries, removed)
+
+
+def _unsigned(package: Deb, destination: Path) -> list[str]:
+    """Which signatures inside the package went, as what they are of has changed."""
+    signed = {member.name for member in package.members if member.name.startswith("_gpg")}
+    if not signed:
+        return []
+    gone = sorted(signed - {member.name for member in Deb.open(destination).members})
+    names = printable(", ".join(gone))
+    return [f"{names}: the signature is of another content, and was left out"] if gone else []
 
 
 def _edit(work: Work, fields: dict[str, str]) -> Edit:
@@ -139,6 +157,7 @@ def _edit(work: Work, fields: dict[str, str]) -> Edit:
     return Edit(
         control=fields,
         control_files=work.control_files,
+        control_modes=work.control_modes,
         remove=frozenset(work.removed),
         rename=staying(work.moved),
         replace=staying(work.replaced),

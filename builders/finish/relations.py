@@ -5,94 +5,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from debian.debian_support import Version
-
+from builders.deb.relations import STRICT_NAME, Group, read_relations
 from builders.errors import BuildError
 from builders.progress import printable
 
-NAME = r"[a-z0-9][a-z0-9+.-]+"  # Policy 5.6.1
-# Policy 7.1: no "|" in the others.
-_ALTERNATIVES = ("pre-depends", "depends", "recommends", "suggests")
-
-_RELATION = re.compile(
-    rf"(?P<name>{NAME})(?P<arch>:[a-z0-9-]+)?"
-    r"(?:\s*\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^\s()]+)\s*\))?"
-)
-# What the operators of before 1995 mean to dpkg.
-_OPERATORS = {"<": "<=", ">": ">="}
-
-
-@dataclass(frozen=True)
-class One:
-    """A package, and the versions of it that will do."""
-
-    name: str
-    arch: str = ""
-    operator: str = ""
-    version: str = ""
-
-    def __str__(self) -> str:
-        versions = f" ({self.operator} {self.version})" if self.operator else ""
-        return f"{self.name}{self.arch}{versions}"
-
-    def implies(self, other: One) -> bool:
-        """Whether all that satisfies this satisfies `other`."""
-        if (self.name, self.arch) != (other.name, other.arch):
-            return False
-        if not other.operator or self == other:
-            return True
-        if other.operator != ">=" or self.operator not in (">=", ">>", "="):
-            return False
-        mine, its = parsed_version(self.version), parsed_version(other.version)
-        return mine is not None and its is not None and mine >= its
-
-
-@dataclass(frozen=True)
-class Group:
-    """Alternatives, of which one has to be there."""
-
-    choices: tuple[One, ...]
-
-    def __str__(self) -> str:
-        return " | ".join(map(str, self.choices))
-
-    def implies(self, other: Group) -> bool:
-        return len(self.choices) == 1 and any(self.choices[0].implies(o) for o in other.choices)
-
 
 def parse_relations(field: str, texts: Iterable[str]) -> list[Group]:
-    """The relations of a field; BuildError where one is malformed."""
+    """The relations of a field; BuildError where one is malformed.
+
+    A comma too many is left out: what is written anew has none.
+    """
     groups = []
     for text in texts:
-        for part in text.split(","):
-            if not part.strip():
-                continue
-            choices = []
-            for choice in part.split("|"):
-                match = _RELATION.fullmatch(choice.strip())
-                version = match["version"] if match else None
-                if not match or (version and parsed_version(version) is None):
-                    raise BuildError(
-                        f"{field.lower()}: {printable(part.strip())!r} is no relation (Policy 7.1)",
-                        hint="write it like: libc6 (>= 2.36)",
-                    )
-                operator = match["operator"] or ""
-                choices.append(
-                    One(
-                        match["name"],
-                        match["arch"] or "",
-                        _OPERATORS.get(operator, operator),
-                        version or "",
-                    )
-                )
-            if len(choices) > 1 and field.lower() not in _ALTERNATIVES:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            found, faults = read_relations(field, part)
+            names = [one.name for group in found for one in group.choices]
+            refused = [fault.message for fault in faults if fault.refused]
+            if refused or not names or not all(STRICT_NAME.fullmatch(name) for name in names):
+                why = refused[0] if refused else "names no package (Policy 5.6.1)"
                 raise BuildError(
-                    f"{field.lower()}: {printable(part.strip())!r} has alternatives (Policy 7.1)",
-                    hint="name one package",
+                    f"{field.lower()}: {printable(repr(part))} is no relation (Policy 7.1):"
+                    f" it {printable(why)}",
+                    hint="write it like: libc6 (>= 2.36)",
                 )
-            groups.append(Group(tuple(choices)))
+            groups += found
     return groups
 
 
@@ -135,13 +72,3 @@ def joined_depends(
 def _is_library(package: str) -> bool:
     """Whether it is called as a shared library's package is (Policy 8.1), such as libaio1."""
     return bool(re.fullmatch(r"lib[a-z0-9+.-]*[0-9](t64|g|[a-z]?[0-9]*)", package))
-
-
-def parsed_version(text: str) -> Version | None:
-    # Stricter than python-debian: dpkg wants the upstream version to begin with a digit.
-    if not re.fullmatch(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*", text) or text.endswith("-"):
-        return None
-    try:
-        return Version(text)
-    except ValueError:
-        return None

@@ -53,6 +53,7 @@ class Work:
     links: dict[str, str] = field(default_factory=dict)
     add: list[Added] = field(default_factory=list)
     control_files: dict[str, bytes | None] = field(default_factory=dict)
+    control_modes: dict[str, int] = field(default_factory=dict)
     depends: list[str] = field(default_factory=list)
     snippets: list[tuple[str, str]] = field(default_factory=list)
 

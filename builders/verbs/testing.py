@@ -25,6 +25,7 @@ _PARTS: dict[str, list[list[str]]] = {
         [*_PYTHON, "mypy"],
     ],
     "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
+    "dpkg": [[*_PYTHON, "pytest", "-q", "tests/differential"]],
     "engine": [[*_PYTHON, "pytest", "-q", "tests/engine"]],
     "page": [[*_PYTHON, "pytest", "-q", "tests/page"]],
     "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
@@ -48,7 +49,7 @@ def run(reporter: Reporter, only: str, *, build: bool) -> Report:
     """
     if only and only not in _PARTS:
         raise BuildError(f"--only {only}: no such part", hint=f"one of: {', '.join(_PARTS)}")
-    wanted = [only] if only else ["lint", "unit", "engine", "page"]
+    wanted = [only] if only else ["lint", "unit", "dpkg", "engine", "page"]
     if not only and (build or os.environ.get("CI")):
         wanted += ["build", "boot"]  # what was built is booted
     parts: list[dict[str, Any]] = []

@@ -7,15 +7,19 @@ By hand: python -m tests.differential.compare --start 0 --count 200000 --jobs 2
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.audit import Severity, audit
+from builders.audit import RULES, Severity, audit
+from builders.errors import BuildError
+from builders.finish import finish
+from builders.recipe.corrections import Corrections
 from tests.differential.judge import Judge, Verdict
 from tests.differential.odd import Odd, packages
 
@@ -80,16 +84,71 @@ def _step(judge: Judge, odds: Sequence[Odd]) -> Iterator[tuple[Odd, Verdict, tup
             yield odd, verdict, told
 
 
-def spread(start: int, count: int, jobs: int) -> tuple[int, list[Disagreement]]:
-    """As `compared`, in several processes."""
+def promised(start: int, count: int) -> tuple[int, list[Disagreement]]:
+    """How many of these `finish` accepts, and what comes out that is not as it promises.
+
+    A finished package unpacks, is configured, verified and removed, but for what its own scripts
+    do; and `inspect` has no error of it whose remedy is to finish it.
+    """
+    judge = Judge()
+    try:
+        accepted, broken = 0, []
+        for at in range(start, start + count, _STEP):
+            odds = list(packages(at, min(_STEP, start + count - at)))
+            with tempfile.TemporaryDirectory(dir=judge.folder) as name:
+                finished = _finished(odds, Path(name))
+                verdicts = judge.judge({odd.name: path for odd, path in finished.items()})
+                for number, odd in enumerate(odds, at):
+                    if odd not in finished:
+                        continue
+                    accepted += 1
+                    path, verdict = finished[odd], verdicts[odd.name]
+                    if verdict.refusal:
+                        verdict = judge.alone(path, odd.name)
+                    refusal = "" if "script" in verdict.refusal else verdict.refusal
+                    told = tuple(
+                        f"{finding.rule}: {finding.message}"
+                        for finding in audit(path).findings
+                        if finding.severity is Severity.ERROR
+                        and RULES[finding.rule].remedy.startswith("finish the package")
+                    )
+                    if refusal or told:
+                        broken.append(Disagreement(number, odd.label, refusal, told))
+        return accepted, broken
+    finally:
+        judge.close()
+
+
+def _finished(odds: Sequence[Odd], folder: Path) -> dict[Odd, Path]:
+    """Those that `finish` accepts, and what it makes of each."""
+    finished = {}
+    for odd in odds:
+        raw = odd.write(folder)
+        out = folder / f"out-{odd.name}"
+        with contextlib.suppress(BuildError):
+            made = finish(
+                raw, Corrections(), elf_depends=(), destination_dir=out, epoch=1_700_000_000
+            )
+            # The judge tells packages by the names of their files.
+            finished[odd] = made.path.rename(folder / f"finished-{odd.name}.deb")
+    return finished
+
+
+Task = Callable[[int, int], tuple[int, list[Disagreement]]]
+
+
+def spread(
+    start: int, count: int, jobs: int, task: Task = compared
+) -> tuple[int, list[Disagreement]]:
+    """A task on these packages, in several processes."""
     if jobs < 2:
-        return compared(start, count)
+        return task(start, count)
     size = max(_STEP, -(-count // (jobs * 4)))
     starts = range(start, start + count, size)
     counts = [min(size, start + count - at) for at in starts]
     refused, found = 0, []
     with ProcessPoolExecutor(jobs) as pool:
-        for number, some in pool.map(compared, starts, counts):
+        for number, some in pool.map(task, starts, counts):
             refused += number
             found += some
     return refused, found
@@ -100,16 +159,17 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--finish", action="store_true", help="what comes out of finish")
     options = parser.parse_args()
     begun = time.monotonic()
-    refused, found = spread(options.start, options.count, options.jobs)
+    task = promised if options.finish else compared
+    chosen, found = spread(options.start, options.count, options.jobs, task)
     took = time.monotonic() - begun
     for one in found:
         print(f"{one.number} {one.label}\n    judges: {one.refusal or 'take it'}")
         print(f"    inspect: {'; '.join(one.errors) or 'no error'}")
-    print(
-        f"{options.count} packages in {took:.0f} s, {refused} refused, {len(found)} disagreements"
-    )
+    word = "accepted" if options.finish else "refused"
+    print(f"{options.count} packages in {took:.0f} s, {chosen} {word}, {len(found)} disagreements")
     kinds = Counter(one.label.split()[0] for one in found)
     print(", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
 

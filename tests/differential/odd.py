@@ -35,7 +35,7 @@ _RELATIONS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Odd:
     """A package to be judged.
 
@@ -51,6 +51,7 @@ class Odd:
     files: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     conf: bool = False
+    extra: tuple[debs.Item, ...] = ()
     data: bytes = b"hello\n"
 
     def paragraph(self) -> bytes:
@@ -78,14 +79,14 @@ class Odd:
         ]
         if self.conf:
             found.append(debs.Item(f"./etc/{self.name}/a.conf", b"a = 1\n", mtime=_WHEN))
-        return found
+        return [*found, *self.extra]
 
     def sums(self) -> bytes:
         """What md5sums ought to have."""
         return b"".join(
             f"{hashlib.md5(item.content, usedforsecurity=False).hexdigest()}  {item.name[2:]}\n".encode()
             for item in self.items()
-            if not item.name.startswith("./etc/")
+            if not item.name.startswith("./etc/") and item.kind == tarfile.REGTYPE
         )
 
     def conffiles(self) -> bytes:
@@ -426,6 +427,28 @@ def _conffiles() -> Iterator[tuple[str, Fault]]:
         path + b"\nobsolete /etc/@/x\n", path + b"\n\tremove-on-upgrade /etc/@/x\n", path + b"\nremove-on-upgrade /\n",
         path + b"\n/etc\n", path + b"\n/usr/share/@\n", path + b"\n/nowhere/\n", path + b"\n.\n", path + b"\n../etc/x\n", path + b"\n/etc/@/a.conf.dpkg-new\n",
     )  # fmt: skip
+    for item in (
+        debs.symlink("./etc/@/x", "a.conf"),
+        debs.symlink("./etc/@/x", "nothing"),
+        debs.hardlink("./etc/@/x", "./etc/@/a.conf"),
+        debs.folder("./etc/@/x/"),
+        debs.Item("./etc/@/x", b""),
+        debs.Item("./etc/@/x", b"b = 1\n", mode=0o600),
+        debs.Item("./etc/@/x", b"b = 1\n", mode=0o4755),
+        debs.Item("./etc/@/x/y", b"b = 1\n"),
+        debs.Item("./etc/@/x y", b"b = 1\n"),
+        debs.Item("./etc/@/\u00e4", b"b = 1\n"),
+        debs.Item("./etc/@/\udcff", b"b = 1\n"),
+    ):
+        for listed in (b"", path + b"\n", path + b"\n/etc/@/x\n", b"/etc/@/x\n"):
+
+            def with_item(odd: Odd, item: debs.Item = item, listed: bytes = listed) -> Odd:
+                name, link = (x.replace("@", odd.name) for x in (item.name, item.link))
+                odd = replace(_conf(odd), extra=(replace(item, name=name, link=link),))
+                return _file("conffiles", listed)(odd)
+
+            kind = item.kind.decode()
+            yield f"{item.name!r} of type {kind}, conffiles {listed!r}", with_item
     for content in contents:
 
         def change(odd: Odd, content: bytes = content) -> Odd:

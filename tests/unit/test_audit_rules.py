@@ -126,7 +126,20 @@ CASES = [
     # conffiles
     bad("etc-not-conffile", Item("./etc/x"), subject="/etc/x"),
     bad("conffile-missing", subject="/etc/x", conffiles="/etc/x\n"),
-    bad("conffile-missing", symlink("./etc/x", "y"), subject="/etc/x", conffiles="/etc/x\n"),
+    bad(
+        "conffile-missing",
+        symlink("./etc/x", "y"),
+        subject="/etc/x",
+        severity="error",
+        conffiles="/etc/x\n",
+    ),
+    bad(
+        "conffile-missing",
+        symlink("./etc/x", "y"),
+        Item("./etc/y"),
+        subject="/etc/x",
+        conffiles="/etc/x\n/etc/y\n",
+    ),
     bad(
         "conffile-missing",
         Item("./etc/x"),
@@ -294,6 +307,21 @@ CASES = [
     bad("script-bashism", subject="postinst", postinst="#!/bin/sh\na=(one two)\n"),
     fine("script-bashism", postinst="#!/bin/bash\na=(one two)\n"),
     fine("script-bashism", postinst="#!/bin/sh\ncat <<E\n[[ x ]]\nE\n# source y\necho '[[ x'\n"),
+    # links to the build
+    bad("link-to-build", symlink("./usr/lib/x", "/root/build/x"), subject="/usr/lib/x"),
+    bad("link-to-build", symlink("./usr/lib/x", "/build/x-1.0/y"), subject="/usr/lib/x"),
+    bad("link-to-build", symlink("./usr/lib/x", "../../home/me/x"), subject="/usr/lib/x"),
+    fine("link-to-build", symlink("./usr/lib/x", "/usr/lib/build/x"), symlink("./h", "/homes")),
+    bad(
+        "kernel-build-link",
+        symlink("./lib/modules/6.1-x/source", "/srv/linux"),
+        subject="/lib/modules/6.1-x/source",
+    ),
+    fine(
+        "kernel-build-link",
+        symlink("./lib/modules/6.1-x/build", "/usr/src/linux-headers-6.1-x"),
+        symlink("./lib/modules/6.1-x/source", "build"),
+    ),
     # other files of control.tar
     bad("trigger-syntax", subject="triggers", triggers="activate ldconfig"),
     bad("trigger-syntax", subject="triggers", triggers="trigger ldconfig\n"),
@@ -349,7 +377,26 @@ CASES = [
     # ELF
     bad("other-architecture", program(machine=183), subject="/usr/bin/x"),
     bad("other-architecture", program(), Architecture="all", subject="/usr/bin/x"),
+    bad(
+        "other-architecture",
+        program("./usr/src/h/scripts/x", machine=183),
+        subject="/usr/src/h/scripts/x",
+    ),
+    bad("other-architecture", program("./opt/x/y", machine=183), subject="/opt/x/y"),
+    bad("other-architecture", program("./usr/lib/x/y"), Architecture="all", subject="/usr/lib/x/y"),
+    bad(
+        "other-architecture",
+        Item("./lib/modules/6.1/a.ko", b"\x7fELF\2\1" + bytes(10) + b"\1\0\xb7\0"),
+        subject="/lib/modules/6.1/a.ko",
+    ),
+    # What a processor runs in another mode; what is for boards and boots.
     fine("other-architecture", program(), Item("./usr/lib/x/y", elf(machine=3))),
+    fine(
+        "other-architecture",
+        program("./usr/share/x/y", machine=183),
+        program("./usr/lib/firmware/y", machine=183),
+        program("./usr/aarch64-linux-gnu/lib/y", machine=183),
+    ),
     bad("unstripped-elf", program(symbols=True), subject="/usr/bin/x"),
     fine("unstripped-elf", program(), program("./usr/lib/debug/x", symbols=True)),
     bad("executable-library", library(mode=0o755), subject=LIB[1:]),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from builders import deb
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.audit.rules.links import link_target
 from builders.deb.metadata import read_conffiles
 
 
@@ -22,6 +23,8 @@ from builders.deb.metadata import read_conffiles
     needs=Needs.MEMBERS,
 )
 def _etc_not_conffile(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return  # the installer is not upgraded
     conffiles = set(facts.conffiles)
     for entry in facts.entries:
         below_etc = deb.is_file(entry) and entry.path.startswith("/etc/")
@@ -54,7 +57,9 @@ def _conffile_missing(facts: Facts) -> Iterator[Found]:
         elif entry.info.isdir():
             yield Found("is listed as a conffile, but is a folder", path, Severity.ERROR)
         elif not deb.is_file(entry):
-            yield Found("is listed as a conffile, but is no regular file", path)
+            lost = entry.info.issym() and link_target(entry) not in facts.paths
+            severity = Severity.ERROR if lost else None  # dpkg --verify misses it
+            yield Found("is listed as a conffile, but is no regular file", path, severity)
 
 
 def _is_file(facts: Facts, path: str) -> bool:
@@ -102,7 +107,7 @@ def _conffile_outside_etc(facts: Facts) -> Iterator[Found]:
 
 @rule(
     "conffile-hard-link",
-    Severity.ERROR,
+    Severity.WARNING,
     explanation="A conffile shares its content with another name. dpkg writes the new version"
     " beside it, which parts the two.",
     reference="Policy 10.7.3",

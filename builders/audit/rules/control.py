@@ -310,7 +310,7 @@ def _description_form(facts: Facts) -> Iterator[Found]:
         yield Found("the first line of Description only says the package's name")
     if re.search(r"[^.]\.$", synopsis) and not synopsis.endswith(("etc.", "Inc.", "e.g.")):
         yield Found("the first line of Description ends in a full stop", severity=Severity.INFO)
-    if not rest.strip() and not facts.name.endswith("-dbgsym"):
+    if not rest.strip() and not facts.name.endswith("-dbgsym") and not facts.udeb:
         yield Found("Description has one line only, and nothing about the package")
     if any(len(line) > 100 and " " in line.strip() for line in rest.split("\n")):
         yield Found("a line of Description has over 100 characters", severity=Severity.INFO)

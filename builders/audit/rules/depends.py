@@ -157,6 +157,8 @@ _PROGRAMS = re.compile(r"(/usr|/usr/lib/[^/]+|/lib/[^/]+|)/(s?bin|games|libexec)
     remedy="state the interpreter under depends in the recipe's corrections",
 )
 def _missing_interpreter(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     hard = facts.relations("Depends", "Pre-Depends")
     names = [*facts.relations("Depends", "Pre-Depends", "Recommends", "Suggests")]
     names.append(facts.control.get("Package", ""))

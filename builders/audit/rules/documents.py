@@ -27,11 +27,11 @@ def _elsewhere(facts: Facts) -> bool:
     explanation="The package does not say who made it, and under which terms it may be used and"
     " given on.",
     reference="Policy 12.5",
-    remedy="finish the package with a copyright file: /usr/share/doc/<package>/copyright",
+    remedy="state copyright in the recipe's corrections: /usr/share/doc/<package>/copyright",
     needs=Needs.MEMBERS,
 )
 def _copyright_missing(facts: Facts) -> Iterator[Found]:
-    if facts.name.endswith("-dbgsym") or _elsewhere(facts):
+    if facts.udeb or facts.name.endswith("-dbgsym") or _elsewhere(facts):
         return
     path = f"{_doc(facts)}/copyright"
     if path in facts.paths:
@@ -52,7 +52,7 @@ def _copyright_missing(facts: Facts) -> Iterator[Found]:
     needs=Needs.MEMBERS,
 )
 def _changelog_missing(facts: Facts) -> Iterator[Found]:
-    if facts.name.endswith("-dbgsym") or _elsewhere(facts):
+    if facts.udeb or facts.name.endswith("-dbgsym") or _elsewhere(facts):
         return
     names = ("changelog.Debian.gz", "changelog.gz", "changelog.Debian", "changelog")
     for name in names:
@@ -114,6 +114,8 @@ def _document_outside(facts: Facts) -> Iterator[Found]:
     needs=Needs.MEMBERS,
 )
 def _no_manual_page(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     pages = {
         match[1]
         for path in facts.paths

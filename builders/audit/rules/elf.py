@@ -19,6 +19,23 @@ MACHINES = {
     "s390x": 22,
     "riscv64": 243,
     "mips64el": 8,
+    "mipsel": 8,
+    "mips": 8,
+    "x32": 62,
+    "ppc64": 21,
+    "powerpc": 20,
+    "sparc64": 43,
+    "alpha": 0x9026,
+    "hppa": 15,
+    "ia64": 50,
+    "m68k": 4,
+    "sh4": 42,
+    "loong64": 258,
+    "arc": 195,
+    "hurd-i386": 3,
+    "hurd-amd64": 62,
+    "kfreebsd-i386": 3,
+    "kfreebsd-amd64": 62,
 }
 _PROGRAM = re.compile(r"(/usr)?/(s?bin|games)/[^/]+")
 # Firmware, boot loaders, other systems' code, samples and tests: not for this one to run.
@@ -38,27 +55,48 @@ def _elf_unread(facts: Facts) -> Iterator[Found]:
         yield Found(why, path)
 
 
+# Beside its own, what a machine runs in another mode: 32 bits beside 64.
+_ALSO = {62: {3}, 3: {62}, 183: {40}, 21: {20}, 43: {2, 18}}
+# Not for this machine to run, or for one that a compiler or a boot loader is for.
+_FOREIGN = re.compile(
+    r"/usr/share/|(/usr)?/lib/(firmware|debug|gcc-cross|grub|syslinux|u-boot|ipxe|qemu|go-|rustlib)"
+    r"|/boot/|/usr/[a-z0-9_]+-linux-gnu[a-z0-9_]*/|/usr/lib/llvm-[0-9.]+/lib/clang/"
+    r"|.*/(boot|tests?|testdata|testing|fixtures|samples|examples|cross)/"
+)
+
+
 @rule(
     "other-architecture",
     Severity.ERROR,
-    explanation="A program or library is for another machine than the package, or the package says"
-    " that it is for all of them.",
+    explanation="A program, library or kernel module is for another machine than the package,"
+    " wherever it lies (firmware, /usr/share and what boots is not looked at), or the package says"
+    " that it is for all of them. Headers of a kernel have programs in scripts, which are to run"
+    " where the package is installed.",
     reference="Policy 5.6.8",
-    remedy="state the architecture that it was built for",
+    remedy="state the architecture that it was built for, or build it for that of the package",
 )
 def _other_architecture(facts: Facts) -> Iterator[Found]:
     stated = facts.control.get("Architecture", "").strip()
     wanted = MACHINES.get(stated)
     names = {number: name for name, number in reversed(MACHINES.items())}
     libraries = {path for path, _ in facts.libraries()}
-    for path, found in facts.elves.items():
-        if not _PROGRAM.fullmatch(path) and path not in libraries:
-            continue
-        machine = names.get(found.machine, f"machine {found.machine}")
+
+    def told(number: int, path: str) -> Iterator[Found]:
+        machine = names.get(number, f"machine {number}")
         if stated == "all":
             yield Found(f"is for {machine}, in a package for all architectures", path)
-        elif wanted is not None and found.machine != wanted:
+        elif wanted is not None and number != wanted:
             yield Found(f"is for {machine}, not {stated}", path)
+
+    for path, found in facts.elves.items():
+        if _PROGRAM.fullmatch(path) or path in libraries:
+            yield from told(found.machine, path)
+        elif (found.program or found.dynamic) and not _FOREIGN.match(path):
+            runs = wanted is not None and found.machine in _ALSO.get(wanted, ())
+            if not runs:
+                yield from told(found.machine, path)
+    for path, machine in facts.modules.items():
+        yield from told(machine, path)
 
 
 @rule(
@@ -150,6 +188,8 @@ def _triggers(facts: Facts) -> bool:
     remedy="finish the package: it gets the trigger activate-noawait ldconfig",
 )
 def _ldconfig_missing(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     libraries = _public(facts)
     # The C library brings ldconfig, and runs it itself.
     run = _triggers(facts) or "ldconfig" in facts.script("postinst")
@@ -180,6 +220,8 @@ def _ldconfig_needless(facts: Facts) -> Iterator[Found]:
     " its own",
 )
 def _missing_shlibs(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     stated = b"\n".join(facts.files.get(name, b"") for name in ("shlibs", "symbols"))
     text = stated.decode("utf-8", "replace")
     for path in _public(facts):

@@ -4,15 +4,23 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb import Entry
+from builders.deb.kernels import to_build
 
 
 def _target(path: str, link: str) -> str:
     """Where a symbolic link at `path` leads, as an absolute path."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+
+
+def link_target(entry: Entry) -> str:
+    """Where a symbolic link of a package leads, as an absolute path."""
+    return _target(entry.path, entry.info.linkname)
 
 
 @rule(
@@ -78,6 +86,43 @@ def _link_loop(facts: Facts) -> Iterator[Found]:
             ends.update(seen)
         elif at == path:
             yield Found(f"leads to {links[path]}, and so back to itself", path)
+
+
+_BUILD = re.compile(r"/(home|tmp|var/tmp|builds?|buildd|root)(/|$)")
+
+
+@rule(
+    "link-to-build",
+    Severity.ERROR,
+    explanation="A symbolic link leads to a person's folder, to a temporary one or to that of the"
+    " build: on every other system it leads nowhere, or to what anybody may put there.",
+    reference="Policy 9.1.1, 10.5; FHS 3.8, 3.18",
+    remedy="name the link under remove in the recipe's corrections, or make it anew",
+    needs=Needs.MEMBERS,
+)
+def _link_to_build(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        if entry.info.issym() and not to_build(entry.path, entry.info.linkname):
+            target = _target(entry.path, entry.info.linkname)
+            # A skeleton of a home may be made of links within it.
+            if _BUILD.match(target) and not _BUILD.match(entry.path):
+                yield Found(f"leads to {entry.info.linkname}", entry.path)
+
+
+@rule(
+    "kernel-build-link",
+    Severity.ERROR,
+    explanation="build or source of a kernel's modules leads to the folder that the kernel was"
+    " compiled in, which is on no other system. Debian's kernels have the link in linux-headers,"
+    " to /usr/src.",
+    reference="Policy 10.5; Debian's own linux-headers packages",
+    remedy="finish the package: the links are removed",
+    needs=Needs.MEMBERS,
+)
+def _kernel_build_link(facts: Facts) -> Iterator[Found]:
+    for entry in facts.entries:
+        if entry.info.issym() and to_build(entry.path, entry.info.linkname):
+            yield Found(f"leads to {entry.info.linkname}", entry.path)
 
 
 @rule(

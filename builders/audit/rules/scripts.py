@@ -15,6 +15,7 @@ from builders.audit.rules.depends import bringers
 from builders.audit.rules.elf import MACHINES
 from builders.deb.scripts import SCRIPTS, Interpreter, code_lines, interpreter, shell_of
 
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
 _LIMIT = 1 << 20  # of a script; the largest in Debian have some 100 KB
 
 
@@ -42,11 +43,13 @@ def _script_interpreter(facts: Facts) -> Iterator[Found]:
         program = interpreter(content)
         if content in (b"#!", b"#! "):
             yield Found("names no interpreter", name)
+        elif program is None and content.startswith(_PACKED):
+            yield Found("is no script, but compressed", name)
         elif program is None:
             yield Found("has no #! line", name, Severity.WARNING)
         elif fault := program.fault():
             yield Found(fault, name)
-        elif not program.essential:
+        elif not program.essential and not facts.udeb:
             yield from _missing(facts, name, program)
         elif not program.path.startswith("/"):
             yield Found(f"is for {program.path!r}, no absolute path", name, Severity.WARNING)
@@ -203,6 +206,8 @@ _LINE = 2000  # characters of a line
     needs=Needs.CONTROL,
 )
 def _script_without_set_e(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     for name in SCRIPTS[:4]:
         content = facts.files.get(name, b"")
         if not content or not shell_of(content):
@@ -245,6 +250,8 @@ def _scripts(facts: Facts, *names: str) -> str:
     " added to its scripts",
 )
 def _unregistered_service(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     text = _scripts(facts, "postinst", "preinst")
     for path, content in facts.texts.items():
         folder, _, name = path.rpartition("/")
@@ -275,6 +282,8 @@ def _unregistered_service(facts: Facts) -> Iterator[Found]:
     remedy="write a block between ### BEGIN INIT INFO and ### END INIT INFO",
 )
 def _init_script_headers(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     for path, content in facts.texts.items():
         if not path.startswith("/etc/init.d/") or path.endswith(("/README", "/skeleton")):
             continue
@@ -302,6 +311,8 @@ def _init_script_headers(facts: Facts) -> Iterator[Found]:
     remedy="ship a unit of the same name",
 )
 def _init_script_without_unit(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:
+        return
     for path in facts.texts:
         folder, _, name = path.rpartition("/")
         if folder == "/etc/init.d" and facts.paths[path].info.mode & 0o111:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files of control.tar as dpkg reads them; what it would refuse is never written."""
+
+from __future__ import annotations
+
+from builders.deb.fault import Fault
+from builders.deb.metadata import NAME_LIMIT, read_conffiles, read_triggers
+from builders.deb.scripts import SCRIPTS
+from builders.errors import BuildError
+from builders.finish.work import Work
+from builders.progress import printable
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def correct(work: Work) -> None:
+    """triggers has the form that dpkg reads, and all files the modes that dpkg-deb wants.
+
+    Lines end in a newline alone, the last one too: without it dpkg does not unpack the package.
+    """
+    triggers = work.control_file("triggers")
+    lines = triggers.removeprefix(_BOM).replace(b"\r\n", b"\n").rstrip(b"\r").split(b"\n")
+    mended = b"".join(line + b"\n" for line in lines if line.strip(b" \t"))
+    if triggers and (mended != triggers) and (read_triggers(triggers)[1] or not mended):
+        work.notes.append("triggers was not in the form that dpkg reads")
+        work.control_files["triggers"] = mended or None
+    names = {*work.package.control_files, *work.control_files} - {"control"}
+    for name in names:
+        work.control_modes[name] = 0o755 if name in SCRIPTS else 0o644
+
+
+def check(work: Work) -> None:
+    """BuildError where dpkg would refuse one of them all the same."""
+    faults = [
+        *read_triggers(work.control_file("triggers"))[1],
+        *read_conffiles(work.control_file("conffiles"))[1],
+    ]
+    names = {*work.package.control_files, *work.control_files}
+    faults += [Fault(f"{n} has too long a name") for n in names if len(n) > NAME_LIMIT]
+    for fault in faults:
+        if fault.refused:
+            subject = f"{printable(fault.subject)}: " if fault.subject else ""
+            raise BuildError(
+                f"{work.package.path}: dpkg would refuse it: {subject}{printable(fault.message)}",
+                hint="correct that file of control.tar where the package is built",
+            )
