@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from builders.deb.suites import Tools, tools
+
 if TYPE_CHECKING:
     from builders.audit.archive import Archive
 
@@ -19,8 +21,15 @@ class Expectations:
         configuration of every kernel.
     archive: the packages of the suite, None where they are not known.
     unknown: the suite whose packages should be known, but are not.
+    suite: where the packages are for, so which dpkg and apt; "" for bookworm's.
     """
 
     kernel_options: Mapping[str, str] = field(default_factory=dict)
     archive: Archive | None = None
     unknown: str = ""
+    suite: str = ""
+
+    @property
+    def tools(self) -> Tools:
+        """The dpkg and apt that the packages are for."""
+        return tools(self.suite)

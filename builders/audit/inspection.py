@@ -33,8 +33,8 @@ def audit_all(
     largest = sorted(range(len(paths)), key=lambda n: -paths[n].stat().st_size)
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, _begin, (expectations, fast)) as pool:
-        running = {n: pool.submit(_one, paths[n]) for n in largest}
         try:
+            running = {n: pool.submit(_one, paths[n]) for n in largest}
             return [running[n].result() for n in range(len(paths))]
         except BrokenProcessPool:
             raise BuildError(

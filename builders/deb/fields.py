@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from builders.deb.architectures import architecture_fault
 from builders.deb.fault import Fault
 from builders.deb.relations import RELATIONS, apt_fault, name_fault, read_relations
+from builders.deb.suites import BOOKWORM, Tools
 from builders.deb.versions import version_fault
 
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
@@ -99,21 +100,24 @@ def _is_conffile(line: str) -> bool:
     return len(words) > 1 and len(words[0]) > 1 and bool(words[1]) and words[0].strip("/.") != ""
 
 
+_READS_SHORT = (3,)  # of apt: the first that reads an empty Provides, and (=1) at the end
+
+
 def is_udeb(control: Mapping[str, str]) -> bool:
     """Whether it is a package of the installer, for which Policy does not hold."""
     section = control.get("Section", "").rpartition("/")[2]
     return section == "debian-installer" or control.get("Package-Type", "") == "udeb"
 
 
-def relation_faults(control: Mapping[str, str]) -> Iterator[Fault]:
-    """What is wrong with the fields of relations; the field is the subject."""
-    if control.get("Provides") == "":
+def relation_faults(control: Mapping[str, str], tools: Tools = BOOKWORM) -> Iterator[Fault]:
+    """What is wrong with the fields of relations for these tools; the field is the subject."""
+    if control.get("Provides") == "" and tools.apt < _READS_SHORT:
         yield Fault("is empty, which apt cannot read", subject="Provides")
     for name in (*RELATIONS, *_OBSOLETE):
         if name != "Class" and control.get(name, ""):
-            faults = read_relations(_OBSOLETE.get(name, name), control[name])[1]
+            faults = read_relations(_OBSOLETE.get(name, name), control[name], tools.dpkg)[1]
             for fault in faults:
                 yield Fault(fault.message, fault.refused, name)
             refused = any(fault.refused for fault in faults)
-            if not refused and (why := apt_fault(control[name])):
+            if not refused and tools.apt < _READS_SHORT and (why := apt_fault(control[name])):
                 yield Fault(why, subject=name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from builders.deb.fault import Fault
 from builders.deb.relations import name_fault
+from builders.deb.suites import BOOKWORM, Number
 
 # dpkg reads lines into buffers of these sizes: a longer one has no end for it.
 _CONFFILE = 997  # bytes, with the newline
@@ -19,6 +20,8 @@ _TRIGGER = 254
 _SPACE = b" \t\n\v\f\r"
 _WHITE = b" \t\n"
 _DIGEST = 32
+_ABSOLUTE = (1, 20, 5)  # versions of dpkg
+_AWAIT = (1, 17, 21)
 _REMOVED = b"remove-on-upgrade"
 NAME_LIMIT = 100  # bytes of the name of a file of control.tar, but for those with a dot
 
@@ -46,8 +49,11 @@ def normal(path: str) -> str:
     return f"/{path}"
 
 
-def read_conffiles(data: bytes) -> tuple[list[Conffile], list[Fault]]:
-    """The conffiles that a package lists (deb-conffiles(5))."""
+def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conffile], list[Fault]]:
+    """The conffiles that a package lists (deb-conffiles(5)). dpkg: its version.
+
+    Before 1.20.5 it took what is no absolute path for one all the same.
+    """
     listed: list[Conffile] = []
     faults: list[Fault] = []
     lines = data.split(b"\n")
@@ -69,14 +75,15 @@ def read_conffiles(data: bytes) -> tuple[list[Conffile], list[Fault]]:
         else:
             flag, space, path = stripped.partition(b" ")
             if not space or not path.startswith(b"/"):
-                faults.append(Fault("is no absolute path", True, text(path or stripped)))
+                refused = dpkg >= _ABSOLUTE
+                faults.append(Fault("is no absolute path", refused, text(path or stripped)))
             elif flag != _REMOVED:
                 word = (
                     "has space before it"
                     if not flag.strip(_SPACE)
                     else f"has the flag {_shown(flag)}, which is none"
                 )
-                faults.append(Fault(word, True, text(path)))
+                faults.append(Fault(word, dpkg >= _ABSOLUTE, text(path)))
             else:
                 listed.append(Conffile(normal(text(path)), text(path), removed=True))
     for conffile in listed:
@@ -145,8 +152,8 @@ _DIRECTIVES = frozenset(
 _STATE = frozenset(["File", "Unincorp"])
 
 
-def read_triggers(data: bytes) -> tuple[list[Trigger], list[Fault]]:
-    """The triggers of a package."""
+def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigger], list[Fault]]:
+    """The triggers of a package. dpkg: its version; before 1.17.21 it knew no -await."""
     triggers: list[Trigger] = []
     faults: list[Fault] = []
     lines = data.split(b"\n")
@@ -165,7 +172,11 @@ def read_triggers(data: bytes) -> tuple[list[Trigger], list[Fault]]:
             0 if re.search(rb"[ \t]", stripped) else 2
         )
         name = name.strip(_WHITE)
-        if not name or directive not in _DIRECTIVES:
+        if (
+            not name
+            or directive not in _DIRECTIVES
+            or (directive.endswith(b"-await") and dpkg < _AWAIT)
+        ):
             faults.append(Fault(f"{_shown(stripped)} is no directive"))
         elif re.search(rb"[^!-~]", name):
             faults.append(Fault(f"{_shown(stripped)} names no trigger"))

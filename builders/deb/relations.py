@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builders.deb.fault import Fault
+from builders.deb.suites import BOOKWORM, Number
 from builders.deb.versions import parsed_version, version_fault
 
 RELATIONS = (
@@ -29,6 +30,7 @@ RELATIONS = (
 )
 # Of these one package is named at a time (Policy 7.1); dpkg lets Enhances have alternatives.
 _SINGLE = frozenset(["conflicts", "breaks", "replaces", "provides"])
+_EXACT = (1, 22, 7)  # of dpkg, which from then on refuses another relation in Provides
 # What the operators of before 1995 mean to dpkg, and no operator at all.
 _MEANT = {"<": "<=", ">": ">="}
 _SPACE = " \t\n\v\f\r"  # as dpkg's c_isspace
@@ -98,10 +100,12 @@ def name_fault(name: str) -> str:
     return ""
 
 
-def read_relations(field: str, value: str) -> tuple[list[Group], list[Fault]]:
+def read_relations(
+    field: str, value: str, dpkg: Number = BOOKWORM.dpkg
+) -> tuple[list[Group], list[Fault]]:
     """The relations of a field, and its faults. What dpkg refuses is in no group.
 
-    The value is as the control file has it, but for space at its end.
+    The value is as the control file has it, but for space at its end. dpkg: its version.
     """
     groups: list[Group] = []
     faults: list[Fault] = []
@@ -114,7 +118,7 @@ def read_relations(field: str, value: str) -> tuple[list[Group], list[Fault]]:
         choices: list[One] = []
         refused = False
         for place, choice in enumerate(text.split("|")):
-            one, told = _one(field, choice.lstrip(_SPACE) if place else choice)
+            one, told = _one(field, choice.lstrip(_SPACE) if place else choice, dpkg)
             faults += told
             refused = refused or any(fault.refused for fault in told)
             choices += [one] if one is not None else []
@@ -126,7 +130,7 @@ def read_relations(field: str, value: str) -> tuple[list[Group], list[Fault]]:
     return groups, faults
 
 
-def _one(field: str, text: str) -> tuple[One | None, list[Fault]]:
+def _one(field: str, text: str, dpkg: Number) -> tuple[One | None, list[Fault]]:
     """One relation, None where it is none, and what is wrong with it."""
     shown = text.strip(_SPACE)
     match = _ONE.fullmatch(text)
@@ -161,7 +165,11 @@ def _one(field: str, text: str) -> tuple[One | None, list[Fault]]:
         faults.append(Fault(f"has {shown!r} without an operator; that means =", False))
     operator = _MEANT.get(operator, operator or "=")
     if field.lower() == "provides" and operator != "=":
-        faults.append(Fault(f"has {shown!r}, which can only be (= version)", False))
+        refused = dpkg >= _EXACT
+        why = "which can only be (= version)"
+        if not refused:
+            why += ", and which newer suites refuse"
+        faults.append(Fault(f"has {shown!r}, {why}", refused))
     return One(name, arch, operator, version), faults
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from builders import deb
 from builders.deb import Deb
 from builders.deb.fields import PRIORITIES, field_faults, relation_faults
+from builders.deb.suites import Tools, tools
 from builders.deb.versions import parsed_version
 from builders.errors import BuildError
 from builders.finish.relations import joined_depends, parse_relations
@@ -23,9 +24,16 @@ _DROPPED = ("Status", "Config-Version", "Conffiles", "Triggers-Pending", "Trigge
 
 
 def control_fields(
-    package: Deb, corrections: Corrections, elf_depends: Sequence[str], notes: list[str]
+    package: Deb,
+    corrections: Corrections,
+    elf_depends: Sequence[str],
+    notes: list[str],
+    suite: str = "",
 ) -> dict[str, str]:
-    """The control fields of the finished package, in dpkg-gencontrol's order."""
+    """The control fields of the finished package, in dpkg-gencontrol's order.
+
+    suite: whose dpkg and apt are to take them; BuildError where they would not.
+    """
     control: dict[str, tuple[str, str]] = {
         name.lower(): (name, value) for name, value in package.control.items()
     }
@@ -80,13 +88,13 @@ def control_fields(
     for field in [name for name, value in control.values() if not value]:
         put(field, "")
     finished = deb.ordered(dict(control.values()))
-    _check(package, finished)
+    _check(package, finished, tools(suite))
     return finished
 
 
-def _check(package: Deb, fields: dict[str, str]) -> None:
+def _check(package: Deb, fields: dict[str, str], suite: Tools) -> None:
     """BuildError where dpkg or apt would refuse the package for one of these fields."""
-    for fault in (*field_faults(fields), *relation_faults(fields)):
+    for fault in (*field_faults(fields), *relation_faults(fields, suite)):
         if fault.refused:
             raise BuildError(
                 f"{package.path}: {printable(fault.subject)} {printable(fault.message)}",

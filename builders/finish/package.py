@@ -68,7 +68,8 @@ def finish(
     Raises BuildError where the package or a correction cannot be used.
     """
     package = Deb.open(raw)
-    first = control_fields(package, corrections, elf_depends, [])
+    suite = (beside or Beside()).suite
+    first = control_fields(package, corrections, elf_depends, [], suite)
     work = Work(package, corrections, beside or Beside(), epoch, first["Package"], first["Version"])
     _remove(work)
     members.move(work)
@@ -101,7 +102,7 @@ def finish(
     metadata.correct(work)
     metadata.check(work)
     needs = [*elf_depends, *work.depends]
-    fields = control_fields(package, corrections, needs, work.notes)
+    fields = control_fields(package, corrections, needs, work.notes, suite)
     name, version, architecture = (
         _for_name(fields, f) for f in ("Package", "Version", "Architecture")
     )

@@ -105,15 +105,17 @@ def _with_archive(
     suite = named or usual
     if not suite:
         return expectations
+    expectations = dataclasses.replace(expectations, suite=suite)
     from builders.audit import archive
     from builders.deb import Deb
+    from builders.deb.suites import SUITES
     from builders.sources.cache import Cache
 
     there = archive.of_box(suite, Cache.default().root / "suites")
-    if there is None and named:
+    if there is None and named and named not in SUITES:
         raise BuildError(
             f"--suite {named}: the box's apt has no package lists of it",
-            hint="name the suite of the box, or leave it out",
+            hint=f"name the suite of the box, or one of: {', '.join(SUITES)}",
         )
     if there is None:
         return dataclasses.replace(expectations, unknown=suite)

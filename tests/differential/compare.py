@@ -2,12 +2,15 @@
 """`inspect` beside dpkg and apt: where the two disagree over a package.
 
 By hand: python -m tests.differential.compare --start 0 --count 200000 --jobs 2
+With DIFFERENTIAL_SYSTEM=/folder the dpkg of the system in that folder judges, such as one that
+mmdebstrap or `docker export` has made of another suite.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import tempfile
 import time
 from collections import Counter
@@ -16,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.audit import RULES, Severity, audit
+from builders.audit import RULES, Expectations, Severity, audit
 from builders.errors import BuildError
 from builders.finish import finish
 from builders.recipe.corrections import Corrections
@@ -32,6 +35,7 @@ POLICY = frozenset(
     ]
 )
 _STEP = 256
+SYSTEM = "DIFFERENTIAL_SYSTEM"  # the root of another suite's system, whose dpkg is to judge
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,11 @@ class Disagreement:
     errors: tuple[str, ...]
 
 
-def errors(path: Path) -> tuple[str, ...]:
-    """The errors of `inspect` that ought to be refusals of dpkg or apt."""
+def errors(path: Path, suite: str) -> tuple[str, ...]:
+    """The errors of `inspect` for a suite that ought to be refusals of its dpkg or apt."""
     return tuple(
         f"{finding.rule}: {finding.message}"
-        for finding in audit(path).findings
+        for finding in audit(path, Expectations(suite=suite)).findings
         if finding.severity is Severity.ERROR
         and finding.rule not in POLICY
         and finding.subject != "config"  # debconf runs that one
@@ -57,7 +61,7 @@ def errors(path: Path) -> tuple[str, ...]:
 
 def compared(start: int, count: int) -> tuple[int, list[Disagreement]]:
     """How many of these the judges refuse, and what is not agreed upon."""
-    judge = Judge()
+    judge = Judge(os.environ.get(SYSTEM, ""))
     try:
         refused, found = 0, []
         for at in range(start, start + count, _STEP):
@@ -77,7 +81,7 @@ def _step(judge: Judge, odds: Sequence[Odd]) -> Iterator[tuple[Odd, Verdict, tup
         paths = {odd.name: odd.write(folder) for odd in odds}
         verdicts = judge.judge(paths)
         for odd in odds:
-            told = errors(paths[odd.name])
+            told = errors(paths[odd.name], judge.suite())
             verdict = verdicts[odd.name]
             if bool(verdict.refusal) != bool(told):
                 verdict = judge.alone(paths[odd.name], odd.name)
@@ -90,7 +94,7 @@ def promised(start: int, count: int) -> tuple[int, list[Disagreement]]:
     A finished package unpacks, is configured, verified and removed, but for what its own scripts
     do; and `inspect` has no error of it whose remedy is to finish it.
     """
-    judge = Judge()
+    judge = Judge(os.environ.get(SYSTEM, ""))
     try:
         accepted, broken = 0, []
         for at in range(start, start + count, _STEP):

@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builders.deb.suites import SUITES
+
 MEMORY = Path("/dev/shm")  # noqa: S108  # dpkg syncs all that it writes
 # Packages of a batch may say that they conflict with each other's names.
 _FORCE = "not-root,depends,bad-path,breaks,conflicts,remove-essential,remove-protected"
@@ -78,14 +80,24 @@ class _Batch:
 
 
 class Judge:
-    """A folder in memory with a root file system that has what Essential packages bring."""
+    """A folder in memory with a root file system that has what Essential packages bring.
 
-    def __init__(self, dpkg: str = "dpkg") -> None:
-        memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    system: the root of a system of another suite, whose dpkg and apt are to judge; it is in
+        memory too. "" for this one.
+    """
+
+    def __init__(self, system: str = "") -> None:
+        memory: Path | None = MEMORY if os.access(MEMORY, os.W_OK) else None
+        if system:
+            memory = Path(system, "judges")
+            memory.mkdir(exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="judge-", dir=memory))
-        self._dpkg = dpkg
+        self._system = system
+        self._suite = ""
         # Scripts run in a chroot: without root, in a user namespace of one's own.
         self._prefix = [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--"]
+        if system:
+            self._prefix += ["chroot", system]
         self._template = self.folder / "template"
         _make_root(self._template)
 
@@ -96,7 +108,7 @@ class Judge:
     def works(self) -> bool:
         """Whether this box lets the judge do its work."""
         done = subprocess.run(
-            [*self._prefix, "chroot", str(self._template), "/bin/sh", "-c", "true"],
+            [*self._prefix, "chroot", self._inside(self._template), "/bin/sh", "-c", "true"],
             capture_output=True,
             check=False,
         )
@@ -105,10 +117,26 @@ class Judge:
     def version(self) -> str:
         """Of dpkg."""
         done = subprocess.run(
-            [self._dpkg, "--version"], capture_output=True, text=True, check=True, env=_ENVIRONMENT
+            [*self._prefix, "dpkg", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=_ENVIRONMENT,
         )
         match = re.search(r"version (\S+)", done.stdout)
         return match[1] if match else ""
+
+    def suite(self) -> str:
+        """The suite that has this dpkg; the newest that has none after it."""
+        if not self._suite:
+            version = tuple(int(part) for part in re.findall(r"[0-9]+", self.version()))
+            known = {tools.dpkg[:2]: name for name, tools in reversed(SUITES.items())}
+            self._suite = known.get(version[:2], "sid")
+        return self._suite
+
+    def _inside(self, path: Path) -> str:
+        """A path as the system sees it."""
+        return str(path).removeprefix(self._system)
 
     def judge(self, packages: Mapping[str, Path], *, apt: bool = True) -> dict[str, Verdict]:
         """The verdicts on these packages, by whatever name; it is in their paths of their own."""
@@ -158,8 +186,8 @@ class Judge:
         root = self.folder / "root"
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-al", str(self._template), str(root)], check=True)
-        status, output, errors = self._both(root, "--unpack", *map(str, paths.values()))
-        by_path = {str(path): name for name, path in paths.items()}
+        status, output, errors = self._both(root, "--unpack", *map(self._inside, paths.values()))
+        by_path = {self._inside(path): name for name, path in paths.items()}
         done: set[str] = set()
         for path, reason in _processed("archive", "unpack", errors):
             if (name := by_path.get(path)) is not None:
@@ -247,8 +275,8 @@ class Judge:
         done = subprocess.run(
             [
                 *self._prefix,
-                self._dpkg,
-                f"--root={root}",
+                "dpkg",
+                f"--root={self._inside(root)}",
                 f"--force-{_FORCE},unsafe-io",
                 "--abort-after=1000000",
                 *arguments,
@@ -272,12 +300,13 @@ class Judge:
         while left:
             done = subprocess.run(
                 [
+                    *self._prefix,
                     "apt-cache",
-                    f"-oDir::State={state}",
+                    f"-oDir::State={self._inside(state)}",
                     "-oDir::State::status=/dev/null",
-                    f"-oDir::Cache={state}",
+                    f"-oDir::Cache={self._inside(state)}",
                     "-oDir::Etc=/nonexistent",
-                    *(f"--with-source={path}" for path in left),
+                    *(f"--with-source={self._inside(path)}" for path in left),
                     "stats",
                 ],
                 stdin=subprocess.DEVNULL,
@@ -289,7 +318,7 @@ class Judge:
             errors = done.stderr.decode("utf-8", "backslashreplace")
             if not done.returncode and "E: " not in errors:
                 return refused
-            named = [p for p in left if str(p) in errors]
+            named = [p for p in left if self._inside(p) in errors]
             if not named and len(left) > 1:  # halves, until one is left
                 middle = len(left) // 2
                 return refused | self._apt(left[:middle]) | self._apt(left[middle:])

@@ -78,7 +78,8 @@ def _is_file(facts: Facts, path: str) -> bool:
     needs=Needs.CONTROL,
 )
 def _conffile_listing(facts: Facts) -> Iterator[Found]:
-    listed, faults = read_conffiles(facts.files.get("conffiles", b""))
+    content, tools = facts.files.get("conffiles", b""), facts.expectations.tools
+    listed, faults = read_conffiles(content, tools.dpkg)
     for fault in faults:
         severity = None if fault.refused else Severity.WARNING
         yield Found(fault.message, fault.subject or "conffiles", severity)

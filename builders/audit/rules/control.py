@@ -253,7 +253,7 @@ def _unknown_field(facts: Facts) -> Iterator[Found]:
     needs=Needs.CONTROL,
 )
 def _relation_syntax(facts: Facts) -> Iterator[Found]:
-    for fault in relation_faults(facts.control):
+    for fault in relation_faults(facts.control, facts.expectations.tools):
         yield Found(
             f"{fault.subject} {fault.message}",
             severity=None if fault.refused else Severity.WARNING,

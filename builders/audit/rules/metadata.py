@@ -30,7 +30,8 @@ _FILES = frozenset(
     needs=Needs.CONTROL,
 )
 def _trigger_syntax(facts: Facts) -> Iterator[Found]:
-    for fault in read_triggers(facts.files.get("triggers", b""))[1]:
+    content, tools = facts.files.get("triggers", b""), facts.expectations.tools
+    for fault in read_triggers(content, tools.dpkg)[1]:
         yield Found(fault.message, "triggers", None if fault.refused else Severity.WARNING)
 
 
@@ -45,6 +46,8 @@ def _trigger_syntax(facts: Facts) -> Iterator[Found]:
 )
 def _templates_syntax(facts: Facts) -> Iterator[Found]:
     for fault in read_templates(facts.files.get("templates", b""))[1]:
+        if facts.udeb and not fault.refused:
+            continue  # cdebconf knows more fields
         yield Found(fault.message, "templates", None if fault.refused else Severity.WARNING)
 
 
