@@ -245,9 +245,12 @@ def _template_faults(fields: dict[str, str]) -> Iterator[Fault]:
 
 
 def _records(content: str) -> list[str]:
-    """The paragraphs of a file, each with the line breaks that follow it."""
-    parts = re.split(r"(?<=\n\n)", content)
-    return [part for part in parts if part]
+    """The paragraphs of a file, each up to the blank line after it, as Perl reads them."""
+    records = []
+    while content:
+        record, blank, content = content.partition("\n\n")
+        records.append(record + blank)
+    return records
 
 
 def _shown(line: bytes) -> str:

@@ -30,7 +30,8 @@ for my $file (@ARGV) {
 }
 """
 _FAULTS = (
-    _GOOD, "", "\n", "\n\n\n", "# x\n", _GOOD + "\n" + _GOOD, _GOOD + _GOOD, _GOOD + "\n\n\n" + _GOOD,
+    _GOOD, "", "\n", "\n\n\n", "# x\n", _GOOD + "\n" + _GOOD, _GOOD + _GOOD, _GOOD + "\n\n" + _GOOD,
+    _GOOD + "\n\n\n" + _GOOD,
     "\n\n" + _GOOD, _GOOD + "\n \n" + _GOOD, _GOOD + "\n# x\n\n" + _GOOD, _GOOD.rstrip("\n"),
     _GOOD.replace("Type", "# x\nType"), _GOOD.replace("Type", "\nType"), _GOOD.replace("Type", " \nType"),
     _GOOD.replace("Template:", "Template"), _GOOD.replace("Template: ", "Template:"),

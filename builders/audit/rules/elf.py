@@ -65,6 +65,20 @@ _FOREIGN = re.compile(
 )
 
 
+_TRIPLET = re.compile(r"/usr/lib/([a-z0-9_]+)-linux-gnu[a-z0-9_]*/")
+_TRIPLETS = {
+    "x86_64": 62,
+    "i386": 3,
+    "aarch64": 183,
+    "arm": 40,
+    "powerpc64le": 21,
+    "riscv64": 243,
+    "s390x": 22,
+    "mips64el": 8,
+    "sparc64": 43,
+}
+
+
 @rule(
     "other-architecture",
     Severity.ERROR,
@@ -93,7 +107,9 @@ def _other_architecture(facts: Facts) -> Iterator[Found]:
             yield from told(found.machine, path)
         elif (found.program or found.dynamic) and not _FOREIGN.match(path):
             runs = wanted is not None and found.machine in _ALSO.get(wanted, ())
-            if not runs:
+            # A folder of another architecture is for that one: what boots its boards, say.
+            triplet = _TRIPLET.match(path)
+            if not runs and not (triplet and _TRIPLETS.get(triplet[1]) == found.machine):
                 yield from told(found.machine, path)
     for path, machine in facts.modules.items():
         yield from told(machine, path)
