@@ -100,7 +100,7 @@ _NEW = len(".dpkg-new")  # dpkg unpacks beside it
 def _path_fault(path: str) -> str:
     """Why no file can be at the path of a conffile."""
     names = path.encode("utf-8", "surrogateescape").split(b"/")
-    if "\x1a" in path:
+    if re.search(r"\x1a[^ \t]", path):  # there a line of it ends
         return "has a Ctrl-Z, which dpkg cannot read in its database"
     if path in ("/", "/."):
         return "is listed as a conffile, and is the root"

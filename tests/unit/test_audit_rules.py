@@ -19,6 +19,7 @@ from builders.audit import RULES, Expectations, Needs, audit, audit_all, explain
 from builders.audit.archive import Archive, of_box
 from builders.errors import BuildError
 from builders.progress import printable
+from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 
@@ -710,3 +711,43 @@ def test_package_lists_that_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     if Path("/usr/lib/apt/apt-helper").exists():
         assert of_box("bookworm", tmp_path / "file" / "x", lists) is not None
+
+
+@pytest.mark.parametrize(
+    ("suite", "severity", "rule", "files", "fields"),
+    [
+        ("", "warning", "relation-syntax", {}, {"Provides": "xx (>= 1)"}),
+        ("bookworm", "warning", "relation-syntax", {}, {"Provides": "xx (>= 1)"}),
+        ("trixie", "error", "relation-syntax", {}, {"Provides": "xx (>= 1)"}),
+        ("bookworm", "error", "relation-syntax", {}, {"Depends": "xx (=1)"}),
+        ("trixie", "", "relation-syntax", {}, {"Depends": "xx (=1)"}),
+        ("bullseye", "error", "conffile-listing", {"conffiles": b"etc/x\n"}, {}),
+        ("buster", "warning", "conffile-listing", {"conffiles": b"etc/x\n"}, {}),
+        ("wheezy", "error", "trigger-syntax", {"triggers": b"activate-await x\n"}, {}),
+        ("jessie", "", "trigger-syntax", {"triggers": b"activate-await x\n"}, {}),
+    ],
+)
+def test_the_stated_suite_decides(
+    tmp_path: Path,
+    suite: str,
+    severity: str,
+    rule: str,
+    files: dict[str, bytes],
+    fields: dict[str, str],
+) -> None:
+    path = debs.make(tmp_path / "a.deb", control=fields, files=files)
+    told = {severity for severity, _ in found(path, rule, Expectations(suite=suite))}
+    assert told == ({severity} if severity else set())
+
+
+def test_a_suite_that_the_box_has_no_lists_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builders.audit.archive.LISTS", tmp_path / "none")
+    path = debs.make(tmp_path / "a.deb", control={"Provides": "xx (>= 1)", "Depends": "yy"})
+    text, code = inspect.inspect([str(path)], inspect.Wanted(suite="trixie", form="json"), "", ())
+    assert "which can only be (= version)" in text
+    assert "no package lists of trixie" in text
+    assert code == 1
+    with pytest.raises(BuildError, match="no package lists"):
+        inspect.inspect([str(path)], inspect.Wanted(suite="nowhere"), "", ())
