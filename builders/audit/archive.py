@@ -15,7 +15,7 @@ from debian.debian_support import Version
 
 from builders.errors import BuildError, Exit
 
-# Of a suite's own lists, which have hundreds of thousands and none that is malformed: deb.relations,
+# Of a suite's own lists: hundreds of thousands, and none that is malformed. deb.relations,
 # which looks for faults, takes nine times as long.
 _PROVIDED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?(?:\s*\(=\s*([^)\s]+)\s*\))?")
 _LIST = re.compile(rb"^(Package|Version|Provides): (.*)$", re.MULTILINE)
