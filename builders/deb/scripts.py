@@ -50,6 +50,10 @@ class Interpreter:
 
     def fault(self) -> str:
         """Why it cannot run, whatever is installed; "" where it can."""
+        if not self.path:
+            return "its first line names no interpreter"
+        if "\0" in self.argument:
+            return "its first line has a NUL"
         if "\r" in self.path + self.argument:
             return "its first line ends in CR LF, and no interpreter is named so"
         if re.search(r"[^ -~\t]", self.path):
@@ -85,7 +89,12 @@ def interpreter(content: bytes) -> Interpreter | None:
     line, newline, _ = content[2:_LINE].partition(b"\n")
     if not newline and len(content) > _LINE and not re.search(rb"[^ \t][ \t\0]", line):
         return None  # it is cut within the name of the program
-    text = line.partition(b"\0")[0].decode("utf-8", "surrogateescape").strip(" \t")
+    head = line.partition(b"\0")[0]
+    text = head.decode("utf-8", "surrogateescape").strip(" \t")
+    if (not text and head != line) or not (text or newline):
+        return Interpreter("")  # to the kernel that is a name, and an empty one
+    if head != line and head.endswith((b" ", b"\t")):
+        text += " \0"
     path, _, argument = re.sub(r"[ \t]+", "\0", text, count=1).partition("\0")
     if not path:
         return None

@@ -77,7 +77,7 @@ def control_fields(
     )
     for field in (*_ADDED, *_KEPT):
         stated_relations = [
-            *parse_relations(field, [raw(field)]),
+            *parse_relations(field, [raw(field)], strict=False),
             *parse_relations(field, getattr(corrections, field.lower(), ())),
         ]
         put(field, ", ".join(sorted({str(group) for group in stated_relations})))

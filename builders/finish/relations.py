@@ -11,10 +11,11 @@ from builders.errors import BuildError
 from builders.progress import printable
 
 
-def parse_relations(field: str, texts: Iterable[str]) -> list[Group]:
+def parse_relations(field: str, texts: Iterable[str], *, strict: bool = True) -> list[Group]:
     """The relations of a field; BuildError where one is malformed.
 
-    A comma too many is left out: what is written anew has none.
+    A comma too many is left out: what is written anew has none. strict: names are as Policy 5.6.1
+    has them; dpkg takes more, of a package that there is.
     """
     groups = []
     for text in texts:
@@ -22,7 +23,8 @@ def parse_relations(field: str, texts: Iterable[str]) -> list[Group]:
             found, faults = read_relations(field, part)
             names = [one.name for group in found for one in group.choices]
             refused = [fault.message for fault in faults if fault.refused]
-            if refused or not names or not all(STRICT_NAME.fullmatch(name) for name in names):
+            odd = strict and not all(STRICT_NAME.fullmatch(name) for name in names)
+            if refused or not names or odd:
                 why = refused[0] if refused else "names no package (Policy 5.6.1)"
                 raise BuildError(
                     f"{field.lower()}: {printable(repr(part))} is no relation (Policy 7.1):"
@@ -47,7 +49,7 @@ def joined_depends(
     """
     computed = parse_relations("depends", elf_depends)
     named = {one.name for group in computed for one in group.choices}
-    groups = [*parse_relations("depends", [raw]), *computed]
+    groups = [*parse_relations("depends", [raw], strict=False), *computed]
     for group in parse_relations("depends", stated):
         one = group.choices[0]
         if len(group.choices) == 1 and not one.operator and f"{one.name}t64" in named:
@@ -61,7 +63,7 @@ def joined_depends(
                 )
         groups.append(group)
     unique = {str(g): g for g in groups if not any(one.name in own for one in g.choices)}
-    stronger = parse_relations("pre-depends", [before])
+    stronger = parse_relations("pre-depends", [before], strict=False)
     for text, group in list(unique.items()):
         others = [*stronger, *(other for other in unique.values() if other is not group)]
         if group in stronger or any(other.implies(group) for other in others):

@@ -663,7 +663,7 @@ def _random(odd: Odd, random_: random.Random) -> Odd:
     if way == 10:
         first = _bytes(random_, b"#!/bin/sh -e") if random_.random() < 0.7 else b"#!/usr/bin/env sh"
         name = random_.choice(("preinst", "postinst"))
-        text = first.replace(b"\n", b" ") + b"\n: done\n"
+        text = first.replace(b"\n", b" ").replace(b"\\", b"") + b"\n: done\n"
         return replace(_file(name, text, 0o755)(odd), label=f"{name} {text!r}")
     for _ in range(2):
         label, fault = random_.choice(enumerated())

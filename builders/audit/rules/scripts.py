@@ -41,9 +41,7 @@ def _script_interpreter(facts: Facts) -> Iterator[Found]:
                 yield Found(fault, name)
             continue
         program = interpreter(content)
-        if content in (b"#!", b"#! "):
-            yield Found("names no interpreter", name)
-        elif program is None and content.startswith(_PACKED):
+        if program is None and content.startswith(_PACKED):
             yield Found("is no script, but compressed", name)
         elif program is None:
             yield Found("has no #! line", name, Severity.WARNING)
