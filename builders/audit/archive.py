@@ -11,8 +11,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from debian.debian_support import Version
-
+from builders.deb.versions import parsed_version
 from builders.errors import BuildError, Exit
 
 # Of a suite's own lists: hundreds of thousands, and none that is malformed. deb.relations,
@@ -43,7 +42,8 @@ class Archive:
     def version(self, package: str) -> str:
         """The newest version there is, "no version" where it is only provided without one."""
         versions = self._versions.get(package, []) + self._provided.get(package, [])
-        return max(filter(None, versions), key=Version, default="no version")
+        known = [(version, text) for text in versions if (version := parsed_version(text))]
+        return max(known, default=(None, "no version"))[1]
 
     def satisfies(self, package: str, operator: str, version: str) -> bool:
         """Whether a relation can be met; a provided name without a version meets none with one."""
@@ -54,16 +54,20 @@ class Archive:
 
 
 def _meets(have: str, operator: str, wanted: str) -> bool:
-    one, other = Version(have), Version(wanted)
-    return {
-        "<<": one < other,
-        "<=": one <= other,
-        "<": one <= other,
-        "=": one == other,
-        ">=": one >= other,
-        ">": one >= other,
-        ">>": one > other,
-    }[operator]
+    one, other = parsed_version(have), parsed_version(wanted)
+    if one is None or other is None:
+        return False
+    return bool(
+        {
+            "<<": one < other,
+            "<=": one <= other,
+            "<": one <= other,
+            "=": one == other,
+            ">=": one >= other,
+            ">": one >= other,
+            ">>": one > other,
+        }[operator]
+    )
 
 
 LISTS = Path("/var/lib/apt/lists")

@@ -114,7 +114,7 @@ def _fields(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         return DebError("format", f"line {line} of the control file {why}")
 
     while True:
-        end = _next(data, at, _SPACE + b":" + _END)
+        end = _next(data, at, _NAME_ENDS)
         name = data[at:end]
         shown: str = printable(name[:60].decode("latin-1"))
         if end >= len(data) - 1:
@@ -152,9 +152,13 @@ def _leading(data: bytes) -> int:
     return len(data) - len(data.lstrip(b"\n" + _END))
 
 
-def _next(data: bytes, at: int, ends: bytes) -> int:
+_NAME_ENDS = re.compile(rb"[ \t\n\v\f\r:\x1a]")
+_LINE_ENDS = re.compile(rb"[\n\x1a]")
+
+
+def _next(data: bytes, at: int, ends: re.Pattern[bytes]) -> int:
     """Where the next of these bytes is; the length of the data where there is none."""
-    match = re.compile(b"[" + re.escape(ends) + b"]").search(data, at)
+    match = ends.search(data, at)
     return match.start() if match else len(data)
 
 
@@ -162,7 +166,7 @@ def _scan(data: bytes, at: int, fault: Callable[[str], DebError]) -> tuple[bytes
     """The value that begins at `at`, where what comes after it begins, and if that is a field."""
     start = at
     while True:
-        end = _next(data, at, b"\n" + _END)
+        end = _next(data, at, _LINE_ENDS)
         if end == len(data):
             raise fault("or a later one has no newline at its end")
         if at > start and not data[at:end].strip(_SPACE):

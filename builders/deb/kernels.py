@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 # Packages that make an initramfs, or that another one provides which does.
 INITRAMFS = ("initramfs-tools", "linux-initramfs-tool", "dracut", "tiny-initramfs")
@@ -28,12 +28,19 @@ def modular(paths: Iterable[str]) -> dict[str, int]:
 _BUILD_LINK = re.compile(r"(?:/usr)?/lib/modules/[^/]+/(build|source)")
 
 
-def to_build(path: str, link: str) -> bool:
+def to_build(path: str, link: str, there: Container[str] = ()) -> bool:
     """Whether a symbolic link is one that `make modules_install` leaves to its own folder.
 
-    What leads to /usr, or stays among the modules, is meant for other packages.
+    What leads to a package of headers, stays among the modules, or is in the package itself, is
+    meant. there: the paths of the package.
     """
     if not _BUILD_LINK.fullmatch(path):
         return False
     target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
-    return not target.startswith(("/usr/", "/lib/modules/"))
+    return target not in there and not _HEADERS.match(target)
+
+
+# Debian's linux-headers and its kbuild, and those of kernels that are called otherwise.
+_HEADERS = re.compile(
+    r"/usr/src/(linux-headers-|linux-kbuild|kernels/)|(/usr)?/lib/(modules|linux)|/usr/share/"
+)

@@ -139,6 +139,7 @@ def shell_of(content: bytes) -> str:
     return SHELLS.get(found.name, "")
 
 
+_WIDTH = 2000  # characters of a line that are looked at
 _HERE = re.compile(r"(?<!<)<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+))")
 
 
@@ -166,6 +167,6 @@ def _scan(script: str, waiting: list[tuple[str, str]]) -> Iterator[tuple[int, st
             continue
         yield number, line
         # Shifts of numbers, and what is quoted, begin none.
-        bare = re.sub(r"\$\(\([^\n]*?\)\)|(?<!<)(?<!<-)'[^'<]*'", "", line)
+        bare = re.sub(r"\$\(\([^\n]*?\)\)|(?<!<)(?<!<-)'[^'<]*'", "", line[:_WIDTH])
         for match in _HERE.finditer(bare):
             waiting.append((match[1], match[2] or match[3] or match[4]))

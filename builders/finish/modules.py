@@ -25,10 +25,11 @@ fi
 
 def links(work: Work) -> set[str]:
     """The links that lead to the folder which the kernel was compiled in: nobody else has it."""
+    there = {entry.path for entry in work.entries}
     gone = {
         entry.path
         for entry in work.entries
-        if entry.info.issym() and to_build(entry.path, entry.info.linkname)
+        if entry.info.issym() and to_build(entry.path, entry.info.linkname, there)
     }
     for entry in work.entries:
         if entry.path in gone:

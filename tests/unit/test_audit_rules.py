@@ -318,6 +318,16 @@ CASES = [
         symlink("./lib/modules/6.1-x/source", "/srv/linux"),
         subject="/lib/modules/6.1-x/source",
     ),
+    bad(
+        "kernel-build-link",
+        symlink("./lib/modules/6.1-x/build", "/usr/src/linux-6.1"),
+        subject="/lib/modules/6.1-x/build",
+    ),
+    fine(
+        "kernel-build-link",
+        Item("./usr/src/own/Makefile"),
+        symlink("./lib/modules/6.1-x/build", "/usr/src/own"),
+    ),
     fine(
         "kernel-build-link",
         symlink("./lib/modules/6.1-x/build", "/usr/src/linux-headers-6.1-x"),

@@ -14,6 +14,7 @@ from builders.audit.model import Found, Needs, Severity, rule
 from builders.audit.rules.elf import MACHINES
 from builders.deb.relations import read_relations
 from builders.deb.scripts import interpreter
+from builders.deb.versions import parsed_version
 
 # The parts of the C library.
 _LIBC = re.compile(
@@ -216,7 +217,8 @@ def _libc_too_old(facts: Facts) -> Iterator[Found]:
     ]
     if machine is None or not any(re.match(r"libc6|libc0", name) for name in relations):
         return
-    stated = max(limits, key=Version, default="0")
+    known = {limit: parsed for limit in limits if (parsed := parsed_version(limit))}
+    stated = max(known, key=lambda limit: known[limit], default="0")
     worst: tuple[Version, str, str] | None = None
     for path, elf in facts.elves.items():
         if elf.machine != machine or _ASIDE.search(path):
@@ -224,10 +226,11 @@ def _libc_too_old(facts: Facts) -> Iterator[Found]:
         for library, versions in elf.versions:
             for version in versions if _LIBC.fullmatch(library) else ():
                 match = re.fullmatch(r"GLIBC_([0-9]+\.[0-9]+(?:\.[0-9]+)?)", version)
-                if match and (worst is None or Version(match[1]) > worst[0]):
-                    worst = Version(match[1]), path, match[1]
+                needed = parsed_version(match[1]) if match else None
+                if match and needed and (worst is None or needed > worst[0]):
+                    worst = needed, path, match[1]
     # What is older than any suite here asks for needs no bound.
-    if worst and worst[0] > Version(stated) and worst[0] > Version("2.13"):
+    if worst and worst[0] > known.get(stated, Version("0")) and worst[0] > Version("2.13"):
         bound = f"libc6 (>= {stated})" if limits else "libc6 of any version"
         yield Found(
             f"needs glibc {worst[2]}, but Depends has {bound}",

@@ -102,7 +102,7 @@ _BUILD = re.compile(r"/(home|tmp|var/tmp|builds?|buildd|root)(/|$)")
 )
 def _link_to_build(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
-        if entry.info.issym() and not to_build(entry.path, entry.info.linkname):
+        if entry.info.issym() and not to_build(entry.path, entry.info.linkname, facts.paths):
             target = _target(entry.path, entry.info.linkname)
             # A skeleton of a home may be made of links within it.
             if _BUILD.match(target) and not _BUILD.match(entry.path):
@@ -121,7 +121,7 @@ def _link_to_build(facts: Facts) -> Iterator[Found]:
 )
 def _kernel_build_link(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
-        if entry.info.issym() and to_build(entry.path, entry.info.linkname):
+        if entry.info.issym() and to_build(entry.path, entry.info.linkname, facts.paths):
             yield Found(f"leads to {entry.info.linkname}", entry.path)
 
 

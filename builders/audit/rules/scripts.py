@@ -162,7 +162,7 @@ _BASHISMS = (
     (re.compile(r"(?:^|\s)[<>]\("), "<( )"),
     (re.compile(r"\$\{[A-Za-z_]\w*(?:/|:[0-9]|\^|,|\[)"), "a form of ${ } of its own"),
     (re.compile(r"(?:^|[\s;&|(])(?:pushd|popd|declare|typeset|shopt|let|disown)\s"), "a command"),
-    (re.compile(r"(?:^|[\s;&|(])\[\s[^]]*\s==\s"), "== in [ ]"),
+    (re.compile(r"(?:^|[\s;&|(])\[\s[^][]{0,200}\s==\s"), "== in [ ]"),
     (re.compile(r"\+="), "+="),
 )
 
