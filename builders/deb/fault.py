@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST = 1000  # faults of one file, after which a reader gives up
+
 
 @dataclass(frozen=True)
 class Fault:

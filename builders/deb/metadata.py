@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builders.deb.fault import Fault
+from builders.deb.fault import MOST, Fault
 from builders.deb.relations import name_fault
 from builders.deb.suites import BOOKWORM, Number
 
@@ -61,6 +61,8 @@ def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conf
     if last:
         faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
     for line in [*lines, *([last] if last else [])]:
+        if len(faults) > MOST:
+            break
         if b"\0" in line or len(line) + 1 > _CONFFILE:
             why = "has a NUL" if b"\0" in line else "is too long"
             faults.append(Fault(f"the line {_shown(line)} {why}"))
@@ -120,6 +122,8 @@ def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
     if last:
         faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
     for line in [*lines, *([last] if last else [])]:
+        if len(faults) > MOST:
+            break
         digest, between, name = line[:_DIGEST], line[_DIGEST : _DIGEST + 2], line[_DIGEST + 2 :]
         if not line:
             faults.append(Fault("it has an empty line"))
@@ -161,6 +165,8 @@ def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigg
     if last:
         faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
     for line in [*lines, *([last] if last else [])]:
+        if len(faults) > MOST:
+            break
         if b"\0" in line or len(line) + 1 > _TRIGGER + 1:
             why = "has a NUL" if b"\0" in line else "is too long"
             faults.append(Fault(f"the line {_shown(line)} {why}"))
@@ -210,6 +216,8 @@ def read_templates(data: bytes) -> tuple[list[str], list[Fault]]:
     faults: list[Fault] = []
     # As Perl reads records: what follows a blank line is another one, even if it is empty.
     for number, record in enumerate(_records(data.decode("utf-8", "surrogateescape")), 1):
+        if len(faults) > MOST:
+            break
         fields: dict[str, str] = {}
         broken = False
         for line in record.strip("\n").split("\n") if record.strip("\n") else []:
@@ -221,6 +229,8 @@ def read_templates(data: bytes) -> tuple[list[str], list[Fault]]:
                 fields[name] = match[2].rstrip(_TEMPLATE_SPACE)
                 if re.sub(r"-.+$", "", name) not in _TEMPLATE_FIELDS:
                     faults.append(Fault(f"template {number} has the field {match[1]!r}", False))
+            elif len(faults) > MOST:
+                break
             elif line[:1] not in _TEMPLATE_SPACE or not line:
                 broken = True
                 faults.append(Fault(f"template {number} has the line {line[:60]!r}"))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builders.deb.fault import Fault
+from builders.deb.fault import MOST, Fault
 from builders.deb.suites import BOOKWORM, Number
 from builders.deb.versions import parsed_version, version_fault
 
@@ -113,6 +113,8 @@ def read_relations(
         return groups, faults
     parts = value.split(",")
     for number, part in enumerate(parts):
+        if len(faults) > MOST:
+            break
         # Space is passed over after a comma, not before the first name.
         text = part.lstrip(_SPACE) if number else part
         choices: list[One] = []

@@ -102,7 +102,7 @@ class Odd:
         members = [
             debs.folder("./"),
             debs.Item("./control", self.paragraph()),
-            *(debs.folder(f"./{name}/") for name in self.folders),
+            *(debs.folder(f"./{name}/") for name in self.folders if name not in files),
             *(
                 debs.Item(f"./{name}", content, mode=mode)
                 for name, (content, mode) in files.items()
