@@ -87,6 +87,8 @@ def parse_control(data: bytes) -> Control:
             raise DebError("format", f"the control file has {printable(name)} twice")
         if len(raw_name.partition(b"\0")[0]) < _SHORTEST:
             raise DebError("format", f"the control file has a field {printable(name)!r}")
+        if b"\0" in raw_value and name.lower() == "package":  # apt dies of it
+            raise DebError("format", "the control file has a NUL in Package")
         # To dpkg, which is written in C, a NUL is the end of a value.
         fields[name.lower()] = name, value.partition("\0")[0].rstrip(" \t\n\v\f\r")
         if spaced:

@@ -191,7 +191,9 @@ def _date(trailer: bytes) -> int:
 
 def _entry(work: Work, before: int) -> bytes:
     """One entry as deb-changelog(5) wants it, dated after the one of `before`."""
-    date = format_datetime(datetime.fromtimestamp(max(work.epoch, before + 1), UTC))
+    # What a header or SOURCE_DATE_EPOCH says may be no date at all.
+    seconds = min(max(work.epoch, before + 1, 0), _YEAR_9999 - 1)
+    date = format_datetime(datetime.fromtimestamp(seconds, UTC))
     maintainer = work.corrections.maintainer or work.package.control.get("Maintainer", "")
     return (
         f"{work.name} ({work.version}) {work.beside.suite}; urgency=medium\n\n"

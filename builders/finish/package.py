@@ -67,6 +67,7 @@ def finish(
     A directory that the corrections leave empty goes too, one that was empty before stays.
     Raises BuildError where the package or a correction cannot be used.
     """
+    epoch = max(0, epoch)  # no header has room for a sign
     package = Deb.open(raw)
     suite = (beside or Beside()).suite
     first = control_fields(package, corrections, elf_depends, [], suite)

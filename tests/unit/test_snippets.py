@@ -169,3 +169,10 @@ def test_a_signature_of_what_stays_as_it_is_stays(tmp_path: Path) -> None:
     once = deb.rewrite(raw, tmp_path / "once.deb", deb.Edit())
     again = deb.rewrite(once, tmp_path / "again.deb", deb.Edit())
     assert again.read_bytes() == once.read_bytes()
+
+
+@pytest.mark.parametrize("epoch", [0, -1, 253_402_300_800, 999_999_999_999])
+def test_a_time_that_is_no_date(tmp_path: Path, epoch: int) -> None:
+    raw = debs.make(tmp_path / "raw.deb", [Item("./usr/share/x/y", b"1")])
+    done = finish(raw, Corrections(), elf_depends=(), destination_dir=tmp_path / "out", epoch=epoch)
+    assert Deb.open(done.path).control["Package"] == "sample"
