@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import kernel, xen
-from builders.artifacts import Package, publish
-from builders.digest import of_file
+from builders.artifacts import NOTHING, Manifest, Package, note_build, publish
+from builders.artifacts import read as read_manifest
 from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
 from builders.errors import BuildError, Exit, Interrupted
+from builders.files import of_file
 from builders.plan import Plan
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
+Made = tuple[Output, Output]  # a build, and that build finished
 # What a finished package's bytes also depend on.
 _CODE = ("codecs/*.py", "deb/*.py", "finish/*.py", "recipe/corrections.py")
 
@@ -75,6 +78,7 @@ class Pipeline:
         self._store = Store(run.folder / STAGES)
         self._shell = shell
         self._keep_going = keep_going
+        self._noting = threading.Lock()  # two builds at once write one manifest
         flavour(self._recipe, flavour_name)
         self._place = variation.place if variation else PLACE
         self._plans: dict[str, Plan] = {}
@@ -143,7 +147,7 @@ class Pipeline:
         image_output = self._image_output()
         why = self._store.why("image", image.inputs(self._recipe))
         states.append(_state("image", image_output, why))
-        resolved = self._resolved()
+        resolved, current = self._resolved(), self._current()
         for name in self.sources:
             there = resolved.get(name)
             states.append(
@@ -159,13 +163,14 @@ class Pipeline:
                 continue
             inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), resolved)
             built = self._store.find(build, inputs)
-            states.append(_state(build, built, self._store.why(build, inputs)))
+            old = current.targets.get(plan.name, NOTHING)
+            states.append(_state(build, built, self._store.why(build, inputs, old.build)))
             if built is None:
                 states.append(State(finish, "unknown", f"{build} comes first"))
                 continue
             inputs = self._finish_inputs(target, built)
             done = self._store.find(finish, inputs)
-            states.append(_state(finish, done, self._store.why(finish, inputs)))
+            states.append(_state(finish, done, self._store.why(finish, inputs, old.stage)))
         return states
 
     # Making what is missing
@@ -218,30 +223,47 @@ class Pipeline:
             done = self._make()
         return self._published(done)
 
+    def _current(self) -> Manifest:
+        return read_manifest(self._run.folder) or Manifest()
+
+    def _current_build(self, plan: Plan, manifest: Manifest) -> Output | None:
+        """The build of a target that the last run of it made or found."""
+        return self._store.read(f"{plan.name}-build", manifest.builds.get(plan.name, ""))
+
     def finish_again(self) -> list[Package]:
-        """Correct the newest build of each target that was built, and publish."""
-        built = {t: self._store.latest(f"{plan.name}-build") for t, plan in self._plans.items()}
-        if not any(built.values()):
+        """Correct the current build of each target that was built, and publish."""
+        manifest = self._current()
+        builds = {
+            target: build
+            for target, plan in self._plans.items()
+            if (build := self._current_build(plan, manifest))
+        }
+        if not builds:
             names = " and ".join(plan.name for plan in self._plans.values())
             raise BuildError(
-                f"{names} {'were' if len(built) > 1 else 'was'} not built yet",
+                f"{names} {'were' if len(self._plans) > 1 else 'was'} not built yet",
                 hint=f"build first: ./inv build-all --recipe {self._recipe.name}",
             )
-        outputs = {
-            target: self._finish(target, self._plans[target], output)
-            for target, output in built.items()
-            if output
-        }
-        return self._published(outputs)
+        return self._published(
+            {
+                target: (build, self._finish(target, self._plans[target], build))
+                for target, build in builds.items()
+            }
+        )
 
     def raw(self) -> list[Path]:
-        """The packages of the newest build of each target, as they were before correction."""
-        outputs = (self._store.latest(f"{plan.name}-build") for plan in self._plans.values())
+        """The packages that the published ones were made from, as they were before correction."""
+        manifest = self._current()
+        builds = (
+            self._store.read(f"{plan.name}-build", manifest.targets[plan.name].build)
+            for plan in self._plans.values()
+            if plan.name in manifest.targets
+        )
         return [
-            output.folder / name
-            for output in outputs
-            if output
-            for name in sorted(output.files)
+            build.folder / name
+            for build in builds
+            if build
+            for name in sorted(self._store.verified(build).files)
             if name.endswith(".deb")
         ]
 
@@ -249,25 +271,25 @@ class Pipeline:
         """Whether every package is finished already, so that no engine is needed."""
         return self._finished() is not None
 
-    def _finished(self) -> dict[str, Output] | None:
-        """Every target's finished packages where none is missing."""
+    def _finished(self) -> dict[str, Made] | None:
+        """Every target's build and finished packages where none is missing."""
         image_output = self._image_output()
         fetched = self._resolved()
         if image_output is None or len(fetched) < len(self.sources):
             return None
-        outputs: dict[str, Output] = {}
+        outputs: dict[str, Made] = {}
         for target, plan in self._plans.items():
             inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), fetched)
             built = self._store.find(f"{plan.name}-build", inputs)
             done = built and self._store.find(
                 f"{plan.name}-finish", self._finish_inputs(target, built)
             )
-            if not done:
+            if not built or not done:
                 return None
-            outputs[target] = done
+            outputs[target] = built, done
         return outputs
 
-    def _make(self) -> dict[str, Output]:
+    def _make(self) -> dict[str, Made]:
         with ThreadPoolExecutor(2, "first") as pool:
             first: list[Future[Any]] = [pool.submit(self.image), pool.submit(self.fetch)]
             self._all(first)
@@ -323,10 +345,12 @@ class Pipeline:
 
     def _target(
         self, target: str, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
-    ) -> Output:
+    ) -> Made:
         plan = self._plans[target]
         built = self._build(plan, builder, fetched, slots)
-        return self._finish(target, plan, built)
+        with self._noting:
+            note_build(self._run.folder, plan.name, built.key)
+        return built, self._finish(target, plan, built)
 
     def _build(
         self, plan: Plan, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
@@ -337,6 +361,7 @@ class Pipeline:
         if there:
             self._run.reporter.line(f"{stage}: done before")
             return there
+        self._say_damage(stage, inputs)
         volumes = {ccache.volume(self._recipe.suite.name): "/ccache"}
         volumes |= {slots.volume: "/slots"} if slots else {}
         with (
@@ -393,6 +418,8 @@ class Pipeline:
         there = self._store.find(stage, inputs)
         if there:
             return there
+        self._say_damage(stage, inputs)
+        built = self._store.verified(built)
         with self._run.reporter.work(stage) as task, self._store.make(stage, inputs) as making:
             packages: dict[str, Any] = {}
             epoch = int((built.folder / "epoch").read_text())
@@ -426,8 +453,16 @@ class Pipeline:
         self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
         return output
 
-    def _published(self, outputs: Mapping[str, Output]) -> list[Package]:
-        named = {self._plans[target].name: output for target, output in outputs.items()}
+    def _say_damage(self, stage: str, inputs: Mapping[str, str]) -> None:
+        damage = self._store.damage(stage, inputs)
+        if damage:
+            self._run.reporter.line(
+                f"{stage}: what was made before is damaged: {damage}; it is made again, and the "
+                "damaged one set aside"
+            )
+
+    def _published(self, outputs: Mapping[str, Made]) -> list[Package]:
+        named = {self._plans[target].name: made for target, made in outputs.items()}
         return publish(self._run.folder, self._recipe, named)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from builders import face
-from builders.digest import of_file
+from builders.files import of_file
 
 if TYPE_CHECKING:
     from builders.pipeline import State

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import ROOT
+from builders import ROOT, files
 from builders.engine import connection
 from builders.engine.container import PLACE, Container, Limits, Place
 from builders.engine.labels import labels
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from docker import DockerClient
-
-LOCK = ".lock"  # in a recipe's artifacts; also what tells that a folder is one of ours
 
 
 @dataclass
@@ -109,29 +106,42 @@ class Run:
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the recipe's artifacts: two runs of one recipe never write them at once."""
-        return hold(self.folder)
+        return alone_in(self.folder)
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold the artifacts in `folder`; BuildError where another run does."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the artifacts in `folder`; BuildError where another run does.
+
+    The lock lies beside the folder, so that who holds it may remove the folder.
+    """
+    lock = _lock(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = (folder / LOCK).open("w")
+        held = files.hold(lock, make=True)
     except OSError as error:
         raise BuildError(
-            f"{folder}: {error.strerror}",
+            f"{error.filename or folder}: {error.strerror}",
             hint="make it yours, or name another folder in DOM0_DEBS_ARTIFACTS",
         ) from None
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BuildError(
-                f"another run is at work in {folder}",
-                hint="wait for it, or stop it, then run this again",
-            ) from None
+    if held is None:
+        raise BuildError(
+            f"another run is at work in {folder}",
+            hint="wait for it, or stop it, then run this again",
+        )
+    try:
         yield
+    finally:
+        os.close(held)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder of artifacts is one that a run made: no other is ever removed."""
+    return _lock(folder).exists() or (folder / ".lock").exists()  # as up to version 0.1
 
 
 def artifacts() -> Path:

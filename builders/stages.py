@@ -8,22 +8,28 @@ stage.json with the inputs, so that a later miss can say which one changed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from builders.errors import BuildError, Exit
+from builders.files import of_file, write
 
 _RECORD = "stage.json"
 _FORMAT = 1  # of stage.json; another one is not read, and its stage is made again
+_LARGEST = 64 << 20  # bytes of stage.json: the inputs of a kernel are many, its notes too
+_KEY = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
@@ -76,57 +82,114 @@ class Store:
         self._folder = folder
 
     def find(self, stage: str, inputs: Mapping[str, str]) -> Output | None:
-        """The finished stage with these inputs; None where it is not there, or not whole."""
-        return self._read(stage, key(inputs))
+        """The finished stage with these inputs; None where it is not there, or damaged.
 
-    def _read(self, stage: str, name: str) -> Output | None:
+        Its files are as they were made where their size, time of change and inode are; where
+        one of these is another, the digest decides.
+        """
+        return self.read(stage, key(inputs))
+
+    def read(self, stage: str, name: str, *, verify: bool = False) -> Output | None:
+        """The stage's output of that key; None where it is not there, or damaged.
+
+        verify: compute every digest, as whoever uses the bytes must.
+        """
+        try:
+            return self._checked(stage, name, verify=verify) if _KEY.fullmatch(name) else None
+        except Damage:
+            return None
+
+    def verified(self, output: Output) -> Output:
+        """`output` again, every digest of it computed now.
+
+        Raises BuildError (ENGINE) where a file is not what was made; its stage is set aside,
+        so that the next run makes it again.
+        """
+        try:
+            return self._checked(output.stage, output.key, verify=True)
+        except Damage as damage:
+            aside = self.set_aside(output.stage, output.key)
+            raise BuildError(
+                f"{output.stage}: what was made before is damaged: {damage}",
+                hint=f"it lies in {aside} now; run it again, and it is made anew",
+                exit=Exit.ENGINE,
+            ) from None
+
+    def damage(self, stage: str, inputs: Mapping[str, str]) -> str:
+        """What is wrong with the stage of these inputs; "" where it is sound or not there."""
+        name = key(inputs)
+        try:
+            if (self._folder / stage / name).exists():
+                self._checked(stage, name, verify=False)
+        except Damage as damage:
+            return str(damage)
+        return ""
+
+    def set_aside(self, stage: str, name: str) -> Path:
+        """Move a damaged output out of the way, where a person can look at it; its new place."""
+        parent = self._folder / stage
+        aside = parent / f".damaged-{name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            (parent / name).rename(aside)
+        return aside
+
+    def _checked(self, stage: str, name: str, *, verify: bool) -> Output:
+        """The output, held against its record; raises Damage, which says what is wrong."""
         folder = self._folder / stage / name
         try:
-            record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-            tables = [record[name] for name in ("inputs", "files", "notes", "sizes")]
-            if record["format"] != _FORMAT or not all(isinstance(t, dict) for t in tables):
-                return None
-            sizes: dict[str, int] = record["sizes"]
-            if any((folder / f).stat().st_size != size for f, size in sizes.items()):
-                return None
-            return Output(
-                stage,
-                name,
-                folder,
-                record["inputs"],
-                record["files"],
-                record["notes"],
-                record["seconds"],
-                record.get("ended", 0.0),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def latest(self, stage: str) -> Output | None:
-        """The stage's newest output, whatever its inputs were."""
-        try:
-            folders = sorted(
-                (self._folder / stage).iterdir(), key=lambda p: p.stat().st_mtime, reverse=True
-            )
-        except OSError:
-            return None
-        outputs = (self._read(stage, f.name) for f in folders if not f.name.startswith("."))
-        return next((output for output in outputs if output), None)
-
-    def read(self, stage: str, name: str) -> Output | None:
-        """The stage's output of that key; None where it is not there, or not whole."""
-        return self._read(stage, name) if Path(name).name == name else None
+            with (folder / _RECORD).open("rb") as stream:
+                raw = stream.read(_LARGEST + 1)
+            if len(raw) > _LARGEST:
+                raise Damage(f"{_RECORD} is too large")
+            record = json.loads(raw)
+            if record["format"] != _FORMAT or record["stage"] != stage:
+                raise Damage(f"{_RECORD} is of another format or stage")
+            inputs, files, signs = (_texts(record["inputs"]), _texts(record["files"]), {})
+            notes = record["notes"]
+            looks = record.get("signs", {})
+            if not isinstance(notes, dict) or not isinstance(looks, dict):
+                raise Damage(f"{_RECORD} is not as it was written")
+            for file, sign in looks.items():
+                signs[file] = [int(number) for number in sign]
+            if key(inputs) != name:
+                raise Damage(f"the inputs in {_RECORD} are not those of this key")
+            if any(Path(file).name != file or not file.isprintable() for file in files):
+                raise Damage(f"{_RECORD} names a file outside of its folder")
+            seconds, ended = float(record["seconds"]), float(record.get("ended", 0.0))
+        except Damage:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Damage(f"{_RECORD} is missing or not as it was written") from None
+        fresh: dict[str, list[int]] = {}
+        for file, digest in files.items():
+            try:
+                sign = _sign(folder / file)
+                if (verify or signs.get(file) != sign) and of_file(folder / file) != digest:
+                    raise Damage(f"{file} has another sha256 than when it was made")
+            except OSError as error:
+                raise Damage(f"{file}: {error.strerror}") from None
+            fresh[file] = sign
+        if fresh != signs:  # copied, or carried by a CI job: sound, and quick to look at again
+            with suppress(OSError):
+                write(folder / _RECORD, _dump(record | {"signs": fresh}))
+        return Output(stage, name, folder, inputs, files, notes, seconds, ended)
 
     def all(self, stage: str) -> list[Output]:
-        """Every output of the stage that is whole, by key."""
+        """Every output of the stage that is sound, by key."""
         names = sorted(f.name for f in (self._folder / stage).glob("*/") if f.name[0] != ".")
-        return [output for name in names if (output := self._read(stage, name))]
+        return [output for name in names if (output := self.read(stage, name))]
 
-    def why(self, stage: str, inputs: Mapping[str, str]) -> str:
-        """Why the stage has to be made: never made, or which inputs changed since."""
-        if (self._folder / stage / key(inputs)).exists():
-            return "its files are damaged"
-        last = self.latest(stage)
+    def why(self, stage: str, inputs: Mapping[str, str], current: str = "") -> str:
+        """Why the stage has to be made: never made, or which inputs changed.
+
+        current: the key of the output to compare with; otherwise it is the one made last.
+        """
+        damage = self.damage(stage, inputs)
+        if damage:
+            return f"damaged: {damage}"
+        last = self.read(stage, current) if current else None
+        last = last or max(self.all(stage), key=lambda output: output.ended, default=None)
         if last is None:
             return "never made"
         changed = [
@@ -167,18 +230,17 @@ class Store:
             "stage": stage,
             "inputs": dict(inputs),
             "files": files,
-            "sizes": {p.name: p.stat().st_size for p in paths},
+            "signs": {p.name: _sign(p) for p in paths},
             "notes": making.notes,
             "seconds": round(seconds, 1),
             "ended": round(time.time(), 1),
         }
-        with (making.folder / _RECORD).open("w", encoding="utf-8") as out:
-            json.dump(record, out, indent=1, sort_keys=True)
-            out.flush()
-            os.fsync(out.fileno())
+        write(making.folder / _RECORD, _dump(record))
         making.folder.chmod(0o755)
         final = self._folder / stage / key(inputs)
-        if final.exists():  # it was damaged, or another output of the same inputs
+        if self.damage(stage, inputs):
+            self.set_aside(stage, final.name)
+        elif final.exists():  # another output of the same inputs
             shutil.rmtree(final)
         making.folder.rename(final)
 
@@ -198,16 +260,48 @@ class Store:
         for left in self._folder.glob("*/.making-*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def forget_old(self) -> int:
-        """Remove every output that a newer one of its stage has replaced; how many that were."""
+    def forget(self, keep: Mapping[str, Collection[str]]) -> int:
+        """Remove every output of a stage in `keep` but those with the keys there; how many.
+
+        What was set aside as damaged goes too. Raises BuildError (ENGINE) where that can't be.
+        """
         gone = 0
-        for stage in self._folder.glob("*/"):
-            newest = self.latest(stage.name)
-            for folder in stage.glob("*/"):
-                if newest is None or folder != newest.folder:
-                    shutil.rmtree(folder)
+        for stage, kept in keep.items():
+            for folder in sorted((self._folder / stage).glob("*/")):
+                if folder.name not in kept and not folder.name.startswith(".making-"):
+                    try:
+                        shutil.rmtree(folder)
+                    except OSError as error:
+                        raise _disk(error, folder) from None
                     gone += 1
         return gone
+
+    def stages(self) -> list[str]:
+        """The names of all stages of which something was made."""
+        return sorted(folder.name for folder in self._folder.glob("*/"))
+
+
+class Damage(Exception):  # noqa: N818 - it is answered, not shown
+    """What is kept of a stage is not what was made; says in what."""
+
+
+def _texts(value: object) -> dict[str, str]:
+    """A table of strings; TypeError where it is none."""
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise TypeError("not a table of strings")
+    return dict(value)
+
+
+def _sign(path: Path) -> list[int]:
+    """What tells at a glance that a file is as it was: bytes, time of change, inode."""
+    state = path.lstat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return [state.st_size, state.st_mtime_ns, state.st_ino]
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
 
 def _new(name: str, inputs: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.digest import of_file
+from builders.files import of_file
 
 if TYPE_CHECKING:
     from builders.boot.checks import Boot

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -50,9 +51,33 @@ def read(client: DockerClient, container: str, path: str, what: str, limit: int 
     raise BuildError(f"{what}: {path} is not a file", exit=Exit.STEP)
 
 
-def tar(files: Iterable[tuple[str, bytes | Path]], mode: int, owner: int) -> Iterator[bytes]:
-    """A tar stream made while it is sent; no file is held in memory."""
+class ChangedError(BuildError):
+    """A file of the box that is not what it was when it was verified. path: that file."""
+
+    def __init__(self, name: str, path: Path, why: str) -> None:
+        super().__init__(
+            f"{name}: {path} {why}: nothing is built from it",
+            hint="run it again; it is set aside and fetched again",
+            exit=Exit.SOURCE,
+        )
+        self.path = path
+
+
+def tar(
+    files: Iterable[tuple[str, bytes | Path]],
+    mode: int,
+    owner: int,
+    digests: Mapping[str, str] | None = None,
+) -> Iterator[bytes]:
+    """A tar stream made while it is sent; no file is held in memory.
+
+    digests: name -> the sha256 that a file has to have; the stream has no end before each was
+    compared, so that who reads it never has a whole one of a changed file.
+    Raises ChangedError where a file has another one.
+    """
+    expected = digests or {}
     for name, content in files:
+        digest = hashlib.sha256()
         info = tarfile.TarInfo(name)
         info.mode, info.uid, info.gid = mode, owner, owner
         info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
@@ -64,7 +89,12 @@ def tar(files: Iterable[tuple[str, bytes | Path]], mode: int, owner: int) -> Ite
         with source:
             while chunk := source.read(CHUNK):
                 sent += len(chunk)
+                if name in expected:
+                    digest.update(chunk)
                 yield chunk
+        if name in expected and digest.hexdigest() != expected[name]:
+            path = content if isinstance(content, Path) else Path(name)
+            raise ChangedError(name, path, f"has the sha256 {digest.hexdigest()} now")
         if sent != info.size:
             raise BuildError(f"{name} changed while it was read", hint="run it again")
         yield bytes(-sent % tarfile.BLOCKSIZE)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.digest import of_file
 from builders.errors import BuildError, Exit
+from builders.files import of_file
 
 RECORD = "release.json"
 SUMS = "SHA256SUMS"

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders import VERSION
 from builders.boot.proof import Proof
-from builders.digest import of_file
+from builders.files import of_file
 from builders.release import armor, documents, facts, proofs, provenance, repository, signing, web
 from builders.release.facts import Build
 from builders.release.layout import KEY, RECORD, SUMS, Kept, disk_error, kept_builds, sums

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders.digest import of_file
 from builders.engine import box
 from builders.errors import BuildError
+from builders.files import of_file
 from builders.progress import Reporter, printable
 from builders.release import armor, signing
 from builders.release.layout import KEY, RECORD, SUMS, inside, walk

@@ -32,9 +32,10 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Interrupted
+from builders.files import hold
 from builders.recipe import DebianPackage, DebianSource, Source, UrlSource
 from builders.sources.partial import Partial
-from builders.sources.storage import hold, storage_error, sync
+from builders.sources.storage import storage_error, sync
 
 _BLOCK = 1 << 20
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the cache's file system is asked for: locks, bytes that stay, and errors that say more."""
+"""What the cache's file system is asked for: bytes that stay, and errors that say more."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -34,30 +33,6 @@ def storage_error(error: OSError, where: Path, needed: int | None = None) -> Bui
         "what has arrived is kept, and the next run goes on from there",
         exit=Exit.SOURCE,
     )
-
-
-def hold(path: Path, *, make: bool = False) -> int | None:
-    """A descriptor that locks the file or folder `path`; None where it is taken or gone.
-
-    make: make the file where it is missing. The lock ends with the process,
-    however that ends (flock(2)).
-    """
-    try:
-        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o644)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The last holder may have removed it between the open and the lock.
-        if os.path.samestat(os.fstat(held), path.stat()):
-            return held
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        os.close(held)
-        raise
-    os.close(held)
-    return None
 
 
 def sync(path: Path) -> None:

@@ -35,10 +35,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from builders.digest import of_file
 from builders.engine.box import ensure_tools
 from builders.engine.container import Container
 from builders.errors import BuildError, Exit, Interrupted
+from builders.files import of_file
 from builders.progress import printable
 from builders.recipe import Suite, UrlSource
 from builders.run import Run

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from builders.deb import Deb
-from builders.digest import of_file
 from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
 from builders.errors import BuildError, Exit, Interrupted
+from builders.files import of_file
 from builders.steps.step import Step
 from builders.suite import downloads, image, mirror
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builders import doctor, face, recipe, run
-from builders.errors import BuildError
+from builders import artifacts, doctor, face, recipe, run
+from builders.errors import BuildError, Exit
 from builders.pipeline import STAGES
 from builders.progress import Reporter
 from builders.reports import Report
@@ -66,7 +66,7 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
     """
     wanted = Path(name).stem if name.endswith(".toml") else name
     # Only folders that are there and ours: a name never leads out of the artifacts.
-    ours = sorted(f for f in run.artifacts().glob("*/") if (f / run.LOCK).exists())
+    ours = sorted(f for f in run.artifacts().glob("*/") if run.is_ours(f))
     folders = [folder for folder in ours if not name or folder.name == wanted]
     if name and not folders:
         there = ", ".join(folder.name for folder in ours) or "nothing"
@@ -74,13 +74,13 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
     removed: list[dict[str, Any]] = []
     document: dict[str, Any] = {"artifacts": removed, "engine": None, "freed": None}
     for folder in folders:
-        with run.hold(folder):
+        with run.alone_in(folder):
             if old:
-                gone = Store(folder / STAGES).forget_old()
+                gone = _forget_replaced(folder)
                 reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
             else:
                 gone = None
-                shutil.rmtree(folder)
+                _remove(folder)
                 reporter.line(f"{folder.name}: removed")
         removed.append({"recipe": folder.name, "replaced": gone})
     if images:
@@ -93,3 +93,36 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
         document["freed"] = Cache.default().prune()
         reporter.line(f"the source cache: freed {document['freed'] / (1 << 20):.0f} MiB")
     return Report("", document)
+
+
+def _forget_replaced(folder: Path) -> int:
+    """Remove the outputs of stages that the manifest does not name; how many those were.
+
+    Raises BuildError where the manifest is damaged, or something can't be removed.
+    """
+    manifest = artifacts.read(folder)
+    store = Store(folder / STAGES)
+    if manifest is None or not manifest.builds:
+        return 0  # nothing is current, so nothing was replaced
+    keep: dict[str, set[str]] = {stage: set() for stage in store.stages()}
+    images = set()
+    for target, key in manifest.builds.items():
+        published = manifest.targets.get(target)
+        current = {key} | ({published.build} if published else set())
+        keep[f"{target}-build"] = current
+        keep[f"{target}-finish"] = {published.stage} if published else set()
+        builds = (store.read(f"{target}-build", k) for k in current)
+        images |= {build.inputs.get("image") for build in builds if build}
+    keep["image"] = {o.key for o in store.all("image") if o.notes.get("fingerprint") in images}
+    return store.forget(keep)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise BuildError(
+            f"{error.filename or folder} cannot be removed: {error.strerror}",
+            hint="make it yours, then run it again",
+            exit=Exit.ENGINE,
+        ) from None

@@ -288,7 +288,9 @@ def test_explain_of_a_damaged_stage(world: World) -> None:
     world.pipeline().build()
     (record,) = world.folder.glob("stages/xen-build/*/stage.json")
     record.write_text("{")
-    assert states(world.pipeline().explain())["xen-build"] == "miss: its files are damaged"
+    assert states(world.pipeline().explain())["xen-build"] == (
+        "miss: damaged: stage.json is missing or not as it was written"
+    )
 
 
 def test_explain_makes_nothing(world: World) -> None:

@@ -22,8 +22,8 @@ from debian.deb822 import BuildInfo, Changes, Packages, Release
 
 from builders.boot import proof
 from builders.boot.checks import Boot, Check
-from builders.digest import of_file
 from builders.errors import BuildError, Exit
+from builders.files import of_file
 from builders.release import armor, facts, layout, publish, signing, verify
 from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
 

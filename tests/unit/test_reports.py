@@ -127,7 +127,7 @@ def test_a_guest(tmp_path: Path) -> None:
 def test_what_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with run.hold(tmp_path / "one"):
+    with run.alone_in(tmp_path / "one"):
         pass
     old = said(upkeep.clean(Silent(), "", old=True, images=False, cache=False), "clean")
     assert old["artifacts"] == [{"recipe": "one", "replaced": 0}]

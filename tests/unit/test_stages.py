@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -145,7 +144,7 @@ def test_a_killed_run_leaves_no_stage_and_the_next_one_sweeps(store: Store) -> N
         process.send_signal(signal.SIGKILL)
     assert any("/.making-" in path for path in left(store))
     assert store.find("xen", {"a": "b"}) is None
-    assert store.latest("xen") is None
+    assert store.all("xen") == []
     make(store, INPUTS)
     store.sweep()
     assert not any("making" in path for path in left(store))
@@ -161,10 +160,21 @@ def test_made_but_gone_is_an_error(store: Store) -> None:
 # Damage
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "no record", "half a record"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", "gone", "no record", "half a record", "changed", "a link", "other inputs"],
+)
 def test_a_damaged_stage_is_a_miss_that_says_so(store: Store, damage: str) -> None:
     folder = make(store, INPUTS).folder
     match damage:
+        case "changed":
+            (folder / "x.deb").write_text("bed")
+        case "a link":
+            (folder / "x.deb").rename(folder / "y.deb")
+            (folder / "x.deb").symlink_to("y.deb")
+        case "other inputs":  # one that a key of other inputs was put under
+            record = folder / "stage.json"
+            record.write_text(record.read_text().replace('"i1"', '"i2"'))
         case "truncated":
             os.truncate(folder / "x.deb", 1)
         case "gone":
@@ -174,14 +184,40 @@ def test_a_damaged_stage_is_a_miss_that_says_so(store: Store, damage: str) -> No
         case "half a record":
             os.truncate(folder / "stage.json", 40)
     assert store.find("xen", INPUTS) is None
-    assert store.why("xen", INPUTS) == "its files are damaged"
+    assert store.why("xen", INPUTS).startswith("damaged: ")
     assert store.find("xen", make(store, INPUTS).inputs)
+    assert (folder.parent / f".damaged-{folder.name}").is_dir()  # for a person to look at
+
+
+def test_a_change_that_a_look_does_not_see_is_seen_on_use(store: Store) -> None:
+    output = make(store, INPUTS)
+    file = output.folder / "x.deb"
+    before = file.stat()
+    file.write_text("bed")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.find("xen", INPUTS) == output  # quick: size, time and inode are as they were
+    with pytest.raises(BuildError, match=r"x\.deb has another sha256") as caught:
+        store.verified(output)
+    assert "run it again" in caught.value.hint
+    assert store.find("xen", INPUTS) is None  # the hint is true: it is made again
+
+
+def test_a_copied_stage_is_sound_and_quick_to_look_at_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = make(store, INPUTS)
+    copy = output.folder / "copy"
+    copy.write_bytes((output.folder / "x.deb").read_bytes())
+    copy.replace(output.folder / "x.deb")
+    assert store.find("xen", INPUTS) == output
+    monkeypatch.setattr(stages, "of_file", lambda _: pytest.fail("it was read again"))
+    assert store.find("xen", INPUTS) == output
 
 
 def test_a_damaged_stage_hides_no_whole_one_with_other_inputs(store: Store) -> None:
     make(store, {**INPUTS, "image": "i0"})
     os.truncate(make(store, INPUTS).folder / "x.deb", 1)
-    assert store.why("xen", INPUTS) == "its files are damaged"
+    assert store.why("xen", INPUTS).startswith("damaged: x.deb")
     assert store.why("xen", {**INPUTS, "image": "i9"}) == "changed: image"
 
 
@@ -194,7 +230,7 @@ _JSON = st.recursive(
 )
 
 
-_KEYS = ("inputs", "files", "notes", "seconds", "sizes", "format")
+_KEYS = ("inputs", "files", "notes", "seconds", "signs", "format", "stage")
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +247,8 @@ def test_any_record_is_a_stage_or_a_miss(scratch: Path, record: dict[str, object
     whole = {"format": 1, "inputs": {}, "files": {}, "sizes": {}, "notes": {}, "seconds": 1}
     (folder / "stage.json").write_text(json.dumps({**whole, **record}))
     store.find("xen", INPUTS)
-    store.latest("xen")
+    store.all("xen")
+    store.damage("xen", INPUTS)
     assert store.why("xen", {**INPUTS, "x": "y"})
 
 
@@ -247,35 +284,26 @@ def test_why_names_what_changed(store: Store, now: dict[str, str], why: str) -> 
 
 
 def age(output: Output, seconds: float) -> None:
-    then = time.time() - seconds
-    os.utime(output.folder, (then, then))
+    record = json.loads((output.folder / "stage.json").read_text())
+    record["ended"] -= seconds
+    (output.folder / "stage.json").write_text(json.dumps(record))
 
 
-def test_why_compares_with_the_newest(store: Store) -> None:
-    age(make(store, {**INPUTS, "image": "i2"}), 100)
+def test_why_compares_with_the_one_made_last_or_the_one_named(store: Store) -> None:
+    old = make(store, {**INPUTS, "image": "i2"})
+    age(old, 100)
     make(store, {**INPUTS, "script build": "s2"})
     assert store.why("xen", {**INPUTS, "image": "i3"}) == "changed: image, script build"
+    assert store.why("xen", {**INPUTS, "image": "i3"}, old.key) == "changed: image"
 
 
-def test_the_latest_is_the_newest_whole_one(store: Store) -> None:
-    old = make(store, {"n": "1"})
-    age(old, 100)
-    new = make(store, {"n": "2"})
-    assert store.latest("xen") == new
-    (new.folder / "x.deb").unlink()
-    age(new, 0)
-    assert store.latest("xen") == old
-    assert store.latest("kernel") is None
-
-
-def test_forget_what_a_newer_output_has_replaced(store: Store) -> None:
-    old = make(store, {"n": "1"})
-    age(old, 100)
-    new = make(store, {"n": "2"})
+def test_forget_all_but_what_is_named(store: Store) -> None:
+    old, new = make(store, {"n": "1"}), make(store, {"n": "2"})
     other = make(store, {"n": "1"}, stage="kernel")
-    assert store.forget_old() == 1
-    assert not old.folder.exists()
-    assert store.find("xen", {"n": "2"}) == new
+    store.set_aside("xen", make(store, {"n": "3"}).key)
+    assert store.forget({"xen": {old.key}}) == 2  # the newer one, and what was damaged
+    assert store.find("xen", {"n": "1"}) == old
+    assert not new.folder.exists()
     assert store.find("kernel", {"n": "1"}) == other
 
 
@@ -308,7 +336,7 @@ def test_a_full_disk_while_the_record_is_written(
     def full(*_: object, **__: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("builders.stages.json.dump", full)
+    monkeypatch.setattr("builders.stages.write", full)
     with pytest.raises(BuildError, match="No space left on device") as caught:
         make(store, INPUTS)
     assert caught.value.exit is Exit.ENGINE

@@ -218,7 +218,7 @@ def test_the_status_of_the_doctor() -> None:
 
 def built(home: Path, name: str) -> Path:
     folder = home / "artifacts" / name
-    with run.hold(folder):
+    with run.alone_in(folder):
         (folder / "stages").mkdir()
         (folder / "x.deb").write_text("x")
     return folder
@@ -256,7 +256,12 @@ def test_clean_takes_a_recipe_by_its_path(home: Path) -> None:
 def test_clean_removes_nothing_elsewhere(home: Path, name: str) -> None:
     one = built(home, "one")
     other = home / "other"
-    with run.hold(other), run.hold(home), run.hold(home / "artifacts"), run.hold(one / "stages"):
+    with (
+        run.alone_in(other),
+        run.alone_in(home),
+        run.alone_in(home / "artifacts"),
+        run.alone_in(one / "stages"),
+    ):
         pass
     with pytest.raises(BuildError, match="nothing was built"):
         clean(name.replace("OTHER", str(other)))
@@ -267,7 +272,7 @@ def test_clean_removes_nothing_elsewhere(home: Path, name: str) -> None:
 
 def test_clean_waits_for_no_run(home: Path) -> None:
     one = built(home, "one")
-    with run.hold(one), pytest.raises(BuildError, match="another run"):
+    with run.alone_in(one), pytest.raises(BuildError, match="another run"):
         clean("one")
     assert (one / "x.deb").exists()
 
