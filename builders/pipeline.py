@@ -23,6 +23,7 @@ from builders import kernel, xen
 from builders.artifacts import NOTHING, Manifest, Package, note_build, publish
 from builders.artifacts import read as read_manifest
 from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
+from builders.engine.transfer import ChangedError
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.plan import Plan
@@ -347,7 +348,15 @@ class Pipeline:
         self, target: str, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
     ) -> Made:
         plan = self._plans[target]
-        built = self._build(plan, builder, fetched, slots)
+        try:
+            built = self._build(plan, builder, fetched, slots)
+        except ChangedError:  # what is damaged goes, so that the next run fetches it again
+            for name in plan.sources:
+                source, scope = self._recipe.sources[name], mirror.scope(self._recipe.suite)
+                self._run.cache.resolved(
+                    source, scope=scope, verify=True, note=self._run.reporter.line
+                )
+            raise
         with self._noting:
             note_build(self._run.folder, plan.name, built.key)
         return built, self._finish(target, plan, built)

@@ -213,10 +213,19 @@ class Container:
             self._it.kill()
 
     def put(
-        self, folder: str, files: Iterable[tuple[str, bytes | Path]], mode: int = 0o644
+        self,
+        folder: str,
+        files: Iterable[tuple[str, bytes | Path]],
+        mode: int = 0o644,
+        *,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
-        """Put files (name, content or a file of the box) into `folder`, owned by the builder."""
-        stream = tar(files, mode, 0 if self._root else self._place.uid)
+        """Put files (name, content or a file of the box) into `folder`, owned by the builder.
+
+        digests: name -> the sha256 that a file has to have, compared while it is sent.
+        Raises ChangedError where it has another.
+        """
+        stream = tar(files, mode, 0 if self._root else self._place.uid, digests)
         with engine_errors(f"{self._what}: copying files in"):
             self._client.api.put_archive(self.id, folder, stream)
 

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is known of each build that is released: its packages, and every input by digest.
 
-The manifest names the finished stage of each build, the record of that stage the raw packages,
-and these the build and its image. What the recipe says today is compared with those records, so
-that a release never tells of inputs that the packages were not made from.
+The manifest names the finished stage of each build and the build, whose record names its image.
+What the recipe says today is compared with those records, so that a release never tells of inputs
+that the packages were not made from.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from builders import ROOT, kernel, recipe, xen
+from builders import ROOT, artifacts, kernel, recipe, xen
+from builders.artifacts import Target
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.pipeline import STAGES, corrections_digest
@@ -26,8 +26,6 @@ from builders.recipe import RECIPES, Recipe, Source
 from builders.sources.cache import Cache
 from builders.stages import Output, Store
 from builders.suite import mirror
-
-_UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,12 @@ def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Bu
     package is not what the manifest says or not in it, or the recipe has changed since.
     """
     loaded = recipe.load(name)
-    command = f"build-all --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        targets: dict[str, dict[str, Any]] = dict(manifest["targets"])
-        listed = {file for slot in targets.values() for file in slot["packages"]}
-    except FileNotFoundError:
-        raise BuildError(f"nothing was built of {loaded.name}", hint=command) from None
-    except _UNREAL:
-        raise BuildError(f"{folder}/manifest.json is damaged", hint=command) from None
+    command = f"./inv build-all --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
+    manifest = artifacts.read(folder)
+    if manifest is None:
+        raise BuildError(f"nothing was built of {loaded.name}", hint=command)
+    targets = manifest.targets
+    listed = {file for target in targets.values() for file in target.packages}
     if flavour:
         recipe.flavour(loaded, flavour)
         targets = {n: slot for n, slot in targets.items() if n in ("xen", f"kernel-{flavour}")}
@@ -163,23 +158,22 @@ def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Bu
     return [_build(name, folder, cache, target, slot) for target, slot in sorted(targets.items())]
 
 
-def _build(name: str, folder: Path, cache: Cache, target: str, slot: Mapping[str, Any]) -> Build:
+def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> Build:
     kind, _, flavour = target.partition("-")
-    again = f"build-{kind} --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
-    try:
-        overrides = tuple(map(str, slot["overrides"]))
-        said = {str(file): str(about["sha256"]) for file, about in slot["packages"].items()}
-        stage = str(slot["stage"])
-    except _UNREAL:
-        raise BuildError(f"{folder}/manifest.json is damaged", hint=again) from None
-    again += "".join(f" --set {override}" for override in overrides)
-    loaded = recipe.load(name, overrides)
+    again = f"./inv build-{kind} --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
+    again += "".join(f" --set {shlex.quote(override)}" for override in slot.overrides)
+    loaded = recipe.load(name, slot.overrides)
     store = Store(folder / STAGES)
-    finished = store.read(f"{target}-finish", stage)
-    built = finished and _raw(store, f"{target}-build", finished)
+    finished = store.read(f"{target}-finish", slot.stage)
+    built = store.read(f"{target}-build", slot.build)
     image = built and _image(store, built)
-    if not finished or not built or not image:
-        raise BuildError(f"the records of how {target} was built are gone", hint=again)
+    if not finished or not built or not image or _raw(finished) != dict(built.files):
+        raise BuildError(
+            f"the records of how {target} was built are gone or damaged",
+            hint=f"what is missing of them is made again by: {again}",
+        )
+    image, built, finished = map(store.verified, (image, built, finished))
+    said = {file: about.sha256 for file, about in slot.packages.items()}
     plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
     recorded = {
         n: d for n, d in built.inputs.items() if n.split()[0] in ("script", "file", "patch")
@@ -205,7 +199,7 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Mapping[str
         next((a for p in packages if (a := p.control["Architecture"]) != "all"), "all"),
         packages,
         int((built.folder / "epoch").read_text()),
-        overrides,
+        slot.overrides,
         tuple(_origin(loaded, built, n, cache, again) for n in plan.sources),
         _recipe_files(name),
         built.inputs,
@@ -216,10 +210,9 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Mapping[str
     )
 
 
-def _raw(store: Store, stage: str, finished: Output) -> Output | None:
-    """The build whose files `finished` was made from."""
-    raw = {n.removeprefix("raw "): d for n, d in finished.inputs.items() if n.startswith("raw ")}
-    return next((output for output in store.all(stage) if dict(output.files) == raw), None)
+def _raw(finished: Output) -> dict[str, str]:
+    """The digests of the files that `finished` was made from."""
+    return {n.removeprefix("raw "): d for n, d in finished.inputs.items() if n.startswith("raw ")}
 
 
 def _image(store: Store, built: Output) -> Output | None:

@@ -5,6 +5,7 @@ Below the root:
 
     sha256/ab/abcdef...   a file, read-only, named by its digest
     resolved/KEY.json     the version and the files of one source
+    damaged/              files whose bytes were no longer those of their digest
     partial/              downloads that are not complete, each under a lock
     tmp/                  folders of running processes, each under a lock
 
@@ -155,7 +156,7 @@ class Cache:
     ) -> CachedFile | None:
         """The file of that digest, its bytes checked; None where it is not there.
 
-        A damaged one is thrown away, and `note` is told.
+        A damaged one is set aside, and `note` is told.
         """
         path = self.path(sha256)
         try:
@@ -201,7 +202,7 @@ class Cache:
             raise storage_error(error, self.root, size) from None
 
     def _sound(self, file: CachedFile, *, verify: bool, note: Callable[[str], None]) -> bool:
-        """Whether the file is as it was put in; thrown away where it is not."""
+        """Whether the file is as it was put in; set aside where it is not."""
         try:
             size = file.path.stat().st_size
             if size != file.size:
@@ -218,9 +219,11 @@ class Cache:
             return False
         except OSError as error:  # a bad sector reads as EIO
             problem = f"cannot be read ({error.strerror})"
-        note(f"{file.name}: the cached file {file.path} {problem}: thrown away")
+        aside = self._folder("damaged") / file.sha256
+        note(f"{file.name}: the cached file {file.path} {problem}: set aside in {aside.parent}")
         try:
-            file.path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                file.path.replace(aside)
         except OSError as error:
             raise storage_error(error, self.root) from None
         return False
@@ -260,7 +263,7 @@ class Cache:
         """What `source` resolved to before; None where a file is gone or damaged.
 
         Sizes are always checked, digests with `verify`. `note` is told of each
-        file or record that was thrown away.
+        file that was set aside, and of a record that was thrown away.
         """
         path = self._record_path(source, scope)
         try:
@@ -370,6 +373,7 @@ class Cache:
             for path in self.root.glob("sha256/*/*"):
                 if path.name not in keep:
                     path.unlink(missing_ok=True)
+            shutil.rmtree(self.root / "damaged", ignore_errors=True)
             for record in self.root.glob("resolved/*.json"):
                 if not self._still_whole(record):
                     record.unlink(missing_ok=True)

@@ -22,7 +22,9 @@ def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
     for name in plan.sources:
         step.say("copy", name)
         step.container.put(
-            f"{plan.work}/in/{name}", [(f.name, f.path) for f in fetched[name].files]
+            f"{plan.work}/in/{name}",
+            [(f.name, f.path) for f in fetched[name].files],
+            digests={f.name: f.sha256 for f in fetched[name].files},
         )
     step.container.put(f"{plan.work}/patches", patch_files(plan.patches))
     step.container.put(plan.work, plan.files.items())

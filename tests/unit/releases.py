@@ -113,7 +113,8 @@ class Box:
         done = store.made(stage, finish)
         (self.folder / file).unlink(missing_ok=True)
         (self.folder / file).hardlink_to(done.folder / file)
-        self._manifest(target, done.key, {file: {**about, "sha256": done.files[file]}})
+        listed = {file: {**about, "sha256": done.files[file]}}
+        self._manifest(target, done.key, built.key, listed)
         return self.folder / file
 
     def _source(self, run: Run, name: str) -> str:
@@ -125,13 +126,20 @@ class Box:
         cache.record(source, Fetched(name, "1.0", (file,)), scope=scope)
         return hashlib.sha256(f"{file.name} {file.sha256}".encode()).hexdigest()
 
-    def _manifest(self, target: str, stage: str, packages: Mapping[str, object]) -> None:
+    def _manifest(
+        self, target: str, stage: str, build: str, packages: Mapping[str, object]
+    ) -> None:
         path = self.folder / "manifest.json"
         known = json.loads(path.read_text()) if path.exists() else {"targets": {}}
         before = known["targets"].get(target, {"packages": {}})["packages"]
         for file in set(before) - set(packages):
             (self.folder / file).unlink()
-        known["targets"][target] = {"stage": stage, "overrides": [], "packages": dict(packages)}
+        known["targets"][target] = {
+            "stage": stage,
+            "build": build,
+            "overrides": [],
+            "packages": dict(packages),
+        }
         path.write_text(json.dumps(known))
 
 

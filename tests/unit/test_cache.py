@@ -121,7 +121,7 @@ def test_lookup_reads_the_bytes(cache: Cache) -> None:
     damage(file, b"y" * len(DATA))
     assert cache.lookup(DIGEST, name="x", note=notes.append) is None
     assert len(notes) == 1
-    assert "thrown away" in notes[0]
+    assert "set aside" in notes[0]
     assert str(file.path) in notes[0]
     assert files(cache) == []
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,16 +16,18 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import pipeline, reports
+from builders import artifacts, pipeline, reports
 from builders.artifacts import Package
 from builders.engine import container
 from builders.errors import BuildError, Exit, Interrupted
+from builders.files import of_file
 from builders.pipeline import Pipeline, State
 from builders.recipe import Recipe
 from builders.run import Run
 from builders.sources.cache import Cache, Fetched
 from builders.suite import image, mirror
 from builders.suite.image import Image
+from builders.verbs import upkeep
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE, package, recipe
@@ -513,3 +517,124 @@ def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.M
     shown = reports.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))]).text
     kib = -(-made.path.stat().st_size >> 10)
     assert shown == f"good/{made.path.name}  {kib} KiB\n  note: a note"
+
+
+# What is current
+
+
+def test_the_manifest_says_what_is_current_and_not_the_age_of_a_folder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(world.folder.parent))
+    with world.run().alone():
+        pass  # as every verb has it
+    a, b = "xen.files={a='A'}", "xen.files={a='B'}"
+    world.pipeline(a).build()
+    manifest_of_a = artifacts.read(world.folder)
+    world.pipeline(b).build()
+    world.pipeline(a).build()  # found, not made: its folder is the older one
+    assert manifest_of_a is not None
+    current = artifacts.read(world.folder)
+    assert current == manifest_of_a
+    key = manifest_of_a.targets["xen"].build
+    assert {path.parent.name for path in world.pipeline(a).raw()} == {key}
+    world.pipeline(a).finish_again()
+    assert artifacts.read(world.folder) == manifest_of_a
+    upkeep.clean(world.heard, "good", old=True, images=False, cache=False)
+    assert [p.name for p in world.folder.glob("stages/xen-build/*")] == [key]
+    assert world.pipeline(a).ready()
+    assert not world.pipeline(b).ready()
+
+
+def test_a_build_whose_correction_failed_is_the_one_that_finish_takes(world: World) -> None:
+    world.pipeline("xen.files={a='A'}").build()
+    first = artifacts.read(world.folder)
+    changed = "xen.files={a='B'}"
+    failing = "finish.xen.replace=[{path='/usr/bin/xen', old='there is none', new='x'}]"
+    with pytest.raises(BuildError, match="there is none"):
+        world.pipeline(changed, failing).build()
+    there = artifacts.read(world.folder)
+    assert first is not None
+    assert there is not None
+    assert there.targets == first.targets  # what is published is as it was
+    assert there.builds["xen"] != first.builds["xen"]
+    world.pipeline(changed).finish_again()
+    again = artifacts.read(world.folder)
+    assert again is not None
+    assert again.targets["xen"].build == there.builds["xen"]
+
+
+def test_a_stage_that_is_damaged_is_said_and_made_again(world: World) -> None:
+    (made,) = world.pipeline().build()
+    (raw,) = world.folder.glob("stages/xen-build/*/xen_1_amd64.deb")
+    before = raw.read_bytes()
+    raw.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    assert not world.pipeline().ready()
+    (again,) = world.pipeline().build()
+    assert again.sha256 == made.sha256
+    assert any("xen_1_amd64.deb has another sha256" in line for line in world.heard.lines)
+    assert [p.name for p in world.folder.glob("stages/xen-build/.damaged-*")]
+
+
+def test_a_source_that_changed_in_the_cache_reaches_no_package(world: World) -> None:
+    (file,) = (p for p in world.cache.root.glob("sha256/*/*") if b"xen as" in p.read_bytes())
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes().replace(b"came", b"went"))
+    with pytest.raises(BuildError, match="has the sha256") as caught:
+        world.pipeline().build()
+    assert caught.value.exit is Exit.SOURCE
+    assert not list(world.folder.glob("stages/xen-build/*"))
+    assert not file.exists()  # so that the next run fetches it
+    assert any("set aside" in line for line in world.heard.lines)
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM])
+def test_a_file_system_without_hard_links_has_copies(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("builders.files.os.link", refuse)
+    (made,) = world.pipeline().build()
+    assert of_file(made.path) == made.sha256
+    stamp = made.path.stat().st_mtime_ns
+    world.pipeline().build()
+    assert made.path.stat().st_mtime_ns == stamp
+
+
+def test_a_full_disk_under_the_manifest_is_an_error_of_the_box(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("builders.artifacts.write", full)
+    with pytest.raises(BuildError, match=r"manifest\.json cannot be written") as caught:
+        world.pipeline().build()
+    assert caught.value.exit is Exit.ENGINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"targets": 1}',
+        '{"targets": {"xen": {"stage": "../..", "overrides": [], "packages": {}}}}',
+        '{"targets": {}, "builds": {"xen": "../../elsewhere"}}',
+        '{"targets": {}, "recipe": 5}',
+        '{"targets": {"xen": {"stage": "%s", "overrides": [], "packages": {"../x.deb": {}}}}}'
+        % ("0" * 24),
+    ],
+)
+def test_a_manifest_that_cannot_be_believed_is_an_error_and_made_anew(
+    world: World, text: str
+) -> None:
+    world.pipeline().build()
+    (world.folder / "manifest.json").write_text(text)
+    with pytest.raises(BuildError, match="is damaged"):
+        world.pipeline().finish_again()
+    world.pipeline().build()
+    assert artifacts.read(world.folder) is not None

@@ -454,7 +454,7 @@ def refused(box: Box, **wanted: Any) -> BuildError:
 def test_nothing_built(tmp_path: Path) -> None:
     error = refused(Box(tmp_path))
     assert error.message == f"nothing was built of {RECIPE}"
-    assert error.hint == f"build-all --recipe {RECIPE}"
+    assert error.hint == f"./inv build-all --recipe {RECIPE}"
 
 
 def test_a_flavour_that_was_not_built(box: Box) -> None:
