@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from debian.debian_support import Version
+if TYPE_CHECKING:
+    from debian.debian_support import Version
 
 _EPOCH = 2**31 - 1
 _UPSTREAM = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
@@ -56,6 +58,8 @@ def parsed_version(text: str) -> Version | None:
     """The version, to be compared; None where dpkg takes it for none."""
     if len(text) > _LENGTH or version_fault(text):
         return None
+    from debian.debian_support import Version  # slow to import
+
     text = text.strip(_BLANK)
     epoch, colon, rest = text.partition(":")
     if colon:
