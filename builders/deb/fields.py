@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from builders.deb.architectures import architecture_fault
 from builders.deb.fault import Fault
-from builders.deb.relations import RELATIONS, apt_fault, name_fault, read_relations
+from builders.deb.relations import RELATIONS, STRICT_NAME, apt_fault, name_fault, read_relations
 from builders.deb.suites import BOOKWORM, Tools
 from builders.deb.versions import version_fault
 
@@ -49,7 +48,7 @@ def _needed(control: Mapping[str, str]) -> Iterator[Fault]:
         yield Fault("is missing", subject="Package")
     elif fault := name_fault(name):
         yield Fault(f"{name!r} {fault}", subject="Package")
-    elif not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
+    elif not STRICT_NAME.fullmatch(name):
         yield Fault(f"{name!r} is no package name (Policy 5.6.1)", False, "Package")
     if not version:
         yield Fault("is missing", subject="Version")

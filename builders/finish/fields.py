@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from builders import deb
 from builders.deb import Deb
 from builders.deb.fields import PRIORITIES, field_faults, relation_faults
+from builders.deb.relations import STRICT_NAME
 from builders.deb.suites import Tools, tools
 from builders.deb.versions import parsed_version
 from builders.errors import BuildError
@@ -16,7 +17,6 @@ from builders.finish.relations import joined_depends, parse_relations
 from builders.progress import printable
 from builders.recipe.corrections import Corrections
 
-NAME = r"[a-z0-9][a-z0-9+.-]+"  # Policy 5.6.1
 _ADDED = ("Recommends", "Suggests", "Provides", "Conflicts", "Replaces", "Breaks")
 _KEPT = ("Pre-Depends", "Enhances")
 # What dpkg keeps in its database, and refuses in a package.
@@ -47,7 +47,7 @@ def control_fields(
             control[name.lower()] = (name, value)
 
     name = corrections.package or raw("Package")
-    if not re.fullmatch(NAME, name):
+    if not STRICT_NAME.fullmatch(name):
         raise BuildError(
             f"{printable(name)!r} is no package name (Policy 5.6.1)",
             hint="state package, in lower case letters, digits and +-.",
