@@ -29,6 +29,18 @@ def correct(work: Work) -> None:
         work.control_modes[name] = 0o755 if name in SCRIPTS else 0o644
 
 
+def line_ends(work: Work) -> None:
+    """Maintainer scripts whose lines all end in CR LF get lines that end in LF.
+
+    The kernel looks for an interpreter named /bin/sh and CR, and the shell for commands so named.
+    """
+    for name in SCRIPTS:
+        content = work.control_file(name)
+        if content.startswith(b"#!") and 0 < content.count(b"\n") == content.count(b"\r\n"):
+            work.control_files[name] = content.replace(b"\r\n", b"\n")
+            work.notes.append(f"{name} had lines that end in CR LF")
+
+
 def check(work: Work) -> None:
     """BuildError where dpkg would refuse one of them all the same."""
     faults = [

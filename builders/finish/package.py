@@ -72,6 +72,7 @@ def finish(
     suite = (beside or Beside()).suite
     first = control_fields(package, corrections, elf_depends, [], suite)
     work = Work(package, corrections, beside or Beside(), epoch, first["Package"], first["Version"])
+    metadata.line_ends(work)
     _remove(work)
     members.move(work)
     texts.correct(work)

@@ -150,10 +150,14 @@ def test_what_dpkg_would_refuse_is_mended(tmp_path: Path) -> None:
         b"remove-on-upgrade /etc/old x",
         triggers=b"# a comment\r\nactivate-noawait x\r",
         postinst=b"#!/bin/sh\nset -e\n",
+        prerm=b"#!/bin/sh\r\nset -e\r\n",
+        postrm=b"#!/bin/sh\nprintf 'a\r\n'\n",
     )
     files = package.control_files
     assert files["conffiles"] == b"remove-on-upgrade /etc/old x\n/etc/x.conf\n"
     assert files["triggers"] == b"# a comment\nactivate-noawait x\n"
+    assert files["prerm"] == b"#!/bin/sh\nset -e\n"
+    assert files["postrm"] == b"#!/bin/sh\nprintf 'a\r\n'\n"
     assert package.control_modes["postinst"] == 0o755
     links = {e.path for e in package.index.entries if e.info.issym()}
     assert links == {"/lib/modules/6.1-y/build"}
