@@ -34,6 +34,7 @@ BUILD = {
     "explain": "only say, for every stage, whether it is done, and what changed if not",
     "offline": "use only what is cached",
     "shell": "open a shell in the container where a step fails",
+    "clean": "take nothing from ccache, and no earlier build that did",
 }
 TRIAL = {
     **RECIPE,
@@ -62,6 +63,7 @@ def build_all(
     offline: bool = False,
     keep_going: bool = False,
     shell: bool = False,
+    clean: bool = False,
     format: str = "table",
 ) -> int:
     """Build Xen and the dom0 kernel; the finished packages go to artifacts/RECIPE/."""
@@ -69,7 +71,9 @@ def build_all(
     if explain:
         report = reports.stages(builds.explain(it, flavour))
     else:
-        report = reports.packages(builds.build(it, flavour, keep_going=keep_going, shell=shell))
+        report = reports.packages(
+            builds.build(it, flavour, keep_going=keep_going, shell=shell, clean=clean)
+        )
     face.show(report.said(format))
     return Exit.DONE
 
@@ -84,6 +88,7 @@ def build_xen(
     explain: bool = False,
     offline: bool = False,
     shell: bool = False,
+    clean: bool = False,
     format: str = "table",
 ) -> int:
     """Build only the hypervisor and its tools."""
@@ -92,7 +97,7 @@ def build_xen(
     if explain:
         report = reports.stages(builds.explain(it, flavour, ["xen"]))
     else:
-        report = reports.packages(builds.build(it, flavour, ["xen"], shell=shell))
+        report = reports.packages(builds.build(it, flavour, ["xen"], shell=shell, clean=clean))
     face.show(report.said(format))
     return Exit.DONE
 
@@ -108,6 +113,7 @@ def build_kernel(
     explain: bool = False,
     offline: bool = False,
     shell: bool = False,
+    clean: bool = False,
     format: str = "table",
 ) -> int:
     """Build only the dom0 kernel."""
@@ -115,7 +121,7 @@ def build_kernel(
     if explain:
         report = reports.stages(builds.explain(it, flavour, ["kernel"]))
     else:
-        report = reports.packages(builds.build(it, flavour, ["kernel"], shell=shell))
+        report = reports.packages(builds.build(it, flavour, ["kernel"], shell=shell, clean=clean))
     face.show(report.said(format))
     return Exit.DONE
 

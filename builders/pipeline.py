@@ -61,7 +61,8 @@ class State:
 class Pipeline:
     """The stages of one run.
 
-    targets: "xen", "kernel" or both. variation: the builds run as if on another box.
+    targets: "xen", "kernel" or both. clean: nothing is taken from ccache, nor is a build that
+    was. variation: the builds run as if on another box.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Pipeline:
         *,
         shell: Callable[[Step], None] | None = None,
         keep_going: bool = False,
+        clean: bool = False,
         variation: Variation | None = None,
     ) -> None:
         self._run = run
@@ -79,6 +81,7 @@ class Pipeline:
         self._store = Store(run.folder / STAGES)
         self._shell = shell
         self._keep_going = keep_going
+        self._clean = clean
         self._noting = threading.Lock()  # two builds at once write one manifest
         flavour(self._recipe, flavour_name)
         self._place = variation.place if variation else PLACE
@@ -132,6 +135,19 @@ class Pipeline:
             inputs[f"source {name}"] = hashlib.sha256("\n".join(digests).encode()).hexdigest()
         return inputs
 
+    def _found_build(
+        self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
+    ) -> tuple[dict[str, str], Output | None]:
+        """The inputs of a build, and that build where it is kept.
+
+        A clean build serves any run, one with ccache no clean run.
+        """
+        stage, inputs = f"{plan.name}-build", self._build_inputs(plan, fingerprint, fetched)
+        clean = inputs | {"ccache": "none"}
+        if self._clean:
+            return clean, self._store.find(stage, clean)
+        return inputs, self._store.find(stage, inputs) or self._store.find(stage, clean)
+
     def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
         here = Path(__file__).parent
         code = sorted(path for glob in _CODE for path in here.glob(glob))
@@ -162,8 +178,8 @@ class Pipeline:
                 first = "the image" if image_output is None else "a source"
                 states += [State(s, "unknown", f"{first} comes first") for s in (build, finish)]
                 continue
-            inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), resolved)
-            built = self._store.find(build, inputs)
+            fingerprint = str(image_output.notes["fingerprint"])
+            inputs, built = self._found_build(plan, fingerprint, resolved)
             old = current.targets.get(plan.name, NOTHING)
             states.append(_state(build, built, self._store.why(build, inputs, old.build)))
             if built is None:
@@ -280,8 +296,7 @@ class Pipeline:
             return None
         outputs: dict[str, Made] = {}
         for target, plan in self._plans.items():
-            inputs = self._build_inputs(plan, str(image_output.notes["fingerprint"]), fetched)
-            built = self._store.find(f"{plan.name}-build", inputs)
+            _, built = self._found_build(plan, str(image_output.notes["fingerprint"]), fetched)
             done = built and self._store.find(
                 f"{plan.name}-finish", self._finish_inputs(target, built)
             )
@@ -298,9 +313,7 @@ class Pipeline:
         missing = [
             target
             for target, plan in self._plans.items()
-            if not self._store.find(
-                f"{plan.name}-build", self._build_inputs(plan, builder.fingerprint, fetched)
-            )
+            if not self._found_build(plan, builder.fingerprint, fetched)[1]
         ]
         if self._shell:  # it wants the terminal for itself: one after the other
             return {target: self._target(target, builder, fetched, None) for target in self._plans}
@@ -365,13 +378,12 @@ class Pipeline:
         self, plan: Plan, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
     ) -> Output:
         stage = f"{plan.name}-build"
-        inputs = self._build_inputs(plan, builder.fingerprint, fetched)
-        there = self._store.find(stage, inputs)
+        inputs, there = self._found_build(plan, builder.fingerprint, fetched)
         if there:
             self._run.reporter.line(f"{stage}: done before")
             return there
         self._say_damage(stage, inputs)
-        volumes = {ccache.volume(self._recipe.suite.name): "/ccache"}
+        volumes = {} if self._clean else {ccache.volume(self._run): "/ccache"}
         volumes |= {slots.volume: "/slots"} if slots else {}
         with (
             self._store.make(stage, inputs) as making,
@@ -388,7 +400,8 @@ class Pipeline:
                     slots.give()
             step.fetch(f"{plan.work}/out", making.folder)
             making.notes = {
-                "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version}
+                "ccache": not self._clean,
+                "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version},
             }
         output = self._store.made(stage, inputs)
         self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
@@ -402,6 +415,8 @@ class Pipeline:
         environment = {
             "JOBS": str(max(1, self._run.jobs // slots.steps if slots else self._run.jobs))
         }
+        if self._clean:
+            environment["CCACHE_DISABLE"] = "1"
         prelude = ""
         if plan.makeflags:
             environment["MAKEFLAGS"] = MAKEFLAGS if slots else f"-j{self._run.jobs}"

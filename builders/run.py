@@ -29,11 +29,23 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 
+_MACHINE = Path("/etc/machine-id")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 @dataclass
 class Run:
     """One run of one recipe.
 
     folder: where its artifacts go; jobs: how many compilers at once, for all steps together.
+    origin: the file that the recipe was read from, where that is none of the project's own.
     """
 
     recipe: Recipe
@@ -42,6 +54,7 @@ class Run:
     cache: Cache
     jobs: int = 0
     offline: bool = False
+    origin: str = ""
     live: Live = field(default_factory=Live)
     _client: DockerClient | None = None
     _swept: bool = False
@@ -56,8 +69,19 @@ class Run:
 
     @property
     def owner(self) -> str:
-        """What marks the containers of this checkout on an engine that others use too."""
-        return hashlib.sha256(f"{os.uname().nodename}:{self.folder}".encode()).hexdigest()[:16]
+        """What marks the containers of this checkout on an engine that others use too.
+
+        Other machines may have the same name and path, and clones the same machine-id(5); none
+        has the same boot, and no container of an earlier boot outlives its end.
+        """
+        parts = (os.uname().nodename, _line(_MACHINE), _line(_BOOT), str(self.folder))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def domain(self) -> str:
+        """Whose a cache is that steps can write: this user's, checkout's and recipe's alone."""
+        parts = (self.cache.identity(), str(self.folder), self.recipe.name, self.origin)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @property
     def logs(self) -> Path:

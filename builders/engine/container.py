@@ -48,6 +48,10 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "DEBIAN_FRONTEND": "noninteractive",
     "CCACHE_DIR": "/ccache",
+    # In place of $CCACHE_DIR/ccache.conf, which every step that compiles can write: with
+    # prefix_command it would say what a later one runs (ccache(1), "Location of the
+    # configuration file").
+    "CCACHE_CONFIGPATH": "/dev/null",
 }
 _WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
 _COLLECTED = re.compile(r"\w[\w.+~:%-]*")  # names that a container may give a file of the box

@@ -93,6 +93,11 @@ class Build:
     stages: tuple[Output, ...]
 
     @property
+    def cached(self) -> bool:
+        """Whether its compilers may have taken objects from ccache; so too where nobody noted."""
+        return self.stages[1].notes.get("ccache") is not False
+
+    @property
     def digests(self) -> dict[str, str]:
         """File name -> sha256 of each package."""
         return {p.path.name: p.sha256 for p in self.packages}

@@ -41,6 +41,7 @@ def statement(build: Build, commit: str) -> bytes:
                 "internalParameters": {
                     "suite": build.recipe.suite.name,
                     "sourceDateEpoch": build.epoch,
+                    "ccache": build.cached,
                     "environment": dict(ENVIRONMENT),
                     "build": dict(build.inputs),
                     "finish": dict(build.finish),

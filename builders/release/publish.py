@@ -111,7 +111,12 @@ class _Making:
         commit = facts.commit()
         records: list[dict[str, Any]] = []
         pool: list[Pooled] = []
-        notes: list[str] = []
+        notes = [
+            f"{build.target} was compiled with ccache, which earlier builds of this recipe here "
+            "could write; without it: ./inv build-all --clean"
+            for build in builds
+            if build.cached
+        ]
         for build in builds:
             self._show("describe", build.base)
             record, pooled = self._build(build, commit)

@@ -5,6 +5,7 @@ Below the root:
 
     sha256/ab/abcdef...   a file, read-only, named by its digest
     resolved/KEY.json     the version and the files of one source
+    identity              a random word: whose cache this is
     damaged/              files whose bytes were no longer those of their digest
     partial/              downloads that are not complete, each under a lock
     tmp/                  folders of running processes, each under a lock
@@ -22,6 +23,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -92,6 +94,19 @@ class Cache:
         """
         base = Path(os.environ.get("XDG_CACHE_HOME", ""))
         return cls((base if base.is_absolute() else Path.home() / ".cache") / "dom0-debs")
+
+    def identity(self) -> str:
+        """A random word that is this cache's for good: what sets its user and machine apart."""
+        path = self.root / "identity"
+        try:
+            if not path.exists():
+                fresh = self._folder() / f".identity-{secrets.token_hex(4)}"
+                fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
+                fresh.replace(path)
+            return path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            problem = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+            raise storage_error(problem, self.root) from None
 
     # -- files by digest ----------------------------------------------------
 

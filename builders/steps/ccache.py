@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ccache keeps of a suite lies in a volume of the engine; here it is carried out and in.
+"""What ccache keeps lies in a volume of the engine, one for each recipe of each checkout.
 
-A CI machine begins without any volume, and what it has between runs is a folder.
+A step that compiles can write whatever it likes there, and a later step believes it. So no recipe
+has the volume of another, nor a checkout or machine that of another one. A CI machine begins
+without any volume, and what it has between runs is a folder: here it is carried out and in.
 """
 
 from __future__ import annotations
@@ -19,18 +21,21 @@ _NAME = "ccache.tar"
 _LIMIT = 2048  # MiB, of what is carried; ccache(1) drops what was used longest ago
 
 
-def volume(suite: str) -> str:
-    """The volume of a suite's cache, in which /ccache is mounted by each step that compiles."""
-    return f"dom0-debs-ccache-{suite}"
+def volume(run: Run) -> str:
+    """The volume in which /ccache is mounted by each step of this run that compiles."""
+    return f"dom0-debs-ccache-{run.recipe.suite.name}-{run.domain}"
+
+
+def _carried(run: Run, folder: Path) -> Path:
+    return folder / f"{run.recipe.name}-{_NAME}"
 
 
 def load(run: Run, image: str, folder: Path) -> int:
     """Fill the cache from what `save` put into `folder`; how many bytes that were."""
-    path = folder / f"{run.recipe.suite.name}-{_NAME}"
+    path = _carried(run, folder)
     if not path.is_file():
         return 0
-    volumes = {volume(run.recipe.suite.name): "/ccache"}
-    with Step(run, "ccache-load", image, volumes=volumes) as step:
+    with Step(run, "ccache-load", image, volumes={volume(run): "/ccache"}) as step:
         step.container.put(WORK, [(_NAME, path)])
         step.phase("unpack", f"tar -C /ccache -xf {WORK}/{_NAME}")
     return path.stat().st_size
@@ -54,9 +59,7 @@ tar -C "$from" -cf {OUT}/{_NAME} . || [ $? -eq 1 ]
 def save(run: Run, image: str, folder: Path) -> Path:
     """Write the cache to one file in `folder`, in place of what was there; that file."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{run.recipe.suite.name}-{_NAME}"
-    volumes = {volume(run.recipe.suite.name): "/ccache"}
-    with Step(run, "ccache-save", image, volumes=volumes) as step:
+    with Step(run, "ccache-save", image, volumes={volume(run): "/ccache"}) as step:
         step.phase("pack", _PACK)
         (fetched,) = step.fetch(OUT, folder)
-    return fetched.replace(target)
+    return fetched.replace(_carried(run, folder))

@@ -41,7 +41,8 @@ def begin(
     known_form(form)
     loaded = recipe.load(name, [*maintainer.overrides(os.environ), *overrides])
     folder = run.artifacts() / loaded.name
-    return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline)
+    origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
+    return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
 
 
 def build(
@@ -51,8 +52,12 @@ def build(
     *,
     keep_going: bool = False,
     shell: bool = False,
+    clean: bool = False,
 ) -> list[Package]:
-    """Make all that is missing; the finished packages."""
+    """Make all that is missing; the finished packages.
+
+    clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
+    """
     from builders.steps import terminal
 
     if shell and not sys.stdin.isatty():
@@ -62,6 +67,7 @@ def build(
         flavour,
         targets,
         keep_going=keep_going,
+        clean=clean,
         shell=terminal.on_failure(it.reporter) if shell else None,
     )
     with it.alone():
@@ -105,7 +111,7 @@ def shell(it: Run, tree: str, flavour: str) -> int:
     if not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="run it in one")
     pipeline = Pipeline(it, flavour, [tree] if tree else TARGETS)
-    compiled = {ccache.volume(it.recipe.suite.name): "/ccache"}
+    compiled = {ccache.volume(it): "/ccache"}
     with it.alone():
         builder = pipeline.image()
         fetched = pipeline.fetch() if tree else {}

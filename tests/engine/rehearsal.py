@@ -354,15 +354,16 @@ def images(recipe: Recipe) -> list[str]:
 
 @contextmanager
 def leaving_nothing(recipe: Recipe) -> Iterator[None]:
-    """Remove the images and the volume of `recipe` afterwards."""
+    """Remove the images and the volumes of `recipe` afterwards."""
     client = connection.connect(Silent())
-    volume = f"dom0-debs-ccache-{recipe.suite.name}"
+    prefix = f"dom0-debs-ccache-{recipe.suite.name}-"
     there = {str(v.name) for v in client.volumes.list()}
     try:
         yield
     finally:
         for name in images(recipe):
             client.images.remove(name)
-        if volume not in there:
-            with suppress(docker.errors.APIError):  # it was never made, or somebody uses it now
-                client.volumes.get(volume).remove()
+        for volume in client.volumes.list(filters={"name": prefix}):
+            if str(volume.name) not in there:
+                with suppress(docker.errors.APIError):  # somebody uses it now
+                    volume.remove()

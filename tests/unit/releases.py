@@ -49,6 +49,7 @@ class Box:
     root: Path
     reporter: Lines = field(default_factory=Lines)
     installed: str = PACKAGES
+    ccache: bool = False  # whether the builds used it
     options: bytes = b"CONFIG_XEN=y\n# CONFIG_SOUND is not set\n"
 
     @property
@@ -86,6 +87,7 @@ class Box:
         with store.make(stage, inputs) as making:
             (making.folder / "epoch").write_text(f"{epoch}\n")
             (making.folder / "raw.deb").write_bytes(version.encode() + content)
+            making.notes = {"ccache": self.ccache}
         built = store.made(stage, inputs)
         finish = {f"raw {n}": d for n, d in built.files.items()}
         finish["corrections"] = corrections_digest(run.recipe, kind)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from builders.pipeline import Pipeline, State
 from builders.recipe import Recipe
 from builders.run import Run
 from builders.sources.cache import Cache, Fetched
+from builders.steps import ccache
 from builders.suite import image, mirror
 from builders.suite.image import Image
 from builders.verbs import upkeep
@@ -638,3 +641,30 @@ def test_a_manifest_that_cannot_be_believed_is_an_error_and_made_anew(
         world.pipeline().finish_again()
     world.pipeline().build()
     assert artifacts.read(world.folder) is not None
+
+
+def test_a_clean_build_takes_nothing_that_a_step_before_could_write(world: World) -> None:
+    world.pipeline().build()
+    assert not world.pipeline(clean=True).ready()
+    world.client.created.clear()
+    world.pipeline(clean=True).build()
+    assert [options["volumes"] for _, options in world.client.created] == [{}]
+    records = world.folder.glob("stages/xen-build/*/stage.json")
+    notes = [json.loads(path.read_text())["notes"] for path in records]
+    assert sorted(note["ccache"] for note in notes) == [False, True]
+    assert world.pipeline(clean=True).ready()
+    for path in world.folder.glob("stages/xen-build/*/stage.json"):
+        if json.loads(path.read_text())["notes"]["ccache"]:
+            shutil.rmtree(path.parent)
+    assert world.pipeline().ready()  # a clean build serves any run
+
+
+def test_no_two_recipes_checkouts_or_users_have_one_cache(world: World, tmp_path: Path) -> None:
+    run = world.run()
+    named = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, name="other"))
+    by_path = dataclasses.replace(run, origin=str(tmp_path / "tiny.toml"))
+    elsewhere = dataclasses.replace(run, folder=tmp_path / "b" / "good")
+    of_another = dataclasses.replace(run, cache=Cache(tmp_path / "b"))
+    runs = [run, named, by_path, elsewhere, of_another]
+    assert len({ccache.volume(each) for each in runs}) == len(runs)
+    assert ccache.volume(dataclasses.replace(run, jobs=1)) == ccache.volume(run)

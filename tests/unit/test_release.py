@@ -699,3 +699,13 @@ def test_modes_are_those_of_files_to_be_served(box: Box) -> None:
     folder = release(box).folder
     for path, entry in layout.walk(folder):
         assert stat.S_IMODE(entry.stat().st_mode) & 0o444 == 0o444, path
+
+
+def test_a_release_says_which_builds_used_ccache(box: Box) -> None:
+    box.ccache = True
+    box.build()
+    made = release(box)
+    assert [note.split()[0] for note in made.notes if "ccache" in note] == ["xen"]
+    (text,) = (made.folder / "attestations").glob("xen-*.provenance.json")
+    definition = json.loads(text.read_text())["predicate"]["buildDefinition"]
+    assert definition["internalParameters"]["ccache"] is True
