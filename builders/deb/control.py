@@ -72,8 +72,8 @@ def parse_control(data: bytes) -> Control:
     blemishes of the result.
     """
     blemishes: list[str] = []
-    if data.strip(b"\n")[:1] == _END or data.strip(b"\n")[-1:] == _END:  # apt takes it for text
-        raise DebError("format", "the control file has a Ctrl-Z")
+    if data.lstrip(b"\n")[:1] == _END:  # apt takes it for text
+        raise DebError("format", "the control file begins with a Ctrl-Z")
     try:
         data.decode()
         encoding = "utf-8"
