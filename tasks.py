@@ -212,7 +212,7 @@ def finish(
         "skip": "RULE: leave this rule out; may be given again",
         "baseline": "FILE: a report written with --format json, whose findings are accepted",
         "fast": "only rules that need no contents of files",
-        "suite": "SUITE: say which dependencies it has not; of the recipe's packages always",
+        "suite": "SUITE: judge by its dpkg and apt, and say which dependencies it has not",
         "explain": "RULE: tell what it looks for, on what it rests and what to do; audit nothing",
         "rules": "list all rules; audit nothing",
         **RECIPE,
