@@ -24,7 +24,7 @@ from builders.recipe import Recipe
 from builders.sources.cache import Cache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from docker import DockerClient
 
@@ -108,7 +108,7 @@ class Run:
         *,
         network: bool = False,
         root: bool = False,
-        mounts: bool = False,
+        jailer: Collection[str] = (),
         volumes: Mapping[str, str] | None = None,
         place: Place = PLACE,
     ) -> Container:
@@ -123,7 +123,7 @@ class Run:
             limits=Limits(builder.memory, builder.pids, builder.nofile),
             network=network,
             root=root,
-            mounts=mounts,
+            jailer=jailer,
             volumes=volumes,
             place=place,
         )

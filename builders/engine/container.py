@@ -13,12 +13,13 @@ compiling for a tool that is gone.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ ENVIRONMENT = {
     "CCACHE_CONFIGPATH": "/dev/null",
 }
 _WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
+_NO_RIGHTS = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+_NO_RIGHTS = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 _COLLECTED = re.compile(r"\w[\w.+~:%-]*")  # names that a container may give a file of the box
 
 
@@ -89,7 +92,8 @@ class Container:
     labels: what it is for, so that a later run can find what was left.
     network: only for apt; a build has none.
     root: run as root with the capabilities that apt and dpkg need.
-    mounts: root may also mount(2), which takes CAP_SYS_ADMIN: for piuparts(1) and nothing else.
+    jailer: system calls; where there are any, root may make user namespaces and give them users,
+    has no other right, and may use all system calls but these.
     volumes: named volume -> where it is mounted, ":ro" after it for reading only. Never a folder
     of the box.
     place: what the image has, or else a user and folders that are made in the container.
@@ -106,7 +110,7 @@ class Container:
         limits: Limits = Limits(),
         network: bool = False,
         root: bool = False,
-        mounts: bool = False,
+        jailer: Collection[str] = (),
         volumes: Mapping[str, str] | None = None,
         place: Place = PLACE,
     ) -> None:
@@ -117,32 +121,41 @@ class Container:
         self._place = place
         from docker.types import Ulimit
 
-        rights: dict[str, Any] = (
-            {} if root else {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-        )
-        if root and mounts:  # AppArmor's profile for containers forbids mount(2) to all
-            rights = {"cap_add": ["SYS_ADMIN"], "security_opt": ["apparmor=unconfined"]}
+        common: dict[str, Any] = {
+            "entrypoint": [],
+            "user": "root" if root else str(BUILDER),
+            "hostname": place.hostname,
+            "working_dir": "/",
+            "environment": ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
+            "labels": dict(labels),
+            "stdin_open": True,  # and closed for good once this process lets go of it
+            "tty": False,
+        }
+        host: dict[str, Any] = {
+            "network_mode": None if network else "none",
+            "mem_limit": f"{limits.memory}g",
+            "pids_limit": limits.pids,
+            # An unlimited nofile makes fakeroot close a thousand million files.
+            "ulimits": [Ulimit(name="nofile", soft=limits.nofile, hard=limits.nofile)],
+            "auto_remove": True,  # whatever becomes of this process
+        }
+        binds: dict[str, Any] = {name: _bind(at) for name, at in (volumes or {}).items()}
         with engine_errors(what):
-            self._it = client.containers.create(
-                image,
-                _WATCHDOG,
-                entrypoint=[],
-                user="root" if root else str(BUILDER),
-                hostname=place.hostname,
-                working_dir="/",
-                environment=ENVIRONMENT | ({"HOME": "/root", "USER": "root"} if root else {}),
-                labels=dict(labels),
-                network_mode=None if network else "none",
-                mem_limit=f"{limits.memory}g",
-                pids_limit=limits.pids,
-                # An unlimited nofile makes fakeroot close a thousand million files.
-                ulimits=[Ulimit(name="nofile", soft=limits.nofile, hard=limits.nofile)],
-                volumes={name: _bind(at) for name, at in (volumes or {}).items()},
-                stdin_open=True,  # and closed for good once this process lets go of it
-                tty=False,
-                auto_remove=True,  # whatever becomes of this process
-                **rights,
-            )
+            if jailer:
+                config = client.api.create_host_config(**host, **_jailer(jailer), binds=binds)
+                # A user namespace gets a /proc of its own only where nothing covers this one
+                # (mount_too_revealing() in the kernel); what is tried is given another.
+                config |= {"MaskedPaths": [], "ReadonlyPaths": []}
+                inside = [bind["bind"] for bind in binds.values()]
+                made = client.api.create_container(
+                    image, _WATCHDOG, **common, volumes=inside, host_config=config
+                )
+                self._it = client.containers.get(made["Id"])
+            else:
+                rights: dict[str, Any] = {} if root else _NO_RIGHTS
+                self._it = client.containers.create(
+                    image, _WATCHDOG, **common, **host, **rights, volumes=binds
+                )
 
     @property
     def id(self) -> str:
@@ -355,6 +368,24 @@ class Container:
                 self.id, repository, tag, changes="\n".join([*changes, 'CMD ["sh"]'])
             )
         return str(image["Id"])
+
+
+def _jailer(denied: Collection[str]) -> dict[str, Any]:
+    """The rights of a root that makes user namespaces: less than any root of a container has.
+
+    Docker's own filter of system calls allows no namespace, and its AppArmor profile no mount(2)
+    to anybody, not even in a user namespace: where there is one, it can't stay.
+    """
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [{"names": sorted(denied), "action": "SCMP_ACT_ERRNO"}],
+    }
+    return {
+        "cap_drop": ["ALL"],
+        "cap_add": ["SETUID", "SETGID"],  # to write a namespace's map of users
+        "security_opt": ["apparmor=unconfined", f"seccomp={json.dumps(profile)}"],
+    }
 
 
 def _bind(at: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -41,7 +41,7 @@ class Step:
         *,
         network: bool = False,
         root: bool = False,
-        mounts: bool = False,
+        jailer: Collection[str] = (),
         volumes: Mapping[str, str] | None = None,
         place: Place = PLACE,
     ) -> None:
@@ -49,7 +49,7 @@ class Step:
         self.name = name
         self.log = run.logs / f"{name}.log"
         self.container: Container = run.container(
-            image, name, network=network, root=root, mounts=mounts, volumes=volumes, place=place
+            image, name, network=network, root=root, jailer=jailer, volumes=volumes, place=place
         )
         self._stack = ExitStack()
         self._out: BinaryIO

@@ -27,8 +27,10 @@ from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
+from builders.progress import printable
 from builders.steps.step import Step
 from builders.suite import downloads, image, mirror
+from builders.trial import jail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,9 @@ T = TypeVar("T")
 
 FOLDER = "/trial"  # in the container: the packages on trial, and the index of the repository
 DOWNLOADS = "/downloads"  # the suite's packages
-ROOT = "/srv/root"  # in the judge: the clean root for piuparts
+ROOT = "/srv/root"
+PACKED = "/srv/root.tar.gz"  # in the judge: the clean root for piuparts
+JAIL = "/usr/local/lib/jail.py"
 SOURCE = f"deb [trusted=yes] file:/ {FOLDER[1:]}/"  # Filename fields count from /
 
 _SETUP = f"""
@@ -51,16 +55,31 @@ mkdir -p {FOLDER} {DOWNLOADS}
 """
 # `apt-get satisfy` (1.9), `dpkg --verify` (1.17) and a repository that is trusted by its entry.
 _APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
-# piuparts mounts /proc and more in the root that it tries packages in. What it runs inside of
-# it, and so every maintainer script, goes without that right.
 _JUDGES = "apt-get install --yes --no-install-recommends lintian piuparts man-db"
 _JUDGE = f"""
 {_JUDGES}
 apt-get clean
-mkdir -p {ROOT}
-printf '#!/bin/sh\\nexec setpriv --bounding-set=-sys_admin /usr/sbin/chroot "$@"\\n' \\
-    >/usr/local/sbin/chroot
-chmod 755 /usr/local/sbin/chroot
+mkdir -p {ROOT} {jail.TREES}
+"""
+# What piuparts calls by these names is the jail's work; it has mounted everything by then.
+_WRAPPERS = {
+    "chroot": f'exec python3 -I {JAIL} chroot "$@"',
+    "lsof": f'exec python3 -I {JAIL} lsof "$@"',
+    "debsums": f'exec python3 -I {JAIL} follow /usr/bin/debsums "$@"',
+    "mount": ":",
+    "umount": ":",
+}
+# In a user namespace nobody makes devices. Numbers, for the judge's own users are others.
+_PACK = f"""
+cd {ROOT}
+rm -rf dev .dockerenv
+mkdir -p dev proc {FOLDER[1:]} {DOWNLOADS[1:]}
+for name in null zero full random urandom tty console; do : >dev/$name; done
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+for name in stdin:0 stdout:1 stderr:2; do ln -s fd/${{name#*:}} dev/${{name%:*}}; done
+tar --create --numeric-owner . | gzip -1 >{PACKED}
+rm -rf {ROOT}
 """
 # $1...: package names, or version relations for what a package needs.
 _DOWNLOAD = """
@@ -116,7 +135,7 @@ def machine_image(run: Run, *, refresh: bool = False) -> str:
 
 def judge_image(run: Run) -> str:
     """A root with the suite's lintian and piuparts, and a clean root for the latter inside."""
-    name = _name(run, "judge", _JUDGE)
+    name = _name(run, "judge", f"{_JUDGE}{_PACK}")
     if not image.exists(run.client, name):
         _online(run)
         try:
@@ -149,6 +168,7 @@ def _make_judge(run: Run, base: str, name: str) -> None:
             finally:
                 held.remove(v=True)
         step.container.put(f"{ROOT}/etc/apt", [("sources.list", f"{SOURCE}\n".encode())])
+        step.phase("pack", _PACK)
         step.container.commit(repository, tag, {"role": "judge"})
 
 
@@ -316,15 +336,39 @@ def judge(
 ) -> Iterator[Step]:
     """A root with lintian and piuparts, `debs` in `FOLDER`; no network.
 
-    With `supplied` it may mount, as piuparts must, and has a repository of that and of the
+    With `supplied` it may make a jail for the packages, and has a repository of that and of the
     packages in `repository`; without, it runs as an ordinary user with no right at all.
+    BuildError (ENGINE) where the engine's machine does not allow a jail.
     """
-    mounts = supplied is not None
-    volumes = {volume(run.recipe.suite): f"{DOWNLOADS}:ro"} if mounts else {}
-    with Step(run, name, judge_image(run), root=mounts, mounts=mounts, volumes=volumes) as step:
+    jailer = supplied is not None
+    denied = jail.DENIED if jailer else {}
+    volumes = {volume(run.recipe.suite): f"{DOWNLOADS}:ro"} if jailer else {}
+    with Step(run, name, judge_image(run), root=jailer, jailer=denied, volumes=volumes) as step:
+        if jailer:
+            _jailer(step)
         files: list[tuple[str, bytes | Path]] = [(deb.name, deb) for deb in (*debs, *repository)]
         if supplied is not None:
             paragraphs = [*supplied.paragraphs, *(paragraph(deb) for deb in repository)]
             files.append(("Packages", "\n".join(paragraphs).encode()))
         step.container.put(FOLDER, files)
         yield step
+
+
+def _jailer(step: Step) -> None:
+    """Put what makes the jail into a judge, and try whether the machine lets it."""
+    wrappers = [(key, f"#!/bin/sh\n{line}\n".encode()) for key, line in _WRAPPERS.items()]
+    step.container.put("/usr/local/sbin", wrappers, mode=0o755)
+    step.container.put(str(Path(JAIL).parent), [(Path(JAIL).name, Path(jail.__file__))])
+    status, said = step.attempt("probe", f"python3 -I {JAIL} probe")
+    if status:
+        why = [line for line in said.split("\n") if line.startswith(jail.WORD)]
+        raise BuildError(
+            f"{step.name}: the engine's machine allows no user namespace for a trial: "
+            f"{printable(why[0].removeprefix(jail.WORD)) if why else f'status {status}'}",
+            hint="it needs Linux 5.10 or newer, user.max_user_namespaces above 0, and where they "
+            "exist kernel.unprivileged_userns_clone=1 and "
+            "kernel.apparmor_restrict_unprivileged_userns=0 (sysctl); lintian alone judges "
+            "without one, by hand: nothing is tried with less around it",
+            log=step.log,
+            exit=Exit.ENGINE,
+        )

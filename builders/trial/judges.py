@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from builders.deb.relations import related
 from builders.errors import BuildError, Exit
 from builders.progress import printable
 from builders.reports import Report
-from builders.trial import clean
+from builders.trial import clean, jail
 
 if TYPE_CHECKING:
     from builders.run import Run
@@ -38,12 +39,12 @@ lintian --no-cfg --color never --show-overrides {names}
 """
 # One status for all: what the judge says is read from its words, and its crash from this.
 _PIUPARTS = """
-mkdir -p /srv/tmp
-mount -t tmpfs tmpfs /srv/tmp
-piuparts --existing-chroot {root} --keep-sources-list --no-eatmydata --tmpdir /srv/tmp \\
+timeout --kill-after=60 {hours}h python3 -I {jail} judge {size} python3 -I {jail} piuparts \\
+    --basetgz {root} --keep-sources-list --no-eatmydata --tmpdir {trees} \\
     --distribution {suite} --bindmount {folder} --bindmount {downloads} \\
     --warn-on-others {options} {names}
 """
+_HOURS = 3  # for one way; a package that never ends is not waited for
 # What piuparts does, and the options for it. The last one begins with the raw packages.
 _WAYS = {
     "purge": "--install-purge-install --no-upgrade-test",
@@ -120,7 +121,7 @@ def lintian(run: Run, debs: Sequence[Path]) -> Verdict:
     begun = time.monotonic()
     with clean.judge(run, "lintian", debs) as step:
         version = _version(step, "lintian")
-        names = " ".join(f"./{deb.name}" for deb in debs)
+        names = shlex.join(f"./{deb.name}" for deb in debs)
         # --fail-on came with 2.77; before, only errors made the status 1.
         status, said = step.attempt("lintian", _LINTIAN.format(folder=clean.FOLDER, names=names))
         if "Unknown option" in said:
@@ -162,7 +163,7 @@ def piuparts(
     supplied: Supply,
     part: str = "",
 ) -> Verdict:
-    """What piuparts(1) of the suite says; as root, for it mounts.
+    """What piuparts(1) of the suite says, as root of a user namespace (`jail`).
 
     way: "purge" (install, purge, install, purge), "remove" (install, remove, install, purge) or
     "upgrade" (install what the repository has of their names, upgrade, purge). supplied: what
@@ -170,14 +171,7 @@ def piuparts(
     """
     begun = time.monotonic()
     names = " ".join(name for name, _ in _versions(debs))
-    script = _PIUPARTS.format(
-        folder=clean.FOLDER,
-        downloads=clean.DOWNLOADS,
-        root=clean.ROOT,
-        suite=run.recipe.suite.name,
-        options=_WAYS[way],
-        names=" ".join(f"{clean.FOLDER}/{deb.name}" for deb in debs),
-    )
+    script = _script(run, way, debs)
     with clean.judge(run, f"piuparts-{way}-{part}".rstrip("-"), debs, repository, supplied) as step:
         version = _version(step, "piuparts")
         status, said = step.attempt("piuparts", script)
@@ -190,13 +184,28 @@ def piuparts(
         return Verdict(judge, version, time.monotonic() - begun, tuple(found), step.log)
 
 
+def _script(run: Run, way: str, debs: Sequence[Path]) -> str:
+    return _PIUPARTS.format(
+        folder=clean.FOLDER,
+        downloads=clean.DOWNLOADS,
+        root=clean.PACKED,
+        jail=clean.JAIL,
+        trees=jail.TREES,
+        size=f"{max(1, run.recipe.builder.memory // 2)}g",
+        hours=_HOURS,
+        suite=run.recipe.suite.name,
+        options=_WAYS[way],
+        names=shlex.join(f"{clean.FOLDER}/{deb.name}" for deb in debs),
+    )
+
+
 def _groups(debs: Sequence[Path], raw: Sequence[Path]) -> list[list[str]]:
     groups = [[name for name, _ in _versions(debs)]]
     return [*groups, [f"{name}={version}" for name, version in _versions(raw)]] if raw else groups
 
 
 # Not the last line, which stands there also where there was nothing to try.
-_PASSED = re.compile(r"INFO: PASS: Installation")
+_PASSED = re.compile(r"^\d+m[\d.]+s INFO: PASS: Installation", re.MULTILINE)
 _RECORD = re.compile(r"\d+m[\d.]+s (ERROR|WARN|INFO|DEBUG|DUMP): ?(.*)")
 _SHOWN = 12  # lines of one complaint
 
@@ -204,7 +213,7 @@ _SHOWN = 12  # lines of one complaint
 def complaints(said: str, way: str, packages: str) -> list[Finding]:
     """The errors and warnings in piuparts' output; what it lists below each is the detail."""
     records: list[tuple[str, list[str]]] = []
-    for line in said.splitlines():
+    for line in said.split("\n"):  # no other end of a line is piuparts' own
         match = _RECORD.match(line)
         if match:
             records.append((match[1], [match[2]]))

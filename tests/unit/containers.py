@@ -42,6 +42,12 @@ class Api(requests.Session):
         assert params == {"stdin": 1, "stream": 1}
         return SimpleNamespace(close=lambda: self._client.events.append("close"))
 
+    def create_host_config(self, **options: Any) -> dict[str, Any]:
+        return dict(options)
+
+    def create_container(self, *args: Any, **options: Any) -> dict[str, str]:
+        return {"Id": self._client.make(*args, **(options | options.pop("host_config")))}
+
     def exec_create(self, _container: str, command: list[str], **options: Any) -> dict[str, str]:
         self._client.execs.append((command, options))
         return {"Id": str(len(self._client.execs) - 1)}
@@ -72,7 +78,9 @@ class Client:
 
     def __post_init__(self) -> None:
         self.api = Api(self)
-        self.containers = SimpleNamespace(create=self._create, list=lambda **_: [])
+        self.containers = SimpleNamespace(
+            create=self._create, list=lambda **_: [], get=lambda _: self._made
+        )
         self.volumes = SimpleNamespace(
             create=lambda name, **_: self.events.append(f"volume {name}"),
             get=lambda name: SimpleNamespace(
@@ -80,6 +88,11 @@ class Client:
             ),
             list=lambda **_: [],
         )
+
+    def make(self, *args: Any, **options: Any) -> str:
+        """Create a container by the low level; its id."""
+        self._made = self._create(*args, **options)
+        return str(self._made.id)
 
     def _create(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
         self.created.append((args, kwargs))

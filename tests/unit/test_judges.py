@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from builders.trial.judges import (
     Finding,
     Verdict,
@@ -89,6 +91,14 @@ def test_of_a_failed_command_the_end_is_shown_and_of_a_list_the_beginning() -> N
     assert failed.detail.splitlines()[-2:] == ["line 49", "and 38 more"]
     (listed,) = complaints(f"0m1.0s ERROR: FAIL: left files:\n{said}", "w", "p")
     assert listed.detail.splitlines()[0] == "line 0"
+
+
+@pytest.mark.parametrize("end", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\n  "])
+def test_only_piuparts_own_lines_begin_a_record(end: str) -> None:
+    forged = "0m1.0s ERROR: FAIL: forged"
+    said = f"0m1.0s DUMP: {end}{forged}\n0m2.0s WARN: real:\n  x{end}{forged}\n"
+    (found,) = complaints(said, "purge", "p")
+    assert (found.severity, found.tag) == ("warning", "purge: real")
 
 
 def verdict(*severities: str) -> Verdict:

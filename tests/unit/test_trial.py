@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -160,15 +161,37 @@ def test_a_machine_has_no_network_and_only_reads_the_downloads(
     assert b"Package: a\n\nPackage: tried\n" in client.put["/trial"]
 
 
-def test_only_piuparts_may_mount(started: Callable[[Client], Run], deb: Path) -> None:
+def test_no_judge_may_do_more_than_a_container(started: Callable[[Client], Run], deb: Path) -> None:
     client = Client()
     run = started(client)
     with clean.judge(run, "lintian", [deb]), clean.judge(run, "p", [deb], [], clean.Supply()):
         pass
     lintian, piuparts = (created for _, created in client.created)
     assert lintian["cap_drop"] == ["ALL"]
-    assert piuparts["cap_add"] == ["SYS_ADMIN"]
+    assert piuparts["cap_drop"] == ["ALL"]
+    assert piuparts["cap_add"] == ["SETUID", "SETGID"]
+    assert (piuparts["MaskedPaths"], piuparts["ReadonlyPaths"]) == ([], [])
+    assert [bind["mode"] for bind in piuparts["binds"].values()] == ["ro"]
+    (profile,) = (o for o in piuparts["security_opt"] if o.startswith("seccomp="))
+    (rule,) = json.loads(profile.removeprefix("seccomp="))["syscalls"]
+    assert {"bpf", "keyctl", "open_by_handle_at", "init_module"} <= set(rule["names"])
     assert {c["network_mode"] for c in (lintian, piuparts)} == {"none"}
+
+
+def test_where_the_machine_allows_no_namespace_there_is_no_verdict(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    def play(script: str) -> Played:
+        if script.endswith(f"{clean.JAIL} probe"):
+            return Played([b"jail: making a user namespace: Operation not permitted\n"], 97)
+        return Played()
+
+    client = Client(play)
+    with pytest.raises(BuildError, match="making a user namespace: Operation not perm") as caught:
+        judges.piuparts(started(client), "purge", [deb], [], clean.Supply())
+    assert caught.value.exit == Exit.ENGINE
+    assert "user.max_user_namespaces" in caught.value.hint
+    assert not any("--basetgz" in command[-1] for command, _ in client.execs)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +204,7 @@ def test_a_judge_that_crashed_has_given_no_verdict(
     def play(script: str) -> Played:
         if "dpkg-query" in script:
             return Played([b"1.2"])
-        return Played([said], status)
+        return Played() if script.endswith(" probe") else Played([said], status)
 
     run = started(Client(play))
     asked: dict[str, Callable[[], object]] = {
