@@ -587,6 +587,7 @@ def reproduce(
         "out": "the folder (default: artifacts/RECIPE/release)",
         "url": "where it will be served, for the .sources file (default: file: and the folder)",
         "keep": "how many older versions of each build stay; -1 keeps all",
+        "key": "public keys that signed the release before, a file, where another key does now",
         "format": "table or json",
     },
 )
@@ -599,12 +600,13 @@ def release(
     out: str = "",
     url: str = "",
     keep: int = -1,
+    key: str = "",
     format: str = "table",
 ) -> int:
     """Make a signed apt repository of what was built, with its attestations."""
     from builders.verbs import releases
 
-    wanted = releases.Wanted(flavour, sign_key, out, url, keep, format)
+    wanted = releases.Wanted(flavour, sign_key, out, url, keep, format, key)
     face.show(releases.release(recipe, wanted, Terminal()))
     return Exit.DONE
 

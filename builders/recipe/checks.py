@@ -195,7 +195,7 @@ def _check_suite(suite: Suite, reader: Reader) -> None:
     for part in ("mirror", "security"):
         value = getattr(suite, part)
         if value and (problem := forms.mirror(value)):
-            raise reader.error(f"suite.{part}", problem, "such as http://deb.debian.org/debian")
+            raise reader.error(f"suite.{part}", problem, "such as http://archive.debian.org/debian")
     if not suite.components:
         raise reader.error("suite.components", "is empty", 'such as ["main"]')
     for part, example in (("components", "main"), ("pockets", "updates")):

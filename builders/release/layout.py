@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders import documents
 from builders.errors import BuildError, Exit
 from builders.files import of_file
 
@@ -37,16 +37,20 @@ class Kept:
         return {path: sha for path, sha in self.files.items() if path.endswith(".deb")}
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything below `folder` that is no directory: path below it, and what it is."""
+def entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below `folder`, folders too: its path there, and what it is."""
     waiting = [folder]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
+        with os.scandir(waiting.pop()) as found:
+            for entry in found:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
-                else:
-                    yield os.path.relpath(entry.path, folder), entry
+                yield os.path.relpath(entry.path, folder), entry
+
+
+def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below `folder` that is no directory."""
+    return ((path, e) for path, e in entries(folder) if not e.is_dir(follow_symlinks=False))
 
 
 def sums(folder: Path) -> bytes:
@@ -63,7 +67,8 @@ def inside(path: str) -> bool:
 def record(folder: Path) -> dict[str, Any]:
     """release.json of a release; BuildError where there is none or it is damaged."""
     try:
-        document = json.loads((folder / RECORD).read_bytes())
+        with (folder / RECORD).open("rb") as stream:
+            document = documents.parse(stream.read(documents.LARGEST + 1))
         if document["schema"] != 1:
             raise BuildError(
                 f"{folder}/{RECORD} is of another version", hint="use the tool that made it"
@@ -82,35 +87,34 @@ def record(folder: Path) -> dict[str, Any]:
         ) from None
 
 
-def kept_builds(folder: Path, recipe: str) -> list[Kept]:
-    """The builds of the release in `folder`, each file compared with its digest.
+def is_release(folder: Path, recipe: str) -> bool:
+    """Whether there is a release of the recipe in `folder`, and not nothing.
 
-    Raises BuildError where it is not ours to replace: another recipe's, no release, or damaged.
+    Raises BuildError where it is not ours to replace: another recipe's, or no release.
     """
     try:
         if not folder.exists() or not any(folder.iterdir()):
-            return []
+            return False
     except NotADirectoryError:
         raise BuildError(f"{folder} is a file", hint="name another folder with --out") from None
     aside = "move it away, or name another folder with --out"
     if not (folder / RECORD).exists():
         raise BuildError(f"{folder} has files and is no release", hint=aside)
-    document = record(folder)
-    if document.get("recipe") != recipe:
-        raise BuildError(f"{folder} is a release of {document.get('recipe')}", hint=aside)
-    found = [Kept(build, build["files"]) for build in document["builds"]]
-    for one in found:
-        for path, expected in one.files.items():
-            try:
-                actual = of_file(folder / path)
-            except OSError:
-                actual = ""
-            if actual != expected:
-                raise BuildError(
-                    f"{folder}/{path} of the release before is {'damaged' if actual else 'gone'}",
-                    hint=f"restore it, or {aside}",
-                )
-    return found
+    name = record(folder).get("recipe")
+    if name != recipe:
+        raise BuildError(f"{folder} is a release of {str(name)[:80]}", hint=aside)
+    return True
+
+
+def kept_builds(folder: Path) -> list[Kept]:
+    """The builds of the release in `folder`, which was verified."""
+    return [Kept(build, build["files"]) for build in record(folder)["builds"]]
+
+
+def serial(folder: Path) -> int:
+    """Which release of its folder it is, counted from 1; 0 where it does not say."""
+    said = record(folder).get("serial", 0)
+    return said if isinstance(said, int) and 0 <= said < 1 << 53 else 0
 
 
 def disk_error(error: OSError, where: Path) -> BuildError:

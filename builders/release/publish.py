@@ -28,10 +28,33 @@ from typing import TYPE_CHECKING, Any
 
 from builders import VERSION
 from builders.boot.proof import Proof
+from builders.errors import BuildError
 from builders.files import of_file
-from builders.release import armor, documents, facts, proofs, provenance, repository, signing, web
+from builders.progress import Silent
+from builders.release import (
+    armor,
+    documents,
+    facts,
+    proofs,
+    provenance,
+    repository,
+    signing,
+    verify,
+    web,
+)
 from builders.release.facts import Build
-from builders.release.layout import KEY, RECORD, SUMS, Kept, disk_error, kept_builds, sums
+from builders.release.layout import (
+    KEY,
+    RECORD,
+    SUMS,
+    Kept,
+    disk_error,
+    is_release,
+    kept_builds,
+    record,
+    serial,
+    sums,
+)
 from builders.release.repository import Pooled
 
 if TYPE_CHECKING:
@@ -68,12 +91,15 @@ def publish(
     out: str = "",
     url: str = "",
     keep: int = -1,
+    old_key: str = "",
 ) -> Made:
     """Release what was built of a recipe, as `signing.signer` and `facts.collect` find it.
 
     name: of the recipe, or its file. out: the folder; "" is release/ in the artifacts. url: where
     it will be served, for the .sources file. keep: how many older versions of each build stay in
-    the repository; -1 is all. Raises BuildError; the folder is then as it was.
+    the repository; -1 is all. old_key: a file with the public keys that may have signed the release
+    that is there, where it was another one than signs now; nothing of it is kept that was not
+    verified. Raises BuildError; the folder is then as it was.
     """
     folder = Path(out).absolute() if out else run.folder / FOLDER
     with run.alone():
@@ -83,11 +109,39 @@ def publish(
             signing.signer(key, run.folder, run.reporter) as signer,
             run.reporter.work("release") as task,
         ):
-            old = kept_builds(folder, run.recipe.name)
+            before = _believed(folder, run, signer, old_key)
+            old = kept_builds(folder) if before else []
             making = _Making(fresh, folder, run, url.rstrip("/"), task.show)
-            made = making.fill(builds, old, folder, keep, signer)
+            made = making.fill(builds, old, before, keep, signer)
             _replace(fresh, folder)
     return dataclasses.replace(made, folder=folder)
+
+
+def _believed(folder: Path, run: Run, signer: signing.Signer, old_key: str) -> Path | None:
+    """`folder`, where the release there may be carried on; None where there is nothing to keep.
+
+    Raises BuildError where it is not signed by the key that signs now, or one of `old_key`, or
+    anything in it is not as it was signed: whoever changed it would have it signed anew.
+    """
+    if not is_release(folder, run.recipe.name):
+        return None
+    keys = signing.public_keys(Path(old_key)) if old_key else signer.public()
+    verdict = verify.verify(folder, Silent(), keys)
+    if not verdict.problems:
+        return folder
+    if signer.ephemeral and not old_key and signing.of_a_trial(folder / f"{KEY}.gpg"):
+        run.reporter.line(
+            f"{folder}: the release there was signed with a key for trying, too, and nothing of "
+            "it is kept: nobody can tell whether it is as it was made"
+        )
+        return None
+    first, more = verdict.problems[0], len(verdict.problems) - 1
+    raise BuildError(
+        f"{folder}: the release before can't be carried on: {first.file}: {first.why}"
+        + (f" (and {more} more)" if more else ""),
+        hint=f"./inv verify {folder} says what else is; restore it, or move it away; where another "
+        "key signed it, name the public half of that: --key FILE",
+    )
 
 
 class _Making:
@@ -104,10 +158,11 @@ class _Making:
         self,
         builds: Sequence[Build],
         old: Sequence[Kept],
-        before: Path,
+        before: Path | None,
         keep: int,
         signer: signing.Signer,
     ) -> Made:
+        """Lay down everything. before: the verified release that this one replaces, or None."""
         commit = facts.commit()
         records: list[dict[str, Any]] = []
         pool: list[Pooled] = []
@@ -132,7 +187,7 @@ class _Making:
         for one in _kept([k for k in old if k.key not in current], keep):
             records.append(one.record)
             for path, about in one.files.items():
-                _place(before / path, self._folder / path)
+                self._keep(one, path, before)
                 if path.endswith(".deb"):
                     pool.append(_pooled(self._folder / path, path, about))
         audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
@@ -157,6 +212,7 @@ class _Making:
             "proofs": [str(one.record.relative_to(self._folder)) for one in booted],
             "missing": missing,
         }
+        document["serial"] = _serial(document, before)
         self._write(RECORD, _json(document))
         self._write(web.PAGE, web.html(self._folder, builds, document, booted, self._served))
         listed = sums(self._folder)
@@ -171,6 +227,16 @@ class _Making:
             tuple(missing),
             tuple(notes),
         )
+
+    def _keep(self, one: Kept, path: str, before: Path | None) -> None:
+        """Take a file of an older build along, if it is still what was verified."""
+        if before is None:
+            return
+        _place(before / path, self._folder / path)
+        if of_file(self._folder / path) != one.files[path]:
+            raise BuildError(
+                f"{before}/{path} changed while the release was made", hint="run it again"
+            )
 
     def _build(self, build: Build, commit: str) -> tuple[dict[str, Any], list[Pooled]]:
         """Lay down all files of a build; its record, and its packages."""
@@ -215,7 +281,7 @@ class _Making:
         return record, pooled
 
     def _proofs(
-        self, builds: Sequence[Build], pool: Sequence[Pooled], before: Path
+        self, builds: Sequence[Build], pool: Sequence[Pooled], before: Path | None
     ) -> tuple[list[Proof], list[str]]:
         """Lay down the boots of these packages, and of older ones that stay.
 
@@ -224,7 +290,7 @@ class _Making:
         found, missing = proofs.of(builds, self._run.logs)
         packages = {Path(pooled.path).name: pooled.sha256 for pooled in pool}
         placed: list[Proof] = []
-        for one in [*found, *proofs.kept(before, packages)]:
+        for one in [*found, *(proofs.kept(before, packages) if before else ())]:
             place = proofs.place(one)
             record = self._folder / place / one.record.name
             if record.exists():
@@ -235,7 +301,7 @@ class _Making:
         return placed[: len(found)], missing
 
     def _indexes(
-        self, pool: Sequence[Pooled], before: Path, epoch: int, signer: signing.Signer
+        self, pool: Sequence[Pooled], before: Path | None, epoch: int, signer: signing.Signer
     ) -> None:
         suite = self._run.recipe.suite.name
         base = f"dists/{suite}"
@@ -244,16 +310,20 @@ class _Making:
             self._write(f"{base}/{path}", content)
             self._write(f"{base}/{repository.by_hash(path, content)}", content)
         # A client that holds the Release of before finds the lists that it names.
-        for old in before.glob(f"{base}/*/*/by-hash/SHA256/*"):
-            target = self._folder / old.relative_to(before)
-            if not target.exists() and self._named(before, base, found, old):
-                _place(old, target)
+        if before is not None:
+            self._keep_lists(before, base, found)
         release = repository.release(
             suite, self._run.recipe.name, found, repository.architectures(pool), epoch
         )
         self._write(f"{base}/Release", release)
         self._write(f"{base}/Release.gpg", signer.detached(release))
         self._write(f"{base}/InRelease", signer.clear(release))
+
+    def _keep_lists(self, before: Path, base: str, found: Mapping[str, bytes]) -> None:
+        for old in before.glob(f"{base}/*/*/by-hash/SHA256/*"):
+            target = self._folder / old.relative_to(before)
+            if not target.exists() and self._named(before, base, found, old):
+                _place(old, target)
 
     def _named(self, before: Path, base: str, found: Mapping[str, bytes], old: Path) -> bool:
         """Whether an old list is kept: that of the Release before, or all where none changed."""
@@ -267,6 +337,15 @@ class _Making:
         target.write_bytes(content)
         target.chmod(0o644)
         return target
+
+
+def _serial(document: Mapping[str, Any], before: Path | None) -> int:
+    """The number of this release in its folder: the one of before where it is the same again."""
+    if before is None:
+        return 1
+    said = {key: value for key, value in record(before).items() if key != "serial"}
+    same = bool(said == json.loads(_json(document)))
+    return serial(before) + (0 if same else 1)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

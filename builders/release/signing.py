@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import os
 import secrets
 import shutil
@@ -11,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builders.engine import box
@@ -23,6 +25,7 @@ from builders.release.layout import disk_error
 PASSPHRASE = "DOM0_DEBS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 _HOME = ".signing"  # in the artifacts: tells of a GNUPGHOME of ours
 _PREFIX = "dom0-debs-gpg-"
+_LONGEST = 200  # characters of a fingerprint, a user id or a path that is shown
 _TRIAL = "dom0-debs trial key (thrown away after one release)"
 _TRIAL_LIFE = "30d"
 _BAD = {
@@ -127,6 +130,7 @@ class _Key:
     validity: str
     capabilities: str
     uid: str
+    weakness: str = ""
 
 
 def _listed(home: Path | None, kind: str, name: str) -> list[_Key]:
@@ -140,11 +144,12 @@ def _listed(home: Path | None, kind: str, name: str) -> list[_Key]:
             head, fingerprint = fields, ""
         elif fields[0] == "fpr" and head and not fingerprint:
             fingerprint = fields[9]
-            keys.append(_Key(fingerprint, head[1], head[11], ""))
+            weakness = _weakness(head[3], head[2])
+            keys.append(_Key(fingerprint, head[1], head[11], "", weakness))
         elif fields[0] == "uid" and keys and not keys[-1].uid:
             last = keys.pop()
             uid = printable(fields[9])
-            keys.append(_Key(last.fingerprint, last.validity, last.capabilities, uid))
+            keys.append(replace(last, uid=uid))
     return keys
 
 
@@ -159,7 +164,13 @@ def signer(key: str, folder: Path, reporter: Reporter) -> Iterator[Signer]:
     """
     box.ensure_tools(["gnupg", "gpgv"], reporter)
     _tidy(folder / _HOME)
-    if key and not Path(key).is_file():
+    if key and not _is_file(key):
+        if len(key) > _LONGEST or not key.isprintable():  # not shown: it may be the secret itself
+            raise BuildError(
+                f"--sign-key: {len(key)} characters are neither a key's name nor a file",
+                hint="name a fingerprint, a user id or a key file; a key itself goes into "
+                "DOM0_DEBS_SIGN_KEY, in armor or its base64",
+            )
         if "/" in key:
             raise BuildError(f"--sign-key {key}: no such file", hint="name a key or a key file")
         yield _usable(None, key, f"--sign-key {key}")
@@ -173,6 +184,27 @@ def signer(key: str, folder: Path, reporter: Reporter) -> Iterator[Signer]:
             yield _ephemeral(home, reporter)
     finally:
         _tidy(folder / _HOME)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or a NUL in it
+        return False
+
+
+def secret_key(given: str) -> bytes | None:
+    """The secret key that `given` is, in armor or in base64; None where it is a name or a path."""
+    if given.lstrip().startswith("-----BEGIN"):
+        return given.encode()
+    try:
+        data = base64.b64decode("".join(given.split()), validate=True)
+    except ValueError:
+        return None
+    # Armor again, or a secret key's packet: tag 5 of the old or the new format (RFC 4880, 4.2).
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    return data if len(data) > _LONGEST and (data[0] & 0xFC == 0x94 or data[0] == 0xC5) else None
 
 
 def _home(link: Path) -> Path:
@@ -257,7 +289,55 @@ def _usable(home: Path | None, name: str, what: str) -> Signer:
             + why.get(key.validity, "is not one that can sign"),
             hint=remedy.get(key.validity, "name another key"),
         )
+    if sound[0].weakness:
+        raise BuildError(
+            f"{what}: key {sound[0].fingerprint} is too weak: {sound[0].weakness}",
+            hint="make another: gpg --quick-generate-key NAME rsa4096 sign",
+        )
     return Signer(sound[0].fingerprint, sound[0].uid, home)
+
+
+_RSA, _DSA = ("1", "3"), ("17",)  # public-key algorithms (RFC 4880, 9.1)
+_LEAST = 2048  # bits of an RSA modulus
+_BROKEN = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}  # hash algorithms (9.4)
+
+
+def _weakness(algorithm: str, bits: str) -> str:
+    """Why a key is too weak to be believed; "" where it is not."""
+    if algorithm in _DSA:
+        return "it is a DSA key"
+    if algorithm in _RSA and not (bits.isdecimal() and int(bits) >= _LEAST):
+        return f"it is an RSA key of {bits} bits, fewer than {_LEAST}"
+    return ""
+
+
+@functools.lru_cache(maxsize=4)
+def _shown(keyring: bytes) -> tuple[tuple[str, ...], ...]:
+    """What gpg tells of keys, in the fields of its listing (GnuPG's doc/DETAILS)."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as home, in_memory(keyring) as keys:
+        wanted = ["--with-colons", "--with-subkey-fingerprint", "--show-keys", path_of(keys)]
+        listed = _gpg(Path(home), ["--no-options", *wanted]).stdout.decode("utf-8", "replace")
+    return tuple(tuple(line.split(":")) for line in listed.split("\n"))
+
+
+def _refused(keyring: bytes, fingerprint: str) -> str:
+    """Why signatures of the key or subkey do not count; "" where they do."""
+    head: tuple[str, ...] = ()
+    for fields in _shown(keyring):
+        if fields[0] in ("pub", "sub"):
+            head = fields
+        elif fields[0] == "fpr" and fields[9] == fingerprint:
+            return _weakness(head[3], head[2])
+    return "gpg does not know the key"
+
+
+def of_a_trial(path: Path) -> bool:
+    """Whether the keys in a file are one that a release made for itself alone."""
+    try:
+        names = [f[9] for f in _shown(public_keys(path)) if f[0] == "uid"]
+    except BuildError:
+        return False
+    return names == [_TRIAL]
 
 
 class Refused(Exception):  # noqa: N818 - it is answered, not shown
@@ -304,7 +384,13 @@ def check(keyring: bytes, signature: bytes, data: bytes | None = None) -> tuple[
             raise Refused(why)
     if done.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(said):
         raise Refused("it is no sound signature")
-    return said["VALIDSIG"][-1], done.stdout if data is None else data
+    about = said["VALIDSIG"]  # 0: the (sub)key, 7: the hash algorithm, last: the primary key
+    weakness = _refused(keyring, about[0])
+    if len(about) < 9 or about[7] in _BROKEN:
+        weakness = weakness or f"its digest is {_BROKEN.get(about[7], 'unknown')}"
+    if weakness:
+        raise Refused(f"the key or digest is too weak: {weakness}")
+    return about[-1], done.stdout if data is None else data
 
 
 @contextmanager

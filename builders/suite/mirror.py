@@ -72,7 +72,7 @@ def _of_environment(variable: str) -> str:
     address = os.environ.get(variable, "")
     if address and (problem := forms.mirror(address)):
         raise BuildError(
-            f"{variable}: {printable(problem)}", hint="such as http://deb.debian.org/debian"
+            f"{variable}: {printable(problem)}", hint="such as http://archive.debian.org/debian"
         )
     return address
 

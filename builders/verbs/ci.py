@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from builders.run import Run
 
 PARTS = ("tests", "release")
-KEY = "DOM0_DEBS_SIGN_KEY"  # a fingerprint, a file, or the armored secret key itself
+KEY = "DOM0_DEBS_SIGN_KEY"  # a name, a file, or the secret key itself, in armor or base64
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _ACTIONS = "GITHUB_ACTIONS"
 
@@ -201,11 +201,12 @@ def _mib(size: int) -> str:
 def _key() -> Iterator[str]:
     """The key that the environment gives, as `release` takes it; "" where it gives none."""
     given = os.environ.get(KEY, "")
-    if not given.lstrip().startswith("-----BEGIN"):
+    secret = signing.secret_key(given)
+    if secret is None:
         yield given.strip()
         return
     # A secret of the CI machine is text, and is to be on no disk.
-    with signing.in_memory(given.encode()) as descriptor:
+    with signing.in_memory(secret) as descriptor:
         yield signing.path_of(descriptor)
 
 

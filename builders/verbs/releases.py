@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from builders import face
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter
+from builders.recipe import forms
 from builders.verbs import builds
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Wanted:
     url: str = ""
     keep: int = -1
     form: str = "table"
+    old_key: str = ""
 
 
 def release(name: str, wanted: Wanted, reporter: Reporter) -> str:
@@ -37,6 +39,11 @@ def release(name: str, wanted: Wanted, reporter: Reporter) -> str:
     builds.known_form(wanted.form)
     if wanted.keep < -1:
         raise BuildError(f"--keep {wanted.keep}: how many is that?", hint="0, 1, ... or -1 for all")
+    problem = forms.address(wanted.url)
+    if wanted.url and problem and not wanted.url.startswith("file:/"):
+        raise BuildError(
+            f"--url: {problem}", hint="where machines will find it, such as https://example.org/xen"
+        )
     made = publish.publish(
         builds.begin(name, [], reporter),
         name,
@@ -45,6 +52,7 @@ def release(name: str, wanted: Wanted, reporter: Reporter) -> str:
         out=wanted.out,
         url=wanted.url,
         keep=wanted.keep,
+        old_key=wanted.old_key,
     )
     return _json(made) if wanted.form == "json" else _table(made)
 
@@ -68,6 +76,7 @@ def verify(paths: Sequence[str], key: str, form: str, reporter: Reporter) -> tup
         lines.append(f"{folder}: not to be trusted, {len(lines)} of {found.files} files refused")
         return "\n".join(lines), code
     lines = [f"{folder}: {found.files} files, signed by {found.fingerprint}"]
+    lines += [f"note: {note}" for note in found.notes]
     if not found.given:
         lines.append(
             "note: checked with the key in the folder: compare that fingerprint with one that "

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -24,7 +25,9 @@ from builders.boot import proof
 from builders.boot.checks import Boot, Check
 from builders.errors import BuildError, Exit
 from builders.files import of_file
-from builders.release import armor, facts, layout, publish, signing, verify
+from builders.release import facts, layout, publish, signing, verify
+from builders.verbs import ci
+from tests.fuzz import releases as fuzzed
 from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
 
 pytestmark = pytest.mark.skipif(
@@ -41,11 +44,14 @@ def keys() -> Iterator[Keyring]:
 
 
 @pytest.fixture(autouse=True)
-def _home(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home(
+    keys: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     monkeypatch.setenv("GNUPGHOME", str(keys.home))
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.delenv(signing.PASSPHRASE, raising=False)
     monkeypatch.setattr(facts, "commit", lambda: "c0ffee")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture
@@ -503,7 +509,97 @@ def test_a_folder_with_files_that_are_no_release(box: Box) -> None:
 def test_an_old_release_that_is_damaged(box: Box) -> None:
     folder = release(box).folder
     next(folder.rglob("*.buildinfo")).write_text("changed")
-    assert "is damaged" in refused(box).message
+    error = refused(box)
+    assert "its sha256 differs" in error.message
+    assert "./inv verify" in error.hint
+
+
+def test_nothing_of_an_intruder_is_signed_anew(box: Box) -> None:
+    """A package that somebody puts into the folder, with all records but the signatures changed."""
+    folder = release(box).folder
+    document = json.loads((folder / "release.json").read_text())
+    build = document["builds"][0]
+    intruder = folder / "pool/main/x/xen-upstream/xen-upstream_9+intruder_amd64.deb"
+    intruder.write_bytes(next(folder.rglob("xen*.deb")).read_bytes())
+    files = {str(intruder.relative_to(folder)): of_file(intruder)}
+    document["builds"].append({**build, "version": "9+intruder", "files": files})
+    (folder / "release.json").write_text(json.dumps(document))
+    (folder / "SHA256SUMS").write_bytes(layout.sums(folder))
+    assert "can't be carried on" in refused(box).message
+
+
+def test_a_release_of_another_key_is_carried_on_where_that_is_named(
+    box: Box, tmp_path: Path
+) -> None:
+    with keyring() as other:
+        key = other.make("Old <old@example.org>")
+        secret = other.export(key, tmp_path / "old.asc", secret=True)
+        public = other.export(key, tmp_path / "old-public.asc")
+    release(box, key=str(secret))
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    assert "--key FILE" in refused(box).hint
+    made = release(box, old_key=str(public))
+    assert {b["version"] for b in made.builds if b["target"] == "xen"} == {
+        "4.17.5+dom0.1",
+        "4.17.6+dom0.1",
+    }
+    assert problems(made.folder) == {}
+
+
+def test_of_a_trial_nothing_is_kept(box: Box) -> None:
+    release(box, key="")
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    made = release(box, key="")
+    assert [b["version"] for b in made.builds if b["target"] == "xen"] == ["4.17.6+dom0.1"]
+    assert any("nothing of it is kept" in line for line in box.reporter.said)
+
+
+def test_an_older_release_in_place_of_a_newer_one_is_told(box: Box, tmp_path: Path) -> None:
+    old = shutil.copytree(release(box).folder, tmp_path / "old")
+    box.build(version="4.17.6+dom0.1", content=b"newer")
+    new = release(box).folder
+    assert verify.verify(old, Lines()).notes == []
+    assert verify.verify(new, Lines()).notes == []
+    (note,) = verify.verify(old, Lines()).notes
+    assert "release 1" in note
+    assert "release 2" in note
+
+
+@pytest.mark.parametrize("kind", ["rsa1024", "dsa2048"])
+def test_a_weak_key_neither_signs_nor_is_believed(box: Box, tmp_path: Path, kind: str) -> None:
+    with keyring() as ring:
+        ring.gpg("--passphrase", "", "--quick-generate-key", "Weak <w@x>", kind, "sign", "never")
+        secret = tmp_path / "weak.asc"
+        secret.write_bytes(ring.gpg("--armor", "--export-secret-keys"))
+        public = ring.gpg("--export")
+        signature = ring.gpg("--armor", "--detach-sign", given=b"data")
+    assert "is too weak" in refused(box, key=str(secret)).message
+    with pytest.raises(signing.Refused, match="too weak"):
+        signing.check(public, signature, b"data")
+
+
+@pytest.mark.parametrize("form", ["armor", "base64 of armor", "base64", "base64 in lines"])
+def test_a_key_of_the_environment_is_never_shown(
+    box: Box, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    with keyring() as ring:
+        key = ring.make("Environment <e@example.org>")
+        armored = ring.gpg("--armor", "--export-secret-keys", key)
+        plain = ring.gpg("--export-secret-keys", key)
+    given = {
+        "armor": armored,
+        "base64 of armor": base64.b64encode(armored),
+        "base64": base64.b64encode(plain),
+        "base64 in lines": base64.encodebytes(plain),
+    }[form].decode()
+    monkeypatch.setenv(ci.KEY, given)
+    with ci._key() as name:
+        made = release(box, key=name)
+    assert made.fingerprint == key
+    # Where it is damaged, or put where a name belongs, no part of it is told.
+    for wrong in (given[: len(given) // 2] + "!" + given[len(given) // 2 :], given):
+        error = refused(box, key=wrong)
+        assert given[40:60] not in f"{error.message} {error.hint} {error.excerpt}"
 
 
 # Keys
@@ -592,44 +688,29 @@ def test_a_sound_release(made: Path, keys: Keyring, tmp_path: Path) -> None:
 def test_a_flipped_byte_in_any_file_is_named(made: Path) -> None:
     chance = random.Random(7)  # noqa: S311
     for path in sorted(content(made, signatures=True)):
+        if path == "SHA256SUMS.asc":
+            continue  # it has bytes that do not count, such as its checksum: gpgv judges it
         data = (made / path).read_bytes()
         place = chance.randrange(len(data))
         flipped = bytearray(data)
         flipped[place] ^= 1 << chance.randrange(8)
         (made / path).write_bytes(flipped)
-        assert path in problems(made), f"byte {place}"
+        found = problems(made)
+        # Without the key in it there is no signature to believe.
+        assert path in found or (path == "dom0-debs.gpg" and "SHA256SUMS" in found), f"byte {place}"
         (made / path).write_bytes(data)
     assert problems(made) == {}
 
 
-def test_a_flipped_bit_of_the_last_signature_is_seen_without_gpg_or_by_it(made: Path) -> None:
-    signature = (made / "SHA256SUMS.asc").read_bytes()
-    listed, key = (made / "SHA256SUMS").read_bytes(), (made / "dom0-debs.gpg").read_bytes()
-    assert armor.canonical(signature, listed)
-    assert not armor.canonical(signature, listed + b"\n")
-    left = []
-    for place in range(len(signature)):
-        for bit in range(8):
-            flipped = bytearray(signature)
-            flipped[place] ^= 1 << bit
-            if armor.canonical(bytes(flipped), listed):
-                left.append(bytes(flipped))
-    # The armor has a checksum, so that gpgv need not be asked of any.
-    assert left == []
-    assert signing.check(key, signature, listed)[1] == listed
-
-
-def test_a_bit_that_the_signature_does_not_cover(made: Path) -> None:
-    """Armored anew, with the right checksum: the packet itself has one form only, or is refused."""
-    data = armor.binary((made / "SHA256SUMS.asc").read_bytes())
-    listed, key = (made / "SHA256SUMS").read_bytes(), (made / "dom0-debs.gpg").read_bytes()
-    for place in range(len(data)):
-        flipped = bytearray(data)
-        flipped[place] ^= 1
-        signature = armor.armored("SIGNATURE", bytes(flipped))
-        if armor.canonical(signature, listed):
-            with pytest.raises(signing.Refused):
-                signing.check(key, signature, listed)
+def test_what_gpgv_calls_good_is_good(made: Path) -> None:
+    """An armor without its checksum, which RFC 9580 (6.1) leaves out, and one in CR LF."""
+    file = made / "SHA256SUMS.asc"
+    lines = file.read_bytes().split(b"\n")
+    (check,) = [line for line in lines if line.startswith(b"=") and len(line) == 5]
+    file.write_bytes(b"\n".join(line for line in lines if line != check))
+    assert problems(made) == {}
+    file.write_bytes(b"\r\n".join(lines))
+    assert problems(made) == {}
 
 
 def test_a_file_that_is_missing_extra_or_a_link(made: Path) -> None:
@@ -709,3 +790,11 @@ def test_a_release_says_which_builds_used_ccache(box: Box) -> None:
     (text,) = (made.folder / "attestations").glob("xen-*.provenance.json")
     definition = json.loads(text.read_text())["predicate"]["buildDefinition"]
     assert definition["internalParameters"]["ccache"] is True
+
+
+def test_a_changed_release_is_told_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One manipulation in eight of those of `python -m tests.fuzz.releases`."""
+    monkeypatch.setenv("GNUPGHOME", "/nonexistent")
+    outcomes, wrong = fuzzed.run(lambda number: number % 8 == 3)
+    assert wrong == []
+    assert len(outcomes) > 40

@@ -157,7 +157,7 @@ def test_a_hostile_value_is_refused_with_file_key_and_remedy(
 
 GOOD: dict[str, Sequence[object]] = {
     "suite/mirror": [
-        "http://deb.debian.org/debian",
+        "http://archive.debian.org/debian",
         "https://user:pw@h.example:8443/a%20b/~c/d+e,f=g/",
         "http://[::1]:3142/debian",
         "http://snapshot.debian.org/archive/debian/20121120T000000Z",

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The newest release of each key and recipe that was verified here, so that an older one is told.
+
+A signature says who made a release, not that it is the latest: who serves it can go on serving one
+that lacks the corrections since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from builders import documents
+from builders.files import write
+
+_MOST = 1000  # releases that are remembered
+
+
+def _path() -> Path:
+    """In the user's state folder: $XDG_STATE_HOME, or ~/.local/state (XDG Base Directory)."""
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    base = base if base.is_absolute() else Path.home() / ".local/state"
+    return base / "dom0-debs" / "releases.json"
+
+
+def newer(identity: tuple[str, str, str], serial: int) -> int:
+    """The serial of a newer release of `identity` that was seen before, or 0; this one is noted.
+
+    identity: fingerprint of the key, recipe and suite. serial: of a release that was verified.
+    Where the state can't be read or written, nothing is known and nothing kept.
+    """
+    path, name = _path(), " ".join(identity)
+    known: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        found = documents.parse(path.read_bytes()) if path.is_file() else {}
+        if isinstance(found, dict):
+            known = {k: v for k, v in found.items() if isinstance(v, int)}
+    before = known.get(name, 0)
+    if serial > before:
+        known = {k: v for k, v in known.items() if k != name} | {name: serial}
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write(path, json.dumps(dict(list(known.items())[-_MOST:]), indent=1) + "\n")
+    return before if before > serial else 0
