@@ -8,6 +8,11 @@ from tarfile import TarInfo
 _SHARED = 64  # sets of owner and mode that are remembered; a package has a handful
 
 
+def _octal(field: bytes) -> bool:
+    """Whether a field of a header is a plain number, as tar(5) writes it."""
+    return bool(field) and not field.strip(b"01234567")
+
+
 class Headers:
     """Reads the headers of one archive.
 
@@ -39,13 +44,13 @@ class Headers:
         kind = header[156:157]
         size = header[124:136].rstrip(b"\0 ")
         total = header[148:156].rstrip(b"\0 ")
-        if kind not in b"0125LK" or header[345] or not (size.isdigit() and total.isdigit()):
+        if kind not in b"0125LK" or header[345] or not (_octal(size) and _octal(total)):
             return None
         raw, mtime = self._times
         if header[136:148] != raw:
             raw = header[136:148]
             digits = raw.rstrip(b"\0 ")
-            if not digits.isdigit():
+            if not _octal(digits):
                 return None
             mtime = int(digits, 8)
             self._times = raw, mtime
