@@ -16,7 +16,11 @@ class Exit(IntEnum):
     SOURCE = 3  # a source could not be fetched or verified
     ENGINE = 4  # the container engine or the box
     STEP = 5  # a build step failed
+    BUG = 70  # a defect of this tool (EX_SOFTWARE of sysexits.h)
+    HUNG_UP = 129  # 128 + SIGHUP: the terminal is gone
     INTERRUPTED = 130  # 128 + SIGINT
+    UNREAD = 141  # 128 + SIGPIPE: whoever read the output has left
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 class BuildError(Exception):

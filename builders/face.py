@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one place where the tool prints, turns errors into exit codes and hears signals."""
+"""The one place where the tool prints and turns errors into exit codes."""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
+from builders import ends
 from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import plain
 
 if TYPE_CHECKING:
     from builders.doctor import Check
@@ -39,11 +41,57 @@ def paint(text: str, colour: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if coloured() else text
 
 
+# Codes that this tool itself writes: colours, bold and dim, and their end.
+_OURS = re.compile(r"(\x1b\[(?:[012]|(?:1;)?3[0-7])m)")
+
+
+def _clean(text: str) -> str:
+    """`text` as it may be written: what others said in it moves no cursor and hides nothing."""
+    if "\x1b" not in text or not coloured():
+        return plain(text)
+    parts = _OURS.split(text)
+    return "".join(part if n % 2 else plain(part) for n, part in enumerate(parts))
+
+
 def show(text: str) -> None:
-    """Print a result on standard output; nothing where there is nothing to say."""
+    """Print a result on standard output; nothing where there is nothing to say.
+
+    A reader that left before the end, such as head(1), has what it wants: what a verb found does
+    not change by that. BuildError (ENGINE) where standard output cannot be written otherwise.
+    """
     if not text:
         return
-    print(text.rstrip("\n"), flush=True)  # so that `verb` hears of a reader that went away
+    try:
+        print(_clean(text).rstrip("\n"), flush=True)
+    except BrokenPipeError:
+        _forget(sys.stdout)
+    except OSError as error:
+        _forget(sys.stdout)
+        raise _unwritten(error) from None
+
+
+def _forget(stream: object) -> None:
+    """Let a stream that can't be written lead nowhere; Python complains about it at exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # type: ignore[attr-defined]
+        os.close(null)
+
+
+def _unwritten(error: OSError) -> BuildError:
+    return BuildError(
+        f"standard output cannot be written: {error.strerror or error}",
+        hint="let it lead elsewhere and run it again: what is finished is kept",
+        exit=Exit.ENGINE,
+    )
+
+
+def tell(text: str) -> None:
+    """Write lines to standard error, where anybody can be told; never an error."""
+    try:
+        print(_clean(text), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _forget(sys.stderr)
 
 
 def near(path: Path) -> str:
@@ -67,18 +115,34 @@ def present(error: BuildError) -> str:
 def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
     """The exit status that `body` returns, or that of the error that it raises, which is shown."""
     try:
-        with signals():
+        with ends.guard():
             return body(*args, **kwargs)
     except BuildError as error:
-        print(present(error), file=sys.stderr)
+        tell(present(error))
         return int(error.exit)
     except (KeyboardInterrupt, Interrupted):
-        print(f"{paint('stopped:', 'yellow')} what is finished is kept", file=sys.stderr)
-        return int(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.DONE)
+        tell(f"{paint('stopped:', 'yellow')} what is finished is kept")
+        return ends.status()
+    except MemoryError:
+        tell(present(BuildError("there is not enough memory", hint="see ulimit -v and free -m")))
+        return int(Exit.ENGINE)
+    except Exception as error:
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    """Tell of an exception that nobody expected; the exit status for it."""
+    from builders import bug
+
+    words = [
+        f"{paint('error:', 'red')} this is a bug of dom0-debs, not of yours: {bug.brief(error)}"
+    ]
+    path = bug.write(error)
+    if path:
+        words.append(f"{paint('log:', 'bold')}  {path}")
+    words.append(f"{paint('next:', 'bold')} report it with what the log says")
+    tell("\n".join(words))
+    return int(Exit.BUG)
 
 
 def verb(body: Callable[P, int]) -> Callable[P, None]:
@@ -95,31 +159,35 @@ def verb(body: Callable[P, int]) -> Callable[P, None]:
     return task
 
 
-@contextmanager
-def signals() -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP stops cleanly, a second one kills.
+def run(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    """Run `body` as the whole of the process, which ends with its `status`."""
 
-    One that is ignored stays so: nohup(1) and job control mean it.
-    """
-    caught = False
+    def listening() -> int:
+        ends.listen()
+        return body(*args, **kwargs)
 
-    def stop(_number: int, _frame: object) -> None:
-        nonlocal caught
-        if caught:
-            os._exit(int(Exit.INTERRUPTED))
-        caught = True
-        raise KeyboardInterrupt
+    with ends.guard():
+        try:
+            code = status(listening)
+            ends.leaving(code)
+        except KeyboardInterrupt:  # between the lines above
+            code = ends.status()
+        _leave(code)
 
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
+
+def _leave(code: int) -> NoReturn:
+    """End the process with that status; what is still to be written is, or that is said."""
+    ends.leaving(code)
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget(sys.stdout)
+    except (OSError, ValueError) as error:
+        _forget(sys.stdout)
+        if isinstance(error, OSError):
+            tell(present(_unwritten(error)))
+            code = code or int(Exit.ENGINE)
+    sys.exit(code)
 
 
 def width() -> int:

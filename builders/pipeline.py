@@ -341,8 +341,8 @@ class Pipeline:
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt:
                 failure = Interrupted()
-                self._run.reporter.line("stopping; once more to kill")
                 self._run.live.stop()
+                self._run.reporter.line("stopping; once more to kill")
                 continue
             for future in done:
                 error = future.exception()

@@ -8,14 +8,18 @@ is handed on as `--path`. Plain `invoke` takes `inspect --path a.deb`.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
-from builders import VERSION
+from builders import VERSION, ends, face
+from builders.errors import BuildError, Exit
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
+    from invoke.parser.context import ParserContext
 
 
 def spread(words: Sequence[str], verbs: Mapping[str, Container[str]]) -> list[str]:
@@ -48,33 +52,93 @@ def paths(namespace: Collection) -> dict[str, set[str]]:
     return found
 
 
-def main() -> None:
-    """Run the verb that the command line names."""
-    words = sys.argv[1:]
+def main() -> NoReturn:
+    """Run the verb that the command line names, and end the process with its exit status."""
+    ends.streams()
+    face.run(_run, sys.argv[1:])
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["inspect"]:
-        from builders import face
         from builders.verbs import quick
 
         options = quick.options(words[1:])
         if options is not None:
-            sys.exit(face.status(quick.inspect, **options))
-    _invoke(words)
+            return quick.inspect(**options)
+    return _invoke(words)
 
 
-def _invoke(words: list[str]) -> None:
+def _invoke(words: list[str]) -> int:
     from invoke.collection import Collection
+    from invoke.exceptions import ParseError
     from invoke.program import Program
 
     import tasks
 
     namespace = Collection.from_module(tasks)
-    program = Program(
+
+    class Verbs(Program):
+        """The verbs; what is wrong with a command line is said as every other error."""
+
+        def parse_core(self, argv: list[str] | None) -> None:
+            with self._usage():
+                super().parse_core(argv)
+
+        def parse_tasks(self) -> None:
+            with self._usage():
+                super().parse_tasks()
+
+        def parse_cleanup(self) -> None:
+            with self._usage():
+                super().parse_cleanup()
+
+        @contextmanager
+        def _usage(self) -> Iterator[None]:
+            try:
+                yield
+            except ParseError as error:
+                raise _mistake(str(error), error.context, namespace) from None
+
+    program = Verbs(
         version=VERSION,
         name="dom0-debs",
         binary="inv",
         binary_names=["inv"],
         namespace=namespace,
     )
+    if words[:1] == ["help"]:
+        words = ["--help", *words[1:2]] if words[1:] else ["--list"]
     if words[1:] in (["--help"], ["-h"]):  # where a verb has a free word, Invoke takes it for that
         words.reverse()
-    program.run([sys.argv[0], *spread(words, paths(namespace))])
+    try:
+        program.run([sys.argv[0], *spread(words, paths(namespace))])
+    except SystemExit as leaving:
+        if leaving.code == 1 and ends.asked():  # what Invoke makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from None
+        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+    return int(Exit.DONE)
+
+
+def _mistake(said: str, context: ParserContext | None, namespace: Collection) -> BuildError:
+    """The error for a command line that Invoke's parser refused with the words `said`."""
+    from builders.recipe import names
+    from builders.recipe.schema import nearest
+
+    verb = context.name if context and context.name else ""
+    unknown = re.fullmatch(r"No idea what (['\"])(.*)\1 is!", said, re.DOTALL)
+    word = unknown[2] if unknown else ""
+    see = f"./inv {verb} --help shows its options" if verb else "./inv --list shows the verbs"
+    if valueless := re.match(r"Flag <Option: ([\w-]+).*> needed value", said):
+        return BuildError(f"{verb}: --{valueless[1]} needs a value", hint=see)
+    if not unknown:
+        return BuildError(f"{verb}: {said}" if verb else said, hint=see)
+    if word.startswith("-"):
+        flag = word.partition("=")[0]
+        flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
+        return BuildError(f"{verb or './inv'} has no option {flag}{nearest(flag, flags)}", hint=see)
+    if verb and word in names():
+        return BuildError(f"{verb} takes no word {word}", hint=f"./inv {verb} --recipe {word}")
+    verbs = [name for name in namespace.task_names if name]
+    return BuildError(
+        f"there is no verb {word}{nearest(word, verbs)}", hint="./inv --list shows the verbs"
+    )

@@ -8,12 +8,15 @@ and writes plain lines elsewhere; `Silent` shows nothing.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import threading
 import time
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
+
+from builders import ends
 
 
 class Task(Protocol):
@@ -206,15 +209,47 @@ class _Slots:
             self._taken.discard(slot)
 
 
+class _Surviving:
+    """A stream that raises no error: who reads it may be gone, and the work has to hear of that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError) as error:
+            self._lost(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._lost(error)
+
+    @staticmethod
+    def _lost(error: Exception) -> None:
+        if isinstance(error, OSError):
+            ends.lost(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Terminal:
-    """A Reporter on a stream: moving rows on a TTY, only plain lines elsewhere."""
+    """A Reporter on a stream: moving rows on a TTY, only plain lines elsewhere.
+
+    It never raises because of its stream; `ends` learns that nobody can be told any more.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+        self._stream: Any = _Surviving(stream or sys.stderr)
         self._moving = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._slots = _Slots()
 
     def line(self, text: str) -> None:
+        text = plain(text)
         if not self._moving:
             print(text, file=self._stream, flush=True)
             return
@@ -222,10 +257,10 @@ class Terminal:
         self._stream.flush()
 
     def transfer(self, label: str) -> Task:
-        return _Bar(label, self._stream, self._slots) if self._moving else _NoTask()
+        return _Bar(printable(label), self._stream, self._slots) if self._moving else _NoTask()
 
     def work(self, label: str) -> Task:
-        return _Phase(label, self._stream, self._slots) if self._moving else _NoTask()
+        return _Phase(printable(label), self._stream, self._slots) if self._moving else _NoTask()
 
 
 def clock(seconds: float) -> str:
@@ -238,3 +273,16 @@ def clock(seconds: float) -> str:
 def printable(text: str) -> str:
     """`text` with control characters, which could move the cursor, made spaces."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+# Control characters but line feed and tab (C0, C1), what changes the direction of text or shows
+# nothing (bidi, zero width, tags), surrogates.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+
+
+def plain(text: str) -> str:
+    """`text` of several lines, in which nothing moves a cursor, hides or turns around others."""
+    return _HIDDEN.sub(" ", text)

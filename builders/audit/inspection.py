@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,14 @@ def _begin(expectations: Expectations | None, fast: bool) -> None:
     global _shared
     _shared = (expectations, fast)
     # The parent says that it was interrupted.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    # A worker whose parent was killed would wait for work for ever (PR_SET_PDEATHSIG, prctl(2)).
+    import ctypes  # slow to import
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 _shared: tuple[Expectations | None, bool] = (None, False)

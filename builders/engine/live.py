@@ -6,6 +6,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+from builders.ends import Stopper
+
 
 class Killable(Protocol):
     """What a stop can end: a container, or a process of the box."""
@@ -15,12 +17,16 @@ class Killable(Protocol):
 
 
 class Live:
-    """What runs now, so that a stop can end it from another thread."""
+    """What runs now, so that a stop can end it from another thread.
+
+    A signal stops it too, whatever the main thread is busy with.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[Killable] = set()
         self.stopping = threading.Event()
+        self._stopper = Stopper(self.stop)
 
     def add(self, it: Killable) -> None:
         """Remember `it`; where the stop came before, it is ended right away."""
@@ -39,5 +45,9 @@ class Live:
         self.stopping.set()
         with self._lock:
             running = list(self._running)
-        for it in running:
-            it.kill()
+        # All at once: an engine under load takes seconds for each.
+        threads = [threading.Thread(target=it.kill, daemon=True) for it in running]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()

@@ -291,6 +291,7 @@ def together(run: Run, work: Sequence[Callable[[], T]]) -> list[T]:
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
+            run.live.stop()
             run.reporter.line("stopping; once more to kill")
             failure: BaseException | None = Interrupted()
         else:

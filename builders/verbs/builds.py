@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import doctor, recipe, run
+from builders import doctor, ends, recipe, run
 from builders.artifacts import Package
 from builders.errors import BuildError
 from builders.pipeline import TARGETS, Pipeline, State
@@ -39,6 +39,7 @@ def begin(
 ) -> Run:
     """A run of the recipe of that name; form: in which there will be something to say."""
     known_form(form)
+    ends.watch()
     loaded = recipe.load(name, [*maintainer.overrides(os.environ), *overrides])
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""

@@ -154,14 +154,6 @@ def test_a_stop_gives_130(kind: type[BaseException], capsys: pytest.CaptureFixtu
     assert "stopped: what is finished is kept" in capsys.readouterr().err
 
 
-def test_a_defect_is_not_hidden() -> None:
-    def body() -> int:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        face.verb(body)()
-
-
 def test_a_verb_keeps_its_name_and_documentation() -> None:
     def fetch() -> int:
         """Fetch."""
@@ -232,7 +224,7 @@ def test_the_first_signal_stops_cleanly(number: signal.Signals) -> None:
     with start(WAIT) as process:
         assert heard(process) == "ready"
         process.send_signal(number)
-        assert process.wait(10) == 130
+        assert process.wait(10) == 128 + number
         assert process.stderr
         assert process.stderr.read() == "stopped: what is finished is kept\n"
 
@@ -243,10 +235,11 @@ def test_the_second_signal_kills(second: signal.Signals) -> None:
         assert heard(process) == "ready"
         process.send_signal(signal.SIGINT)
         assert heard(process) == "stopping"
+        time.sleep(0.3)  # timeout(1) sends its signal twice at once: that is one
         begun = time.monotonic()
         process.send_signal(second)
         assert process.wait(10) == 130
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 1
 
 
 def test_a_signal_that_was_ignored_before_stays_so() -> None:
