@@ -22,6 +22,11 @@ class Patience:
     is not counted. pause: seconds before the second try, doubled (with jitter) for
     each further one up to `longest`, which also caps what Retry-After asks for.
     silence: seconds that git may say nothing.
+
+    answer: seconds for one request until its headers are complete, the connection included.
+    rate: bytes a second that a body has to bring on the average, after `grace` seconds.
+    whole: seconds for all tries at one address, beside those that its bytes take at that rate.
+    repository: seconds, and bytes on disk, that one git repository may take.
     """
 
     connect: float = 15.0
@@ -31,6 +36,11 @@ class Patience:
     pause: float = 1.0
     longest: float = 60.0
     silence: float = 300.0
+    answer: float = 60.0
+    rate: int = 16 << 10
+    grace: float = 60.0
+    whole: float = 900.0
+    repository: tuple[float, int] = (4 * 3600.0, 8 << 30)
 
 
 class Failed(Exception):  # noqa: N818 - it is collected, not shown

@@ -32,6 +32,8 @@ from builders.sources.address import (
     shown,
 )
 from builders.sources.cache import Cache, CachedFile, WrongDigest, file_name
+from builders.sources.deadline import Deadline
+from builders.sources.deadline import session as session_of
 from builders.sources.partial import Partial
 from builders.sources.storage import storage_error
 
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 _CHUNK = 256 << 10
 _HEAD = 16 << 10  # bytes that a page's title is looked for in
 _REDIRECTS = 5
-_ENDLESS = 8 << 30  # bytes that no source reaches; a server without an end does
+_ENDLESS = 4 << 30  # bytes of a file whose size the recipe does not state
+_LOCATION = 4096  # characters of an address that a server names
 _TRICKLE = 1024  # bytes; fewer than these in Patience.stall seconds is a stall
 _ARCHIVE = re.compile(r"\.(tar|tgz|tbz2?|txz|gz|bz2|xz|lzma|zst|zip|deb|cpio)$", re.IGNORECASE)
 _PAGE = re.compile(rb"\s*<(!doctype\s+html|!--|html|head|body|title|script|meta)\b", re.IGNORECASE)
@@ -88,14 +91,13 @@ class Download:
 
     def from_server(self, url: str) -> CachedFile:
         """The file from a server: tried again while that may help, resumed where it can be."""
-        import requests
-
         attempt, best = 1, self._partial.size()
-        with requests.Session() as session:
+        begun = time.monotonic()
+        with Deadline() as deadline, session_of(deadline) as session:
             while True:
                 try:
                     if not self._source.size or self._partial.size() != self._source.size:
-                        self._transfer(session, url)
+                        self._transfer(session, deadline, url)
                     return self._settle()
                 except Passing as error:
                     size = self._partial.size()
@@ -105,6 +107,9 @@ class Download:
                     if attempt >= self._patience.attempts:
                         tries = f" ({attempt} attempts)" if attempt > 1 else ""
                         raise (Wrong if error.wrong else Failed)(error.reason + tries) from None
+                    took = time.monotonic() - begun
+                    if took > self._patience.whole + size / self._patience.rate:
+                        raise Failed(f"{error.reason}; given up after {took:.0f} s") from None
                     attempt += 1
                     self._task.show(f"again: {error.reason}")
                     self._rest(attempt, error.pause)
@@ -141,14 +146,15 @@ class Download:
         self._task.advance(position - self._shown)
         self._shown = position
 
-    def _transfer(self, session: requests.Session, url: str) -> None:
+    def _transfer(self, session: requests.Session, deadline: Deadline, url: str) -> None:
         """Bring the partial file to its end with one request; returns when it is there."""
         offset = self._partial.size()
         size = self._source.size
         if size is not None and offset > size:
             self._restart()
             offset = 0
-        with _answer(session, "GET", url, self._range(url, offset), self._patience) as response:
+        headers = self._range(url, offset)
+        with _answer(session, deadline, "GET", url, headers, self._patience) as response:
             status = response.status_code
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
                 return  # what is here may be all of it; if not, its digest says so
@@ -163,16 +169,25 @@ class Download:
                 total = whole if whole is not None or total is None else offset + total
             else:
                 offset = 0  # it ignores ranges, or the file there has changed
-            self._body(response, url, offset, total)
+            self._body(response, deadline, url, offset, total)
 
-    def _body(self, response: requests.Response, url: str, offset: int, total: int | None) -> None:
+    def _body(
+        self,
+        response: requests.Response,
+        deadline: Deadline,
+        url: str,
+        offset: int,
+        total: int | None,
+    ) -> None:
         size = self._source.size
-        chunks = _chunks(response, self._patience, self._stop)
+        chunks = _chunks(response, deadline, self._patience, self._stop)
         first = next(chunks, b"")
         if offset == 0 and _ARCHIVE.search(self._name) and _is_page(response, first):
             raise Failed(_page_reason(first, chunks))
         if None not in (total, size) and total != size:
             raise Wrong(f"the file there has {total} bytes, not {size}")
+        if size is None and total is not None and total > _ENDLESS:
+            raise Failed(f"the file there has {total} bytes: the recipe has to state such a size")
         limit = next(n for n in (size, total, _ENDLESS) if n is not None)
         expected = total if total is not None else size
         if expected is not None:
@@ -239,9 +254,17 @@ def _mismatch(error: WrongDigest) -> str:
 
 @contextlib.contextmanager
 def _answer(
-    session: requests.Session, method: str, url: str, headers: Mapping[str, str], patience: Patience
+    session: requests.Session,
+    deadline: Deadline,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    patience: Patience,
 ) -> Iterator[requests.Response]:
     """The answer at the end of all redirects, its body not read yet.
+
+    Each answer on the way has patience.answer seconds, whatever it consists of; its headers are
+    at most 100 of at most 64 KiB each (http.client).
 
     The adapter is asked, not the session: that reads the body of every redirect
     to its end, and a hostile one has none.
@@ -257,6 +280,7 @@ def _answer(
     except ValueError:
         raise Failed("not a valid address") from None
     while True:
+        deadline.within(patience.answer)
         try:
             request = session.prepare_request(requests.Request(method, seen[-1], headers=sent))
             here = request.url or ""
@@ -272,14 +296,19 @@ def _answer(
         except ValueError:  # InvalidURL, InvalidSchema and their like
             raise Failed("not a valid address") from None
         except requests.RequestException as error:
+            if deadline.passed:
+                raise Passing(f"no whole answer in {patience.answer:g} s") from None
             raise _network(error) from None
         try:
-            target = session.get_redirect_target(response)
+            if deadline.passed:  # headers that are cut off look whole
+                raise Passing(f"no whole answer in {patience.answer:g} s")
+            target = _target(response)
             if target is None:
                 yield response
                 return
         finally:
             response.close()
+            deadline.forget()
         try:
             following = urldefrag(urljoin(seen[-1], target)).url
             scheme = urlsplit(following).scheme
@@ -296,27 +325,49 @@ def _answer(
             raise Failed(f"redirects more than {_REDIRECTS} times, last to {brief(following)}")
 
 
+def _target(response: requests.Response) -> str | None:
+    """The address that a redirect names (RFC 9110, 15.4); None where the answer is none."""
+    location = response.headers.get("Location")
+    if location is None or response.status_code not in (301, 302, 303, 307, 308):
+        return None
+    # Nothing else is part of an address (RFC 3986), above all no control character.
+    if len(location) > _LOCATION or not re.fullmatch(r"[!-~]*", location):
+        raise Failed("redirects to something that is no address")
+    return location
+
+
 def _chunks(
-    response: requests.Response, patience: Patience, stop: threading.Event
+    response: requests.Response, deadline: Deadline, patience: Patience, stop: threading.Event
 ) -> Iterator[bytes]:
-    """The body as it arrives. Raises Passing where it breaks off or stalls."""
+    """The body as it arrives. Raises Passing where it breaks off, stalls or crawls."""
     import urllib3.exceptions
 
-    since, heard = time.monotonic(), 0
+    begun = since = time.monotonic()
+    whole = heard = 0
+    deadline.within(patience.stall)
     while True:
         if stop.is_set():
             raise Interrupted
+        amount = f" ({heard} bytes in {patience.stall:g} s)" if heard else ""
+        stalled = Passing(f"the server stalled{amount}")
         try:
             data = response.raw.read1(_CHUNK, decode_content=False)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            raise _network(error) from None
+            raise (stalled if deadline.passed else _network(error)) from None
         if not data:
+            if deadline.passed:
+                raise stalled
             return
+        whole += len(data)
         heard += len(data)
+        now = time.monotonic()
         if heard >= _TRICKLE:
-            since, heard = time.monotonic(), 0
-        elif time.monotonic() - since > patience.stall:
-            raise Passing(f"the server stalled ({heard} bytes in {patience.stall:g} s)")
+            since, heard = now, 0
+            deadline.within(patience.stall)
+        elif now - since > patience.stall:
+            raise stalled
+        if now - begun > patience.grace + whole / patience.rate:
+            raise Passing(f"too slow: {whole} bytes in {now - begun:.0f} s")
         yield data
 
 
@@ -443,20 +494,19 @@ def _title(head: bytes) -> str:
 
 def probe(url: str, source: UrlSource, patience: Patience) -> None:
     """Ask whether a server has the file; raises Failed with the reason where not."""
-    import requests
-
     name = file_name(source)
-    with requests.Session() as session:
-        with _answer(session, "HEAD", url, {}, patience) as response:
+    with Deadline() as deadline, session_of(deadline) as session:
+        with _answer(session, deadline, "HEAD", url, {}, patience) as response:
             kind = response.headers.get("Content-Type", "")
             if response.status_code == HTTPStatus.OK and not kind.startswith("text/html"):
                 _same_size(_length(response), source)
                 return
         # HEAD is refused by some, and a page has to be looked at.
-        with _answer(session, "GET", url, {"Range": "bytes=0-0"}, patience) as response:
+        first_byte = {"Range": "bytes=0-0"}
+        with _answer(session, deadline, "GET", url, first_byte, patience) as response:
             if response.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 raise _refusal(response)
-            chunks = _chunks(response, patience, threading.Event())
+            chunks = _chunks(response, deadline, patience, threading.Event())
             first = next(chunks, b"")
             if _ARCHIVE.search(name) and _is_page(response, first):
                 raise Failed(_page_reason(first, chunks))

@@ -248,6 +248,36 @@ def garbage(exchange: Exchange) -> None:
     exchange.wfile.write(b"\x00\xff not http \r\n\r\n")
 
 
+def raw(head: bytes, again: bytes = b"", pause: float = 0.0) -> Behaviour:
+    """Bytes as they are, then `again` without an end, a part each `pause` seconds."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.wfile.write(head)
+        exchange.wfile.flush()
+        while again and not exchange.site.closing.wait(pause):
+            exchange.wfile.write(again)
+            exchange.wfile.flush()
+
+    return behave
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+# What holds a client for ever whose timeouts are on each read; each with what is said of it.
+HOLDING: dict[str, tuple[Behaviour, str]] = {
+    "interim answers": (raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), "no whole answer in"),
+    "a header now and then": (raw(OK, b"X", 0.05), "no whole answer in"),
+    "a status now and then": (raw(b"HTTP/1", b".", 0.05), "no whole answer in"),
+    "headers": (raw(OK, b"X-A: a\r\n" * 100), "the answer makes no sense"),
+    "one header": (raw(OK + b"X-A: ", b"a" * 65536), "the answer makes no sense"),
+    "a body now and then": (raw(OK + b"\r\n", b"x", 0.05), "the server stalled"),
+    "a body that crawls": (raw(OK + b"\r\n", b"\x1f\x8b" + b"x" * 2000, 0.05), "too slow"),
+    "a chunk's extension": (raw(CHUNKED + b"5;", b"a" * 65536), "the answer makes no sense"),
+    "trailers": (raw(CHUNKED + b"0\r\n", b"X-A: a\r\n" * 100), "the server stalled"),
+    "chunks of one byte": (raw(CHUNKED, b"1\r\nx\r\n", 0.05), "the server stalled"),
+}
+
+
 def folder(path: str | os.PathLike[str]) -> Behaviour:
     """Serve the files below `path` as they are."""
 

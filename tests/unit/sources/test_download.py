@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from builders.errors import BuildError, Exit
 from builders.progress import Silent
 from builders.recipe import UrlSource
-from builders.sources.address import shown
+from builders.sources.address import Failed, shown
 from builders.sources.cache import Cache
+from builders.sources.download import probe
 from builders.sources.fetching import fetch_all, reachable
 from tests.unit import servers
 from tests.unit.servers import Site, serve
@@ -395,6 +396,69 @@ def test_a_page_without_a_title_and_with_control_characters(cache: Cache) -> Non
 )
 def test_reasons(cache: Cache, behaviour: servers.Behaviour, expected: str) -> None:
     assert reason(behaviour, cache).startswith(expected)
+
+
+HELD = dataclasses.replace(
+    QUICK, connect=0.3, stall=0.3, answer=0.5, rate=1 << 20, grace=0.3, attempts=2
+)
+
+
+@pytest.mark.parametrize("name", servers.HOLDING)
+def test_no_server_holds_a_download(cache: Cache, name: str) -> None:
+    behaviour, expected = servers.HOLDING[name]
+    begun = time.monotonic()
+    with Site(behaviour) as site:
+        error = failure(source(site.url), cache, patience=HELD)
+    assert expected in error.message
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("name", ["interim answers", "a header now and then", "one header"])
+def test_no_server_holds_the_doctor(name: str) -> None:
+    begun = time.monotonic()
+    with Site(servers.HOLDING[name][0]) as site:
+        patience = dataclasses.replace(HELD, attempts=1)
+        with pytest.raises(Failed):
+            probe(site.url, source(site.url), patience)
+    assert time.monotonic() - begun < 4
+
+
+def test_tries_at_one_address_have_an_end(cache: Cache) -> None:
+    # Each try brings enough to be no failure, and the server breaks off each time.
+    patience = dataclasses.replace(QUICK, progress=1000, pause=0.05, whole=0.4, rate=1 << 30)
+    begun = time.monotonic()
+    with Site(serve(DATA, upto=1000)) as site:
+        error = failure(source(site.url), cache, patience=patience)
+    assert "given up after" in error.message
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        b"gopher://\x1b[2J\x9b2J/",
+        b"http://127.0.0.1/\x9b2J",
+        b"http://127.0.0.1/\xe2\x80\xae",
+        b"http://127.0.0.1/a b",
+        b"/" + b"a" * 5000,
+        b"http://127.0.0.1:99999999999/",
+        b"http://[::1/",
+        b"//" + b"a" * 300 + b"/",
+    ],
+)
+def test_a_redirect_to_what_is_no_address(cache: Cache, location: bytes) -> None:
+    answer = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    with Site(servers.raw(answer)) as site:
+        error = failure(source(site.url), cache)
+    assert error.message.isascii()
+    assert error.message.replace("\n", "").isprintable()
+
+
+def test_a_size_that_the_recipe_does_not_state_has_a_bound(cache: Cache) -> None:
+    huge = servers.raw(servers.OK + b"Content-Length: %d\r\n\r\n\x1f\x8b" % (1 << 40))
+    with Site(huge) as site:
+        error = failure(source(site.url), cache)
+    assert "has 1099511627776 bytes: the recipe has to state such a size" in error.message
 
 
 def test_a_redirect_loop_is_called_one(cache: Cache) -> None:
