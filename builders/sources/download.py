@@ -285,6 +285,9 @@ def _answer(
             request = session.prepare_request(requests.Request(method, seen[-1], headers=sent))
             here = request.url or ""
             settings = session.merge_environment_settings(here, {}, True, None, None)
+        except ValueError:
+            raise Failed("not a valid address") from None
+        try:
             response = session.get_adapter(here).send(
                 request,
                 timeout=(patience.connect, patience.stall),
@@ -293,12 +296,14 @@ def _answer(
                 cert=settings["cert"],
                 proxies=settings["proxies"],
             )
-        except ValueError:  # InvalidURL, InvalidSchema and their like
-            raise Failed("not a valid address") from None
         except requests.RequestException as error:
+            if isinstance(error, ValueError):  # InvalidURL, InvalidSchema and their like
+                raise Failed("not a valid address") from None
             if deadline.passed:
                 raise Passing(f"no whole answer in {patience.answer:g} s") from None
             raise _network(error) from None
+        except ValueError as error:  # of the answer's headers
+            raise Failed(f"the answer makes no sense ({type(error).__name__})") from None
         try:
             if deadline.passed:  # headers that are cut off look whole
                 raise Passing(f"no whole answer in {patience.answer:g} s")

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -29,10 +30,34 @@ _GIT_FINAL = re.compile(
 )
 # A server that does not serve single commits; its branches and tags may hold it.
 _GIT_REFUSED = re.compile(r"unadvertised object|shallow", re.IGNORECASE)
+TREE = "tree.tar"  # the commit, in the folder of a Git
+_SAID = 64 << 20  # bytes that git may say in one command; a server can make it say anything
+_READ = 1 << 20  # bytes of that that are looked at
+# What no setting, no repository and no server may change: nothing runs beside git itself, nobody
+# is asked for a password, and what arrives stays one pack, whose size can be watched.
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "credential.helper": "",
+    "core.askPass": "true",
+    "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",
+    "fetch.bundleURI": "",
+    "transfer.bundleURI": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "core.packedGitWindowSize": "64m",
+    "core.packedGitLimit": "1g",
+}
+_MEMORY = 4 << 20  # KiB of memory that git may have: a tree of trees unfolds in it
+_LIMITED = f'ulimit -v {_MEMORY} 2>/dev/null; exec git "$@"'
 
 
 class Git:
-    """git in a folder of its own, with an environment that no user's setting changes."""
+    """git in a folder of its own, with an environment that no user's setting changes.
+
+    One lasts at most patience.repository, in seconds and in bytes on the disk.
+    """
 
     def __init__(
         self,
@@ -47,6 +72,7 @@ class Git:
         self.stop = stop
         self._name = name
         self._task = task
+        self._begun = time.monotonic()
         kept = ("GIT_SSL_", "GIT_SSH")
         self._environment = {
             key: value
@@ -67,36 +93,36 @@ class Git:
 
     def run(self, *arguments: str) -> str:
         """Run git; returns its output. Raises Failed or Passing with what it said."""
+        if shutil.which("git") is None:
+            raise BuildError(
+                f"git is not installed, and source {self._name} is a git repository",
+                hint="sudo apt-get install git",
+                exit=Exit.ENGINE,
+            )
+        settings = [w for key, value in _SETTINGS.items() for w in ("-c", f"{key}={value}")]
         output, errors = self.folder / "stdout", self.folder / "stderr"
         with output.open("wb") as out, errors.open("wb") as err:
-            try:
-                process = subprocess.Popen(
-                    ["git", *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=self._environment,
-                    start_new_session=True,  # so that its helpers end with it
-                )
-            except FileNotFoundError:
-                raise BuildError(
-                    f"git is not installed, and source {self._name} is a git repository",
-                    hint="sudo apt-get install git",
-                    exit=Exit.ENGINE,
-                ) from None
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=self._environment,
+                start_new_session=True,  # so that its helpers end with it
+            )
             try:
                 self._wait(process, arguments[0], (output, errors))
             finally:
                 if process.poll() is None:
                     _end(process)
-        said = errors.read_text(encoding="utf-8", errors="replace")
+        said = _beginning(errors)
         if process.returncode:
             if "No space left on device" in said or "Disk quota exceeded" in said:
                 full = OSError(errno.ENOSPC, "No space left on device")
                 raise storage_error(full, self.folder)
             reason = _complaint(said) or f"git {arguments[0]} ended with {process.returncode}"
             raise (Failed if _GIT_FINAL.search(said) else Passing)(reason)
-        return output.read_text(encoding="utf-8", errors="replace")
+        return _beginning(output)
 
     def _wait(self, process: subprocess.Popen[bytes], verb: str, watched: tuple[Path, ...]) -> None:
         since, seen = time.monotonic(), 0
@@ -107,12 +133,32 @@ class Git:
             if self.stop.is_set():
                 raise Interrupted
             size = sum(path.stat().st_size for path in watched)
+            self._bound(verb, size)
             if size != seen:
                 since, seen = time.monotonic(), size
                 if self._task is not None:
                     self._task.show(f"git {verb}", _tail(watched[-1]))
             elif time.monotonic() - since > self.patience.silence:
                 raise Passing(f"git {verb} said nothing for {self.patience.silence:g} s")
+
+    def _bound(self, verb: str, said: int) -> None:
+        """Failed where git, or whoever it talks to, takes more than it may."""
+        seconds, most = self.patience.repository
+        if time.monotonic() - self._begun > seconds:
+            raise Failed(f"git {verb}: not done in {seconds:g} s")
+        if said > _SAID:
+            raise Failed(f"git {verb} said more than {_SAID >> 20} MiB")
+        size = 0
+        for path in (*self.folder.glob("git/objects/pack/*"), self.folder / TREE):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
+        if size > most:
+            raise Failed(f"git {verb}: more than {most >> 20} MiB; pin a file of it instead")
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as stream:
+        return stream.read(_READ).decode("utf-8", "replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -164,7 +210,7 @@ def commit_as_tar(git: Git, source: GitSource, url: str) -> Path:
         raise Failed(_not_there(git, source, url)) from None
     if found != source.commit:
         raise Failed(f"{source.commit} is not a commit but a tag of {found}: pin that one")
-    tar = git.folder / "tree.tar"
+    tar = git.folder / TREE
     git.run("archive", "--format=tar", f"--prefix={source.name}/", f"--output={tar}", source.commit)
     return tar
 

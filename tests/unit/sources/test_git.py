@@ -8,6 +8,7 @@ import hashlib
 import os
 import random
 import shutil
+import subprocess
 import tarfile
 import threading
 import time
@@ -211,7 +212,7 @@ def test_a_git_that_says_nothing_is_given_up(
     marker = f"86400.{random.SystemRandom().randrange(10**9)}"
     real = shutil.which("git")
     (tmp_path / "git").write_text(
-        f'#!/bin/sh\n[ "$1" = fetch ] || exec {real} "$@"\nsleep {marker}\n'
+        f'#!/bin/sh\ncase " $* " in *" fetch "*) sleep {marker} ;; esac\nexec {real} "$@"\n'
     )
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -219,6 +220,101 @@ def test_a_git_that_says_nothing_is_given_up(
     with pytest.raises(BuildError, match=r"git fetch said nothing for 0\.2 s"):
         fetch(tree(tmp_path, "1" * 40), cache, patience=patient)
     assert not _running(marker)
+
+
+def _acting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetching: str) -> None:
+    """Have `fetching`, shell commands, run in place of `git fetch`."""
+    real = shutil.which("git")
+    (tmp_path / "git").write_text(
+        f'#!/bin/sh\ncase " $* " in *" fetch "*) {fetching} ;; esac\nexec {real} "$@"\n'
+    )
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("fetching", "expected"),
+    [
+        ("while sleep 0.05; do echo busy >&2; done", "git fetch: not done in 0.5 s"),
+        (
+            "while :; do head -c 2M /dev/zero; sleep 0.1; done >$GIT_DIR/objects/pack/t",
+            "git fetch: more than 8 MiB",
+        ),
+        ("yes remote: >&2", "git fetch said more than 64 MiB"),
+    ],
+)
+def test_a_git_without_an_end_is_ended(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetching: str, expected: str
+) -> None:
+    # ulimit: where the limit is not kept, this test fails and the disk does not fill.
+    _acting(tmp_path, monkeypatch, f"ulimit -f 1000000; {fetching}")
+    seconds = 0.5 if "not done" in expected else 20.0
+    patient = dataclasses.replace(QUICK, repository=(seconds, 8 << 20), silence=60)
+    begun = time.monotonic()
+    with pytest.raises(BuildError, match=expected):
+        fetch(tree(tmp_path, "1" * 40), cache, patience=patient)
+    assert time.monotonic() - begun < 15
+    assert list(cache.root.glob("tmp/*")) == []
+
+
+def test_a_commit_that_unfolds_into_a_giant_is_given_up(cache: Cache, tmp_path: Path) -> None:
+    # Each tree has the one below it sixteen times: 16^4 files, a pack of some hundred bytes.
+    repo = tmp_path / "repo"
+    commit = repository(repo)
+    identity = subprocess.run(
+        ["git", "-C", str(repo), "hash-object", "-w", "--stdin"],
+        input=b"x" * 5000,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    kind, mode = "blob", "100644"
+    for _ in range(4):
+        names = "".join(f"{mode} {kind} {identity.strip()}\t{n:x}\n" for n in range(16))
+        identity = subprocess.run(
+            ["git", "-C", str(repo), "mktree"],
+            input=names.encode(),
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        kind, mode = "tree", "040000"
+    commit = git(repo, "commit-tree", identity.strip(), "-m", "giant")
+    git(repo, "update-ref", "refs/heads/giant", commit)
+    patient = dataclasses.replace(QUICK, repository=(60.0, 16 << 20))
+    with pytest.raises(BuildError, match="git archive: more than 16 MiB"):
+        fetch(tree(repo, commit), cache, patience=patient)
+
+
+def test_nothing_of_the_user_runs_beside_git(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository(tmp_path / "repo")
+    ran = tmp_path / "ran"
+    (tmp_path / "hook").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (tmp_path / "hook").chmod(0o755)
+    hooks = tmp_path / "template" / "hooks"
+    hooks.mkdir(parents=True)
+    for name in ("reference-transaction", "post-checkout", "pre-auto-gc"):
+        shutil.copy(tmp_path / "hook", hooks / name)
+    (tmp_path / ".gitconfig").write_text(
+        f"[core]\nhooksPath = {hooks}\nfsmonitor = {tmp_path}/hook\naskPass = {tmp_path}/hook\n"
+        f"[init]\ntemplateDir = {tmp_path}/template\n[credential]\nhelper = {tmp_path}/hook\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(tmp_path / "template"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(tmp_path / "hook"))
+    fetch(tree(tmp_path / "repo", commit), cache)
+    with Site(servers.status(401, {"WWW-Authenticate": 'Basic realm="x"'})) as site:
+        failure(tree(f"{site.root}/repo.git", "1" * 40), Cache(tmp_path / "other"))
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("url", ["ext::sh -c 'touch ran'", "fd::17/x", "--upload-pack=touch ran"])
+def test_only_plain_protocols_are_spoken(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    failure(tree(url, "1" * 40), cache)
+    assert not (tmp_path / "ran").exists()
 
 
 def _running(marker: str) -> bool:
