@@ -24,6 +24,7 @@ from builders.artifacts import NOTHING, Manifest, Package, note_build, publish
 from builders.artifacts import read as read_manifest
 from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
 from builders.engine.transfer import ChangedError
+from builders.epoch import parse as parse_epoch
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.plan import Plan
@@ -446,10 +447,10 @@ class Pipeline:
         built = self._store.verified(built)
         with self._run.reporter.work(stage) as task, self._store.make(stage, inputs) as making:
             packages: dict[str, Any] = {}
-            epoch = int((built.folder / "epoch").read_text())
+            epoch = _epoch(built.folder / "epoch")
             for raw in sorted(built.folder.glob("*.deb")):
                 task.show("finish", raw.name)
-                stated = (built.folder / f"{raw.name}.depends").read_text()
+                stated = _stated(built.folder / f"{raw.name}.depends", 1 << 20)
                 elf_depends = [d.strip() for d in stated.split(",") if d.strip()]
                 result = finish(
                     raw,
@@ -488,6 +489,35 @@ class Pipeline:
     def _published(self, outputs: Mapping[str, Made]) -> list[Package]:
         named = {self._plans[target].name: made for target, made in outputs.items()}
         return publish(self._run.folder, self._recipe, named)
+
+
+def _stated(path: Path, limit: int) -> str:
+    """What a step wrote to one of its files; it may be anything. BuildError (STEP) where it is."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise ValueError("too long")
+        return content.decode("ascii")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not what the step writes there"
+        raise BuildError(
+            f"{path.name}, as the build left it: {why}",
+            hint="something in the build writes below /build/out, or /build/epoch",
+            exit=Exit.STEP,
+        ) from None
+
+
+def _epoch(path: Path) -> int:
+    """The time that a step says its source has."""
+    try:
+        return parse_epoch(_stated(path, 64).strip())
+    except ValueError as error:
+        raise BuildError(
+            f"the time of the source is {error}",
+            hint="the newest file of the source says when it was made: is its date right?",
+            exit=Exit.STEP,
+        ) from None
 
 
 def corrections_digest(recipe: Recipe, target: str) -> str:

@@ -18,22 +18,41 @@ WORK = "/build"  # in the container: in/NAME/ the sources, tree/ the tree, out/ 
 TREE = f"{WORK}/tree"
 OUT = f"{WORK}/out"
 
-# $1: folder of a source, $2: where its tree goes. A Debian source package gives its upstream
-# tarball, a linux-source package the tarball inside.
-_UNPACK = r"""
+# untar: $1 is a tarball, $2 where what is in its one top folder goes. An archive of another form
+# would lose the first part of each name if that were cut without a look.
+# unpack: $1 is the folder of a source, $2 where its tree goes. A Debian source package gives its
+# upstream tarball, a linux-source package the tarball inside.
+UNTAR = r"""
 export XZ_DEFAULTS=-T0
+untar() {
+    mkdir -p "$2" "$2.top"
+    tar -C "$2.top" --no-same-owner -xf "$1"
+    top=$(ls -A "$2.top")
+    if [ -z "$top" ] || [ ! -d "$2.top/$top" ] || [ -L "$2.top/$top" ]; then
+        echo "error: ${1##*/} has not one folder at its top, but: $(echo $top | cut -c -200)"
+        exit 1
+    fi
+    # Nothing is there but what another archive has put there.
+    rmdir "$2" 2>/dev/null && mv "$2.top/$top" "$2" || cp -a "$2.top/$top/." "$2/"
+    chmod 755 "$2"
+    rm -rf "$2.top"
+}
+"""
+_UNPACK = (
+    UNTAR
+    + r"""
 unpack() {
-    mkdir -p "$2"
     file=$(ls "$1"/*.orig.tar.?z* 2>/dev/null | grep -v '\.asc$' || ls "$1"/*)
     case $file in
         *.deb)
             dpkg-deb -x "$file" "$1.x"
             file=$(ls "$1".x/usr/src/*.tar.*) ;;
     esac
-    tar -C "$2" --strip-components=1 --no-same-owner -xf "$file"
+    untar "$file" "$2"
     rm -rf "$1.x"
 }
 """
+)
 
 # The newest file tells when the source was made; the same for everyone.
 _EPOCH = f"""
@@ -170,9 +189,20 @@ mkdir -p {out} {work}/elf/debian
 printf 'Source: raw\\n\\nPackage: raw\\nArchitecture: any\\n' >{work}/elf/debian/control
 cp {work}/epoch {out}/epoch
 for deb in {debs}; do
-    test -e "$deb" || continue
+    if [ ! -e "$deb" ] && [ ! -L "$deb" ]; then
+        echo "nothing matches $deb"
+        continue
+    fi
     echo "reading $deb"
     name=${{deb##*/}}
+    if [ ! -f "$deb" ] || [ -L "$deb" ]; then
+        echo "error: $deb is no plain file"
+        exit 1
+    fi
+    if [ -e "{out}/$name" ]; then
+        echo "error: two packages are called $name"
+        exit 1
+    fi
     cp "$deb" {out}/
     rm -rf {work}/elf/tree {work}/elf/depends
     dpkg-deb -x "$deb" {work}/elf/tree
@@ -202,6 +232,9 @@ for deb in {debs}; do
     )
 done
 test -n "$(ls {out}/*.deb 2>/dev/null)" || {{ echo "error: no package: {debs}"; exit 1; }}
+for deb in {first}; do
+    test -e "$deb" || {{ echo "error: nothing matches {first}"; exit 1; }}
+done
 """
 
 
@@ -290,12 +323,19 @@ def lines(commands: tuple[str, ...], environment: str) -> str:
 def collect(debs: tuple[str, ...], source: str = "") -> Phase:
     """Put the packages that `debs` (globs in the tree) name into the result.
 
+    The first glob has to match; a link, and two packages of one name, are errors.
+
     With each goes what it needs (.depends), and its files as they are to be: stripped/ without
     their symbols and debug/ those (.symbols.tar); of the tree of `source`, its copyright and
     changelog.
     """
     documents = _DOCUMENTS.format(out=OUT, work=WORK, tree=TREE, source=source)
     script = _COLLECT.format(
-        out=OUT, work=WORK, debs=" ".join(debs), symbols=_SYMBOLS, documents=documents
+        out=OUT,
+        work=WORK,
+        debs=" ".join(debs),
+        first=debs[0],
+        symbols=_SYMBOLS,
+        documents=documents,
     )
     return Phase("collect", script)

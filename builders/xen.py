@@ -40,12 +40,11 @@ def describe(recipe: Recipe) -> Plan:
 
 def _place(recipe: Recipe) -> str:
     """Put other sources and small files where Xen's Makefiles would have downloaded them to."""
-    script = ""
+    script = plan.UNTAR
     for path, source in recipe.xen.place.items():
-        target = shlex.quote(f"{TREE}/{path}")
+        target = shlex.quote(f"{TREE}/{path.rstrip('/')}")
         if path.endswith("/"):
-            script += f"mkdir -p {target}\n"
-            script += f"tar -C {target} --strip-components=1 -xf {WORK}/in/{source}/*\n"
+            script += f"untar {WORK}/in/{source}/* {target}\n"
         else:
             script += f'mkdir -p "$(dirname {target})"\ncp {WORK}/in/{source}/* {target}\n'
     for n, path in enumerate(recipe.xen.files):

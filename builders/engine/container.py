@@ -30,6 +30,7 @@ from builders.engine.labels import LABEL
 from builders.engine.live import Live
 from builders.engine.transfer import CHUNK, archive, read, tar
 from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,8 +57,12 @@ ENVIRONMENT = {
 }
 _WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
 _NO_RIGHTS = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-_NO_RIGHTS = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-_COLLECTED = re.compile(r"\w[\w.+~:%-]*")  # names that a container may give a file of the box
+# Names that a container may give a file of the box; stage.json is how a stage is recorded.
+_COLLECTED = re.compile(r"(?!stage\.json$)[A-Za-z0-9_][A-Za-z0-9_.+~:%-]{0,199}")
+LOG = 512 << 20  # bytes that one script may print; a whole build prints some ten MiB
+SHORT = 64 << 20  # of a script whose output is held in memory
+_FILES = 4096  # that are collected at once
+_BYTES = 8 << 30  # of all of them; Debian's kernel with its symbols has 1 GiB
 
 
 @dataclass(frozen=True)
@@ -250,25 +255,45 @@ class Container:
         """The content of one file, at most `limit` bytes of it."""
         return read(self._client, self.id, path, self._what, limit)
 
-    def fetch(self, folder: str, into: Path) -> list[Path]:
+    def fetch(self, folder: str, into: Path, *, plain: bool = True) -> list[Path]:
         """Copy the regular files right inside `folder` to `into`; the paths there.
 
-        The container is not trusted: names are checked, links and the rest are passed over.
+        The container is not trusted: names are checked, and so are numbers and sizes. plain: what
+        is no regular file of such a name is an error; otherwise it is passed over.
+        BuildError (STEP) names what can't be taken.
         """
         taken: list[Path] = []
+        size = 0
         what = f"{self._what}: copying {folder} out"
         with engine_errors(what), archive(self._client, self.id, folder) as tree:
             for member in tree:
-                name = member.name.rpartition("/")[2]
-                depth = member.name.strip("/").count("/")
-                stream = tree.extractfile(member) if member.isreg() else None
-                if stream is None or depth != 1 or not _COLLECTED.fullmatch(name):
+                if member.isdir() and "/" not in member.name.strip("/"):
+                    continue  # the folder itself
+                top, _, name = member.name.strip("/").partition("/")
+                problem = _problem(name, member) if top not in ("", ".", "..") else "lies elsewhere"
+                size += member.size if not problem else 0
+                if problem and not plain:
                     continue
+                if problem or size > _BYTES or len(taken) == _FILES:
+                    raise self._refused(folder, name, problem)
+                stream = tree.extractfile(member)
+                assert stream is not None  # noqa: S101 - it is a regular file
                 path = into / name
                 with path.open("wb") as out:
                     shutil.copyfileobj(stream, out, CHUNK)
                 taken.append(path)
         return sorted(taken)
+
+    def _refused(self, folder: str, name: str, problem: str) -> BuildError:
+        if not problem:
+            problem = f"more than {_FILES} files or {_BYTES >> 30} GiB are there"
+        elif name:
+            problem = f"{printable(name)[:200]} {problem}"
+        return BuildError(
+            f"{self._what}: what lies in {folder} is not taken: {problem}",
+            hint="the step may leave plain files there and nothing else",
+            exit=Exit.STEP,
+        )
 
     def run(
         self,
@@ -278,8 +303,11 @@ class Container:
         watch: Callable[[str], None] | None = None,
         folder: str = "/",
         environment: Mapping[str, str] | None = None,
+        limit: int = LOG,
     ) -> int:
         """Run a shell script (sh -e); its output goes to `log`, each line to `watch`.
+
+        limit: bytes of output; whoever says more is ended.
 
         Returns the exit status. Raises Interrupted after a stop, BuildError (ENGINE) where
         the engine or the container went away.
@@ -298,7 +326,16 @@ class Container:
                 user=self._user,
             )["Id"]
             pending = b""
+            size = 0
             for chunk in self._client.api.exec_start(created, stream=True):
+                size += len(chunk)
+                if size > limit:
+                    self.kill()
+                    raise BuildError(
+                        f"{self._what}: its output grew over {limit >> 20} MiB",
+                        hint="something in it repeats itself: look at the end of its log",
+                        exit=Exit.STEP,
+                    )
                 log.write(chunk)
                 *lines, pending = (pending + chunk).split(b"\n")
                 if lines and watch:
@@ -386,6 +423,15 @@ def _jailer(denied: Collection[str]) -> dict[str, Any]:
         "cap_add": ["SETUID", "SETGID"],  # to write a namespace's map of users
         "security_opt": ["apparmor=unconfined", f"seccomp={json.dumps(profile)}"],
     }
+
+
+def _problem(name: str, member: tarfile.TarInfo) -> str:
+    """Why a member of what a container hands out is not taken; "" where it is."""
+    if "/" in name or member.isdir():
+        return "is, or lies in, a folder"
+    if not member.isreg():
+        return "is no plain file"
+    return "" if _COLLECTED.fullmatch(name) else "is a name that is not taken"
 
 
 def _bind(at: str) -> dict[str, str]:

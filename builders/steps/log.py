@@ -25,16 +25,21 @@ def excerpt(log: Path) -> str:
     before: deque[str] = deque(maxlen=3)
     tail: deque[tuple[int, str]] = deque(maxlen=_TAIL)
     at = count = 0
-    with log.open("r", encoding="utf-8", errors="replace") as lines:
-        for count, line in enumerate(_cut(lines), 1):
-            if not first and _ERROR.search(line):
-                first, at = [*before, line], count
-            before.append(line)
-            tail.append((count, line))
+    for count, line in enumerate(lines(log), 1):
+        if not first and _ERROR.search(line):
+            first, at = [*before, line], count
+        before.append(line)
+        tail.append((count, line))
     shown = [line for _, line in tail]
     if first and at < count - len(shown) + 1:
         shown = [*first, "  [...]", *shown]
     return "\n".join(map(printable, shown))
+
+
+def lines(log: Path) -> Iterator[str]:
+    """The lines of a log, each cut where it is longer than anybody reads."""
+    with log.open("r", encoding="utf-8", errors="replace") as text:
+        yield from _cut(text)
 
 
 def _cut(lines: TextIO) -> Iterator[str]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from builders.engine.container import PLACE, Container, Place
+from builders.engine.container import PLACE, SHORT, Container, Place
 from builders.engine.failures import disk_full
 from builders.errors import BuildError, Exit
 from builders.progress import Silent, clock
@@ -130,7 +130,11 @@ class Step:
         out = io.BytesIO()
         self._task.show(name)
         status = self.container.run(
-            script, log=out, watch=lambda line: self._task.show(name, line), folder=folder
+            script,
+            log=out,
+            watch=lambda line: self._task.show(name, line),
+            folder=folder,
+            limit=SHORT,
         )
         self._out.write(f"### {name}\n".encode() + out.getvalue())
         self._out.write(f"### {name}: status {status}\n".encode())
@@ -139,7 +143,7 @@ class Step:
     def output(self, script: str, *, folder: str = "/") -> str:
         """What a short script prints; BuildError (STEP) where it fails."""
         out = io.BytesIO()
-        status = self.container.run(script, log=out, folder=folder)
+        status = self.container.run(script, log=out, folder=folder, limit=SHORT)
         text = out.getvalue().decode("utf-8", "replace")
         self._out.write(f"$ {script}\n{text}".encode())
         if status:

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.plan import Plan, patch_files
+from builders.progress import printable
+from builders.steps.log import lines
 
 if TYPE_CHECKING:
     from builders.sources.cache import Fetched
     from builders.steps.step import Step
+
+_TOLD = 100  # hunks that an error names
 
 
 def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
@@ -36,7 +40,7 @@ def explain_patch(error: BuildError, plan: Plan) -> BuildError:
         return error
     patch, file = "", ""
     wrong: dict[str, list[str]] = {}
-    for line in error.log.read_text(errors="replace").splitlines() if error.log else []:
+    for line in lines(error.log) if error.log else ():
         if match := re.match(r"applying (\S+)$", line):
             patch, file, wrong = match[1], "", {}
         elif match := re.match(r"(?:patching|checking) file (.+?)(?: \(.*\))?$", line):
@@ -54,9 +58,11 @@ def explain_patch(error: BuildError, plan: Plan) -> BuildError:
             file = match[1]  # the header of a patch whose file is not found
         elif line.startswith("No file to patch"):
             wrong.setdefault(file, []).append("it is not in the tree")
+        if sum(map(len, wrong.values())) > _TOLD:
+            break
     told = [(f"to {f} " if f else "") + f"({', '.join(why)})" for f, why in wrong.items()]
     return BuildError(
-        f"patches/{plan.patches}/{patch} does not apply {', '.join(told)}".rstrip(),
+        printable(f"patches/{plan.patches}/{patch} does not apply {', '.join(told)}".rstrip()),
         hint="is the source the version that the series was made for? refresh that patch",
         log=error.log,
         excerpt=error.excerpt,

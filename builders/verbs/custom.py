@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import plan
+from builders import epoch, plan
 from builders.audit import elf
 from builders.deb import Deb, Edit, rewrite
 from builders.deb.tar import FILE_TYPES
@@ -22,6 +22,7 @@ from builders.finish import Beside, Finished, finish
 from builders.progress import printable
 from builders.recipe import read_corrections
 from builders.recipe.corrections import Corrections
+from builders.steps.log import lines
 
 if TYPE_CHECKING:
     from builders.run import Run
@@ -77,13 +78,14 @@ def _package(path: Path) -> Deb:
 def _epoch(package: Deb) -> int:
     """$SOURCE_DATE_EPOCH, else the time that the package itself bears (deb(5))."""
     stated = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not stated:
-        return max(member.mtime for member in package.members)
-    if not stated.isascii() or not stated.isdigit():
+    try:
+        return epoch.parse(stated or str(max(member.mtime for member in package.members)))
+    except ValueError as error:
         raise BuildError(
-            f"SOURCE_DATE_EPOCH={stated!r} is no time", hint="seconds since 1970, or unset it"
-        )
-    return int(stated)
+            f"SOURCE_DATE_EPOCH is {error}" if stated else f"{package.path} bears {error}",
+            hint="set SOURCE_DATE_EPOCH to seconds since 1970"
+            + (", or unset it" if stated else ""),
+        ) from None
 
 
 def _inside(n: int, package: Deb) -> str:
@@ -147,9 +149,11 @@ def _filed(package: Deb) -> set[str]:
 
 def _explained(error: BuildError, raw: Sequence[Deb], step: Step) -> BuildError:
     """Where libraries are missing in the builder: which, and how it gets them."""
-    log = error.log.read_text("utf-8", "replace") if error.log else ""
-    # It tells the first library only.
-    missing = dict(re.findall(r"n[o']t find library (\S+) needed by tree(\S+)", log))
+    missing: dict[str, str] = {}
+    for line in lines(error.log) if error.log else ():
+        # It tells the first library only.
+        if match := re.search(r"n[o']t find library (\S+) needed by tree(\S+)", line):
+            missing[match[1]] = match[2]
     if not missing:
         return error
     _, cache = step.attempt("libraries", "/sbin/ldconfig -p")

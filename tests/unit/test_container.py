@@ -337,31 +337,82 @@ def test_files_come_out(tmp_path: Path, chunked: bool) -> None:
     assert taken[1].read_bytes() == content
 
 
-def test_what_a_container_must_not_write_is_passed_over(tmp_path: Path) -> None:
+def odd(name: str, kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("out/../../evil.deb", "folder"),
+        ("../evil.deb", "lies elsewhere"),
+        ("out/..", "a name that is not taken"),
+        ("out/.hidden", "a name that is not taken"),
+        ("out/stage.json", "a name that is not taken"),
+        ("out/sub/deep.deb", "lies in, a folder"),
+        ("out/new\nline.deb", "a name that is not taken"),
+        ("out/semi;colon", "a name that is not taken"),
+        ("out/\u202edeb.x", "a name that is not taken"),
+        ("out/" + "a" * 250, "a name that is not taken"),
+        ("out/\udcff", "a name that is not taken"),
+        (link("out/link.deb", "/etc/passwd"), "is no plain file"),
+        (odd("out/hard.deb", tarfile.LNKTYPE), "is no plain file"),
+        (odd("out/sub", tarfile.DIRTYPE), "a folder"),
+        (odd("out/disk", tarfile.BLKTYPE), "is no plain file"),
+        (odd("out/zero", tarfile.CHRTYPE), "is no plain file"),
+        (odd("out/pipe", tarfile.FIFOTYPE), "is no plain file"),
+    ],
+)
+def test_what_a_container_must_not_write_is_an_error(
+    tmp_path: Path, member: str | tarfile.TarInfo, said: str
+) -> None:
     into = tmp_path / "into"
     into.mkdir()
-    directory = tarfile.TarInfo("out/sub")
-    directory.type = tarfile.DIRTYPE
-    body = tar(
-        [
-            ("out/good.deb", b"good"),
-            ("out/../../evil.deb", b"evil"),
-            ("../evil.deb", b"evil"),
-            ("/etc/evil", b"evil"),
-            ("out/..", b"evil"),
-            ("out/.", b"evil"),
-            ("out/.hidden", b"evil"),
-            ("out/sub/deep.deb", b"evil"),
-            ("out/new\nline.deb", b"evil"),
-            ("out/semi;colon", b"evil"),
-            (link("out/link.deb", "/etc/passwd"), b""),
-            (directory, b""),
-        ]
-    )
-    fetched(body, into)
-    assert {path.name for path in into.iterdir()} <= {"good.deb", "evil.deb", "evil"}
+    body = tar([("out/good.deb", b"good"), (member, b"evil" if isinstance(member, str) else b"")])
+    with pytest.raises(BuildError) as caught:
+        fetched(body, into)
+    assert caught.value.exit is Exit.STEP
+    assert said in caught.value.message
+    assert caught.value.message.isprintable()
+    assert [path.name for path in into.iterdir()] == ["good.deb"]
     assert [path.name for path in tmp_path.iterdir()] == ["into"]
-    assert (into / "good.deb").read_bytes() == b"good"
+
+
+def test_what_else_lies_there_may_be_passed_over(tmp_path: Path) -> None:
+    folder, lock = odd("out/partial", tarfile.DIRTYPE), odd("out/lock", tarfile.FIFOTYPE)
+    body = tar([("out/good", b"good"), (folder, b""), ("out/partial/x", b""), (lock, b"")])
+    client = Client()
+    with Archives(body) as server, container_of(client) as it:
+        client.api.base_url = server.url
+        assert it.fetch("/build/out", tmp_path, plain=False) == [tmp_path / "good"]
+
+
+@pytest.mark.parametrize("bound", ["_FILES", "_BYTES"])
+def test_too_much_to_collect_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(container, bound, {"_FILES": 3, "_BYTES": 3000}[bound])
+    with pytest.raises(BuildError, match=r"more than .* are there"):
+        fetched(tar([(f"out/{n}", b"x" * 1000) for n in range(4)]), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_output_without_an_end_ends_the_script() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"again\n" * 1000
+
+    client, log = Client(lambda _: Played(endless())), io.BytesIO()
+    with (
+        container_of(client) as it,
+        pytest.raises(BuildError, match="output grew over 1 MiB") as caught,
+    ):
+        it.run("yes again", log=log, limit=1 << 20)
+    assert caught.value.exit is Exit.STEP
+    assert "kill" in client.events
+    assert len(log.getvalue()) <= 1 << 20
 
 
 @pytest.mark.parametrize("chunked", [False, True])

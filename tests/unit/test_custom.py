@@ -115,9 +115,10 @@ def test_what_was_read_is_never_written_over(tmp_path: Path) -> None:
 
 
 def test_the_time_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
-    with pytest.raises(BuildError, match="is no time"):
-        custom.correct([own(tmp_path)], rules(tmp_path), tmp_path / "out", None)
+    for wrong in ("soon", "9" * 20, "9" * 5000, "\u0663", "-1", "1.5", "8589934592", "1_0"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+        with pytest.raises(BuildError, match="is no time"):
+            custom.correct([own(tmp_path)], rules(tmp_path), tmp_path / "out", None)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "900000000")
     (done,) = custom.correct([own(tmp_path)], rules(tmp_path), tmp_path / "out", None)
     assert {entry.info.mtime for entry in Deb.open(done.path).index.entries} == {900_000_000}

@@ -54,6 +54,8 @@ class World:
         self._folder = folder
         self.packages = PACKAGES
         self.images_asked = 0
+        self.epoch = b"86400\n"
+        self.depends = b"libc6 (>= 2.34), zlib1g,"
 
     def play(self, script: str) -> Played:
         for part, played in self.scripts.items():
@@ -72,8 +74,8 @@ class World:
         return tar(
             [
                 (f"out/{name}_1_amd64.deb", deb.read_bytes()),
-                (f"out/{name}_1_amd64.deb.depends", b"libc6 (>= 2.34), zlib1g,"),
-                ("out/epoch", b"86400\n"),
+                (f"out/{name}_1_amd64.deb.depends", self.depends),
+                ("out/epoch", self.epoch),
             ]
         )
 
@@ -130,6 +132,35 @@ def scripts(world: World) -> list[str]:
 
 
 # A build
+
+
+@pytest.mark.parametrize(
+    "epoch",
+    [
+        b"9" * 20,
+        b"9" * 5000,
+        b"-1",
+        b"",
+        b"soon",
+        "\u0663".encode(),
+        b"\xff",
+        b"1e9",
+        b"99999999999",
+    ],
+)
+def test_a_time_that_is_none_is_told(world: World, epoch: bytes) -> None:
+    world.epoch = epoch
+    with pytest.raises(BuildError) as caught:
+        world.pipeline("summary=x").build()
+    assert caught.value.exit is Exit.STEP
+
+
+@pytest.mark.parametrize("depends", [b"\xff\xfe", b"libc6, " * 1_000_000])
+def test_relations_that_are_none_are_told(world: World, depends: bytes) -> None:
+    world.depends = depends
+    with pytest.raises(BuildError, match="as the build left it") as caught:
+        world.pipeline("summary=x").build()
+    assert caught.value.exit is Exit.STEP
 
 
 def test_a_build_is_published_with_a_manifest(world: World) -> None:

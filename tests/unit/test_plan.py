@@ -189,6 +189,32 @@ def test_unpack_the_tarball_within_a_linux_source_package(box: Box, tmp_path: Pa
     assert sorted(p.name for p in (box.work / "in").iterdir()) == ["linux"]
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a/Makefile", "b/Makefile"], "a b"),
+        (["Makefile", "sub/file"], "Makefile sub"),
+        (["./Makefile"], "Makefile"),
+        (["alone"], "alone"),
+        ([], ""),
+    ],
+)
+def test_an_archive_without_one_top_folder_is_not_cut(
+    box: Box, names: list[str], said: str
+) -> None:
+    box.put("in/xen/xen.tar", tarball("", dict.fromkeys(names, "x")))
+    status, text = box.run(plan.unpack("xen").script, ".")
+    assert status == 1
+    assert text == f"error: xen.tar has not one folder at its top, but: {said}\n"
+    assert not list((box.work / "tree").iterdir())
+
+
+def test_a_top_folder_may_be_written_with_a_dot(box: Box) -> None:
+    box.put("in/xen/xen.tar", tarball("", {"./xen-4/Makefile": "all:", "./xen-4/.hidden": ""}))
+    assert box.run(plan.unpack("xen").script, ".") == (0, "")
+    assert sorted(p.name for p in (box.work / "tree").iterdir()) == [".hidden", "Makefile"]
+
+
 def test_a_damaged_tarball_fails(box: Box) -> None:
     whole = tarball("xz", {"xen-4/Makefile": "x" * 10000})
     box.put("in/xen/xen.tar.xz", whole[: len(whole) // 2])
@@ -427,7 +453,32 @@ def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
     box.put("epoch", "1\n")
     status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
     assert status == 1
-    assert said == "error: no package: dist/*.deb\n"
+    assert said == "nothing matches dist/*.deb\nerror: no package: dist/*.deb\n"
+
+
+@tools
+def test_collect_says_what_it_does_not_take(box: Box, tmp_path: Path) -> None:
+    made = package(tmp_path, "x", {"usr/share/x": b"x"})
+    box.put("epoch", "1\n")
+    box.put(f"tree/dist/{made.name}", made.read_bytes())
+    status, said = box.run(plan.collect(("other/*.deb", "dist/*.deb"), "xen").script)
+    assert status == 1
+    assert "error: nothing matches other/*.deb\n" in said
+    status, said = box.run(plan.collect(("dist/*.deb", "dist/*.deb"), "xen").script)
+    assert status == 1
+    assert f"error: two packages are called {made.name}\n" in said
+
+
+@tools
+@pytest.mark.parametrize("target", ["../../../x.deb", "nowhere"])
+def test_collect_takes_no_link(box: Box, tmp_path: Path, target: str) -> None:
+    (tmp_path / "x.deb").write_bytes(package(tmp_path, "x", {"usr/share/x": b"x"}).read_bytes())
+    box.put("epoch", "1\n")
+    (box.work / "tree/dist").mkdir(parents=True)
+    (box.work / "tree/dist/x.deb").symlink_to(target)
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
+    assert status == 1
+    assert "error: dist/x.deb is no plain file\n" in said
 
 
 @tools
