@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from builders.boot import cpio, modules, qemu
 from builders.boot.parts import Parts
 from builders.boot.qemu import HIDDEN, Console, Machine
 from builders.errors import BuildError, Exit
+from builders.sources.scratch import scratch
 
 if TYPE_CHECKING:
     from builders.run import Run
@@ -66,7 +66,7 @@ def boot(
         *options.files,
     )
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dom0-debs-boot-")))
+        folder = stack.enter_context(scratch("dom0-debs-machine-"))
         initrd = folder / "initrd"
         initrd.write_bytes(parts.initrd.read_bytes() + gzip.compress(cpio.archive(files), 1))
         task = stack.enter_context(run.reporter.work(name))

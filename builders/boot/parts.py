@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from builders.boot.modules import Module
 from builders.deb import Deb, is_file
 from builders.errors import BuildError
 from builders.kernel import options
+from builders.sources.scratch import scratch
 
 if TYPE_CHECKING:
     from builders.artifacts import Package
@@ -49,8 +49,7 @@ class Parts:
 def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterator[Parts]:
     """The parts of two finished packages, unpacked for as long as the block runs."""
     initrd = initramfs.make(run, pipeline.image(), xen.path, xen.sha256)
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-boot-") as name:
-        folder = Path(name)
+    with scratch("dom0-debs-parts-") as folder:
         hypervisor, path = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
         try:
             hypervisor.write_bytes(gzip.decompress(hypervisor.read_bytes()))

@@ -26,7 +26,6 @@ import re
 import secrets
 import shutil
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from builders.errors import BuildError, Interrupted
 from builders.files import hold
 from builders.recipe import DebianPackage, DebianSource, Source, UrlSource
 from builders.sources.partial import Partial
+from builders.sources.scratch import scratch, sweep
 from builders.sources.storage import storage_error, sync
 
 _BLOCK = 1 << 20
@@ -344,19 +344,16 @@ class Cache:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder on the cache's file system that is gone afterwards."""
-        while True:
+        with contextlib.ExitStack() as stack:
             try:
-                folder = Path(tempfile.mkdtemp(dir=self._folder("tmp")))
+                folder = stack.enter_context(scratch("", self._folder("tmp")))
             except OSError as error:
                 raise storage_error(error, self.root) from None
-            held = hold(folder)
-            if held is not None:  # otherwise prune() came between: take another one
-                break
-        try:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+
+    def sweep(self) -> None:
+        """Remove what killed runs left under way; unfinished downloads stay, to be gone on with."""
+        sweep("", self.root / "tmp")
 
     def _folder(self, name: str = "") -> Path:
         folder = self.root / name
@@ -399,11 +396,7 @@ class Cache:
                     Partial(path).discard()
                     lock.unlink(missing_ok=True)
                     os.close(held)
-            for folder in self.root.glob("tmp/*"):
-                held = hold(folder)
-                if held is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.close(held)
+            self.sweep()
         except OSError as error:
             raise storage_error(error, self.root) from None
         return max(0, before - self.size())

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +35,7 @@ from builders.sources.address import (
 from builders.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.sources.download import Download, probe
 from builders.sources.git import Git, commit_as_tar
+from builders.sources.scratch import scratch
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def fetch_all(
     every = list(sources)
     stop = threading.Event() if cancel is None else cancel
     patience = patience or Patience()
+    cache.sweep()
     found: dict[str, Fetched] = {}
     for source in every:
         if stop.is_set():
@@ -126,8 +127,8 @@ def reachable(source: UrlSource | GitSource, timeout: float = 10.0) -> str | Non
     for url in source.urls:
         try:
             if isinstance(source, GitSource):
-                with tempfile.TemporaryDirectory() as folder:
-                    git = Git(Path(folder), patience, threading.Event(), source.name)
+                with scratch("dom0-debs-git-") as folder:
+                    git = Git(folder, patience, threading.Event(), source.name)
                     git.run("ls-remote", "--quiet", "--", url, "HEAD")
             elif is_file(url):
                 local_file(url, source)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from builders.finish import Beside, Finished, finish
 from builders.progress import printable
 from builders.recipe import read_corrections
 from builders.recipe.corrections import Corrections
+from builders.sources.scratch import scratch
 from builders.steps.log import lines
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def correct(paths: Sequence[Path], rules: Path, out: Path, it: Run | None) -> li
     raw = [_package(path) for path in paths]
     # What fails at the last package must not leave the first.
     made: list[Finished] = []
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-") as scratch:
-        read = Path(scratch) / "read"
+    with scratch("dom0-debs-finish-") as folder:
+        read = folder / "read"
         if it:
             _in_builder(it, raw, read)
         for n, package in enumerate(raw):
@@ -55,7 +55,7 @@ def correct(paths: Sequence[Path], rules: Path, out: Path, it: Run | None) -> li
                 package.path,
                 corrections,
                 elf_depends=_needs(handed) if it else (),
-                destination_dir=Path(scratch) / "made" / str(n),
+                destination_dir=folder / "made" / str(n),
                 epoch=_epoch(package),
                 beside=_beside(it, package, handed) if it else None,
             )
@@ -244,11 +244,11 @@ def _moved(made: Sequence[Finished], out: Path) -> list[Finished]:
     """Put all into `out`, by renames, as every other output: a file that is there is whole."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".finish-", dir=out) as near:
+        with scratch(".finish-", out) as near:
             for done in _each(made):
-                shutil.copyfile(done.path, Path(near) / done.path.name)
+                shutil.copyfile(done.path, near / done.path.name)
             for done in _each(made):
-                (Path(near) / done.path.name).replace(out / done.path.name)
+                (near / done.path.name).replace(out / done.path.name)
     except OSError as error:
         raise BuildError(
             f"{out}: {error.strerror}", hint="name another folder with --out"

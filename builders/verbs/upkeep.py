@@ -13,6 +13,7 @@ from builders import artifacts, doctor, face, recipe, run
 from builders.errors import BuildError, Exit
 from builders.pipeline import STAGES
 from builders.progress import Reporter
+from builders.recipe import Recipe
 from builders.reports import Report
 from builders.run import Run
 from builders.sources.cache import Cache
@@ -37,25 +38,35 @@ def doctor_status(checks: Sequence[doctor.Check]) -> int:
 def list_recipes(form: str) -> str:
     """The recipes, the default one marked."""
     known_form(form)
-    found = [recipe.load(name) for name in recipe.names()]
+    found: dict[str, Recipe | BuildError] = {}
+    for name in recipe.names():
+        try:
+            found[name] = recipe.load(name)
+        except BuildError as error:  # one file that is wrong hides no other
+            found[name] = error
     if form == "json":
-        about = [
-            {
-                "name": r.name,
-                "suite": r.suite.name,
-                "summary": r.summary,
-                "flavours": sorted(r.kernel.flavours),
-                "default": r.name == recipe.DEFAULT,
-            }
-            for r in found
-        ]
-        return json.dumps(about, indent=2)
+        return json.dumps([_about(name, each) for name, each in found.items()], indent=2)
     return face.table(
         [
-            (r.name + ("*" if r.name == recipe.DEFAULT else ""), r.suite.name, r.summary)
-            for r in found
+            (
+                name + ("*" if name == recipe.DEFAULT else ""),
+                "not usable" if isinstance(each, BuildError) else each.suite.name,
+                each.message if isinstance(each, BuildError) else each.summary,
+            )
+            for name, each in found.items()
         ]
     )
+
+
+def _about(name: str, found: Recipe | BuildError) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": name, "default": name == recipe.DEFAULT}
+    if isinstance(found, BuildError):
+        return about | {"error": found.message, "hint": found.hint}
+    return about | {
+        "suite": found.suite.name,
+        "summary": found.summary,
+        "flavours": sorted(found.kernel.flavours),
+    }
 
 
 def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool) -> Report:

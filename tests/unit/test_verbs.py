@@ -144,6 +144,27 @@ def test_explain_without_an_engine(home: Path) -> None:
 # The recipes
 
 
+def test_a_recipe_that_is_wrong_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in recipe.RECIPES.rglob("*.toml"):
+        copy = tmp_path / "recipes" / path.relative_to(recipe.RECIPES)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "recipes" / "bad.toml").write_text("summary = [\n")
+    (tmp_path / "recipes" / "worse.toml").write_bytes(b"\xff")
+    whole = len(recipe.names())
+    monkeypatch.setattr("builders.recipe.loading.RECIPES", tmp_path / "recipes")
+    monkeypatch.setattr(recipe.load, "__defaults__", ((), tmp_path / "recipes"))
+    found = json.loads(upkeep.list_recipes("json"))
+    assert len(found) == whole + 2
+    assert [about["name"] for about in found if "error" in about] == ["bad", "worse"]
+    lines = upkeep.list_recipes("table").splitlines()
+    assert [line.split()[1:3] for line in lines if line.startswith(("bad", "worse"))] == [
+        ["not", "usable"]
+    ] * 2
+
+
 def test_the_recipes_as_a_table_and_as_json() -> None:
     found = json.loads(upkeep.list_recipes("json"))
     assert [about["name"] for about in found] == recipe.names()
