@@ -16,13 +16,13 @@ import pytest
 
 from builders import ROOT
 from builders.errors import Exit
-from tests.engine.conftest import Box
+from tests.engine.conftest import FILES, Box
 
 WITHIN = 5  # seconds from the end of whoever watched to that of the last container
 
 
 def command(box: Box) -> list[str]:
-    return [str(ROOT / "inv"), "build-xen", "--recipe", str(box.recipe)]
+    return [str(ROOT / "inv"), "build-xen", "--recipe", str(box.recipe), "--set", FILES]
 
 
 def compiling(box: Box) -> None:
