@@ -24,7 +24,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
