@@ -24,6 +24,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
