@@ -354,7 +354,7 @@ def held(run: Run, container: Container, folder: Path) -> Lists:
     """
     suite = run.recipe.suite
     keyring = _keyring(run)
-    there = {path.name: path for path in container.fetch(LISTS, folder)}
+    there = {path.name: path for path in container.fetch(LISTS, folder, plain=False)}
     packages: list[tuple[Path, str]] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
