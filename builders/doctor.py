@@ -7,6 +7,7 @@ build-all runs the same checks and stops with them rather than an hour later.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from builders.engine.failures import engine_errors
 from builders.errors import BuildError, Exit
 from builders.recipe import GitSource, Source, UrlSource
 from builders.run import Run
+from builders.sources.address import Failed, Patience, shown
 from builders.suite import image, mirror, namespace
 
 if TYPE_CHECKING:
@@ -66,10 +68,18 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
         ]
         return checks
     with ThreadPoolExecutor(8) as pool:
-        looked = [pool.submit(_source, name, source) for name, source in missing.items()]
-        archive = pool.submit(_mirror, run) if missing or not has_image else None
-        checks += [archive.result()] if archive else []
-        checks += [future.result() for future in looked]
+        asked = pool.submit(_mirror, run) if missing or not has_image else None
+        looked = {
+            name: pool.submit(_source, name, source, None)
+            for name, source in missing.items()
+            if isinstance(source, (UrlSource, GitSource))
+        }
+        archive = asked.result() if asked else None
+        checks += [archive] if archive else []
+        checks += [
+            looked[name].result() if name in looked else _source(name, source, archive)
+            for name, source in missing.items()
+        ]
     return checks
 
 
@@ -160,7 +170,7 @@ def _vsyscall() -> Check:
 
 
 def _mirror(run: Run) -> Check:
-    import requests
+    from builders.sources.download import get
 
     try:
         served = mirror.of(run.recipe.suite)
@@ -170,28 +180,41 @@ def _mirror(run: Run) -> Check:
     problem = next(filter(None, (mirror.too_new(run.recipe.suite, at) for at in served.all)), None)
     if problem:
         return Check("mirror", FAIL, problem.message, problem.hint)
+    patience = Patience(connect=10, stall=10, answer=20, attempts=1)
     try:
-        answer = requests.head(url, timeout=10, allow_redirects=True)
-    except requests.RequestException as error:
-        return Check(
-            "mirror", FAIL, f"{served.main}: {type(error).__name__}", f"see {mirror.MAIN} in README"
-        )
-    if answer.status_code != 200:
+        answer = get(url, 0, method="HEAD", patience=patience)
+    except Failed as error:
         return Check(
             "mirror",
             FAIL,
-            f"{url} answers {answer.status_code}",
+            f"nothing answers at {shown(served.main)} ({error.reason}{_said_by(run)})",
+            f"correct it, or name another in {mirror.MAIN}",
+        )
+    if answer.status != 200:
+        return Check(
+            "mirror",
+            FAIL,
+            f"{shown(url)} answers {answer.status}{_said_by(run)}",
             f"does it carry {run.recipe.suite.name}? {mirror.MAIN} names another",
         )
-    if problem := mirror.too_new(run.recipe.suite, served.main, str(answer.url)):
+    if problem := mirror.too_new(run.recipe.suite, served.main, answer.url):
         return Check("mirror", FAIL, problem.message, problem.hint)
     return Check("mirror", OK, f"{served.main} has {run.recipe.suite.name}")
 
 
-def _source(name: str, source: Source) -> Check:
+def _said_by(run: Run) -> str:
+    """Who named the mirror, in words that follow a reason; "" where it is the box's own."""
+    if run.recipe.suite.mirror:
+        return "; set by suite.mirror"
+    return f"; set by {mirror.MAIN}" if os.environ.get(mirror.MAIN) else ""
+
+
+def _source(name: str, source: Source, archive: Check | None) -> Check:
     from builders.sources.fetching import reachable
 
     if not isinstance(source, (UrlSource, GitSource)):
+        if archive and archive.state == FAIL:
+            return Check(f"source {name}", WARN, "unknown: it comes from the mirror", "see there")
         return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")
     why = reachable(source, timeout=10)
     if why is None:

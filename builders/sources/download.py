@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -495,6 +496,66 @@ def _title(head: bytes) -> str:
     text = html.unescape(match.group(1).decode("utf-8", "replace"))
     text = " ".join(printable(text).split())[:80]
     return f' (title: "{text}")' if text else ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an address gave: the status, the address at the end of redirects, the body."""
+
+    status: int
+    url: str
+    body: bytes
+
+
+def get(
+    url: str,
+    limit: int,
+    stop: threading.Event | None = None,
+    *,
+    method: str = "GET",
+    patience: Patience | None = None,
+) -> Answer:
+    """What a small file's address gives, held in memory; the body only of a good answer.
+
+    limit: bytes that it may have. It is tried again where that may help, and each try has the
+    deadlines of a download. Raises Failed with the reason, Interrupted when `stop` is set.
+    """
+    patience, stop = patience or Patience(), stop or threading.Event()
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            with Deadline() as deadline, session_of(deadline) as session:
+                return _got(session, deadline, method, url, limit, patience, stop)
+        except Passing as error:
+            if attempt == patience.attempts:
+                raise Failed(error.reason) from None
+            if stop.wait(min(patience.pause * attempt, patience.longest)):
+                raise Interrupted from None
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _got(
+    session: requests.Session,
+    deadline: Deadline,
+    method: str,
+    url: str,
+    limit: int,
+    patience: Patience,
+    stop: threading.Event,
+) -> Answer:
+    with _answer(session, deadline, method, url, {}, patience) as response:
+        status = response.status_code
+        if status >= 500:
+            raise _refusal(response)
+        body = bytearray()
+        if status == HTTPStatus.OK and method != "HEAD":
+            for chunk in _chunks(response, deadline, patience, stop):
+                body += chunk
+                if len(body) > limit:
+                    raise Failed(f"has no end: over {limit >> 20} MiB")
+            length = _length(response)
+            if length is not None and len(body) < length:
+                raise Passing(f"the answer ended after {len(body)} of {length} bytes")
+        return Answer(status, str(response.url), bytes(body))
 
 
 def probe(url: str, source: UrlSource, patience: Patience) -> None:

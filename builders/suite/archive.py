@@ -37,11 +37,12 @@ from urllib.parse import unquote, urlsplit
 
 from builders.engine.box import ensure_tools
 from builders.engine.container import Container
-from builders.errors import BuildError, Exit, Interrupted
+from builders.errors import BuildError, Exit
 from builders.files import of_file
 from builders.progress import printable
 from builders.recipe import Suite, UrlSource
 from builders.run import Run
+from builders.sources.address import Failed
 from builders.suite import mirror
 
 LISTS = "/var/lib/apt/lists"
@@ -494,33 +495,21 @@ def _detached(run: Run, keyring: Path, base: str, name: str) -> _Release:
 
 def _get(run: Run, url: str, missing: bytes | None = None) -> bytes:
     """What `url` serves, of at most _LIMIT bytes; `missing`, where given, if there is no such."""
-    import requests
-    from requests.adapters import HTTPAdapter, Retry
+    from builders.sources.download import get
 
-    with requests.Session() as session:
-        again = Retry(3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=again))
-        content = bytearray()
-        try:
-            with session.get(url, timeout=(15, 30), stream=True) as answer:
-                if answer.status_code == 404 and missing is not None:
-                    return missing
-                if answer.status_code == 404 and url.endswith(".gpg"):
-                    raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
-                if answer.status_code != 200:
-                    raise _unserved(url, f"answers {answer.status_code}")
-                if problem := mirror.too_new(run.recipe.suite, url, str(answer.url)):
-                    raise problem
-                for chunk in answer.iter_content(_CHUNK):
-                    content += chunk
-                    if run.live.stopping.is_set():
-                        raise Interrupted
-                    if len(content) > _LIMIT:
-                        raise _unserved(url, "has no end")
-        except requests.RequestException as error:
-            raise _unserved(url, f"can't be had ({type(error).__name__})") from None
-    return bytes(content)
+    try:
+        answer = get(url, _LIMIT, run.live.stopping)
+    except Failed as error:
+        raise _unserved(url, f"can't be had: {error.reason}") from None
+    if answer.status == 404 and missing is not None:
+        return missing
+    if answer.status == 404 and url.endswith(".gpg"):
+        raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
+    if answer.status != 200:
+        raise _unserved(url, f"answers {answer.status}")
+    if problem := mirror.too_new(run.recipe.suite, url, answer.url):
+        raise problem
+    return answer.body
 
 
 def _unserved(url: str, why: str) -> BuildError:

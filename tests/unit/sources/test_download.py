@@ -20,7 +20,7 @@ from builders.progress import Silent
 from builders.recipe import UrlSource
 from builders.sources.address import Failed, shown
 from builders.sources.cache import Cache
-from builders.sources.download import probe
+from builders.sources.download import get, probe
 from builders.sources.fetching import fetch_all, reachable
 from tests.unit import servers
 from tests.unit.servers import Site, serve
@@ -411,6 +411,24 @@ def test_no_server_holds_a_download(cache: Cache, name: str) -> None:
         error = failure(source(site.url), cache, patience=HELD)
     assert expected in error.message
     assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("name", servers.HOLDING)
+def test_no_server_holds_a_small_file(name: str) -> None:
+    begun = time.monotonic()
+    with Site(servers.HOLDING[name][0]) as site, pytest.raises(Failed):
+        get(site.url, 1 << 20, patience=HELD)
+    assert time.monotonic() - begun < 4
+
+
+def test_a_small_file_is_no_large_one() -> None:
+    endless = servers.raw(servers.OK + b"\r\n", b"x" * 65536)
+    with Site(endless) as site, pytest.raises(Failed, match="has no end"):
+        get(site.url, 1 << 20, patience=QUICK)
+    with Site(serve(DATA)) as site:
+        assert get(site.url, 1 << 20, patience=QUICK).body == DATA
+    with Site(servers.status(404)) as site:
+        assert get(site.url, 1 << 20, patience=QUICK).status == 404
 
 
 @pytest.mark.parametrize("name", ["interim answers", "a header now and then", "one header"])
