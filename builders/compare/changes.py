@@ -212,6 +212,10 @@ def _lost(
         return None, f"still there in another form, no longer by itself in {field}"
     libraries = [soname for soname in old.needs if may_bring(soname, names)]
     still = [soname for soname in libraries if soname in new.needs]
+    bringing = {s: [n for n in there if n not in names and may_bring(s, [n])] for s in still}
+    if still and all(bringing.values()):
+        return None, f"{bringing[still[0]][0]} brings {still[0]} now"
+    still = [soname for soname in still if not bringing[soname]]
     if still:
         path = new.needs[still[0]][0]
         return Severity.ERROR, f"{path} still needs {still[0]}: the dependency is missing"

@@ -144,8 +144,10 @@ def _kind(path: str, file: File, other: File, new: Snapshot) -> tuple[Severity |
         verb = "dir_to_symlink" if kinds[0] == "directory" else "symlink_to_dir"
         if path in _helped(new, verb):
             return Severity.INFO, f"a maintainer script does it ({verb})"
+        # What is unpacked goes through a link that stays; below a directory that stays, what the
+        # link was to show is missing.
         return (
-            Severity.ERROR,
+            Severity.ERROR if kinds[0] == "directory" else Severity.WARNING,
             f"dpkg keeps the {kinds[0]} in an upgrade: use dpkg-maintscript-helper {verb}",
         )
     if "device" in other.kind:
@@ -175,6 +177,21 @@ def _grants(path: str, file: File | None, other: File) -> tuple[Severity | None,
     return None, ""
 
 
+def _public(soname: str, old: Snapshot) -> bool:
+    """Whether other packages were told of a library: by shlibs or symbols, or by the name."""
+    if old.get("Package").startswith("lib") and not old.scripts.keys() & {"shlibs", "symbols"}:
+        return True
+    said = {name: old.scripts.get(name, b"").decode("utf-8", "replace") for name in _TOLD}
+    if any(line.split(" ")[0] == soname for line in said["symbols"].split("\n")):
+        return True
+    rows = (line.partition(": ")[2] or line for line in said["shlibs"].split("\n"))
+    listed = (words for row in rows if len(words := row.split()) > 1)
+    return any(soname in (f"{w[0]}.so.{w[1]}", f"{w[0]}-{w[1]}.so") for w in listed)
+
+
+_TOLD = ("shlibs", "symbols")  # deb-shlibs(5), deb-symbols(5)
+
+
 def _lost(path: str, old: Snapshot, new: Snapshot) -> tuple[Severity | None, str]:
     """What it means that a member is no longer there under its name."""
     file = old.files[path]
@@ -185,6 +202,8 @@ def _lost(path: str, old: Snapshot, new: Snapshot) -> tuple[Severity | None, str
         if name in old.sonames and name not in new.sonames:
             if any(f.rpartition("/")[2] == name for f in new.files):
                 return None, ""
+            if not _public(name, old):
+                return Severity.WARNING, "a library that only its own package was to use is gone"
             return Severity.ERROR, "what was linked against this library stops working"
     merged = _other_side(path)
     if merged in new.files:

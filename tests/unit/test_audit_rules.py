@@ -387,6 +387,9 @@ CASES = [
     ),
     # ELF
     bad("other-architecture", program(machine=183), subject="/usr/bin/x"),
+    # It runs there, and Debian's oaklisp and grub-legacy are such; not the other way round.
+    bad("other-architecture", program(machine=3), subject="/usr/bin/x", severity="warning"),
+    bad("other-architecture", program(), Architecture="i386", subject="/usr/bin/x"),
     bad("other-architecture", program(), Architecture="all", subject="/usr/bin/x"),
     bad(
         "other-architecture",

@@ -200,12 +200,35 @@ def test_files_that_come_and_go(tmp_path: Path) -> None:
 
 def test_a_library_that_goes(tmp_path: Path) -> None:
     library = Item("./usr/lib/libx.so.1", elf(soname="libx.so.1"))
-    changes = between(tmp_path, [library], [], control=fields({}, {}))
+    shlibs = {"shlibs": b"libx 1 x (>= 1)\n"}
+    changes = between(tmp_path, [library], [], control=fields({}, {}), files=(shlibs, {}))
     assert exit_code([changes]) is Exit.AUDIT
     [found] = [c for c in changes.changes if c.subject == "/usr/lib/libx.so.1"]
     assert found.judgement == "what was linked against this library stops working"
     moved = Item("./usr/lib/x86_64-linux-gnu/libx.so.1", elf(soname="libx.so.1"))
     assert exit_code([between(tmp_path, [library], [moved], control=fields({}, {}))]) is Exit.DONE
+    # Nobody else was told of it: a part of its own programs.
+    private = between(tmp_path, [library], [], control=fields({}, {}))
+    assert exit_code([private]) is Exit.DONE
+    assert told(private, "file")[0][0] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("soname", "old", "new"),
+    [
+        ("libcrypto.so.3", "libssl3 (>= 3)", "libssl3t64 (>= 3)"),
+        ("libcups.so.2", "libcups2 (= 2.4)", "libcups2t64 (>= 2.4)"),
+        ("libglib-2.0.so.0", "libglib2.0-0 (>= 2)", "libglib2.0-0t64 (>= 2)"),
+    ],
+)
+def test_a_dependency_that_has_another_name_is_not_lost(
+    tmp_path: Path, soname: str, old: str, new: str
+) -> None:
+    control = fields({"Depends": old}, {"Depends": new})
+    changes = between(tmp_path, [program(soname)], [program(soname)], control=control)
+    assert exit_code([changes]) is Exit.DONE
+    (name,) = new.split(" (")[:1]
+    assert f"{name} brings {soname} now" in {row[3] for row in told(changes, "relation")}
 
 
 @pytest.mark.parametrize(
@@ -288,6 +311,7 @@ def test_a_directory_that_becomes_a_link(tmp_path: Path) -> None:
     )
     assert told(helped, "file")[0][0] == "info"
     back = between(tmp_path, new, old, control=fields({}, {}))
+    assert told(back, "file")[0][0] == "warning"  # what is unpacked goes through the link
     assert "symlink_to_dir" in told(back, "file")[0][3]
 
 
