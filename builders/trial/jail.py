@@ -26,6 +26,7 @@ import socket
 import struct
 import sys
 import time
+import warnings  # noqa: F401 (for os.execvp(), which would look for it in the jail)
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -251,6 +252,7 @@ def piuparts(arguments: list[str]) -> None:
     """Run piuparts so that a line with a level and no space before it is a line of its own."""
     import logging
     import runpy
+    import shutil
 
     plain = logging.Formatter.format
 
@@ -258,7 +260,10 @@ def piuparts(arguments: list[str]) -> None:
         return re.sub("[\r\n]", "\n ", plain(self, record))
 
     logging.Formatter.format = indented  # type: ignore[method-assign]
-    sys.argv = ["/usr/sbin/piuparts", *arguments]
+    program = shutil.which("piuparts")  # in /usr/bin since trixie
+    if not program:
+        raise JailError("there is no piuparts")
+    sys.argv = [program, *arguments]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
@@ -274,6 +279,7 @@ def enter(root: str, command: list[str]) -> int:
     number = _keeper_of(root)
     if not number:
         raise JailError("the jail has ended")
+    _seal()
     spaces = [os.open(f"/proc/{number}/ns/{name}", os.O_RDONLY) for name in _NAMES]
     for space in spaces:
         _call("entering the jail", _libc.setns(space, 0))
@@ -285,6 +291,14 @@ def enter(root: str, command: list[str]) -> int:
         _guarded(lambda: _inside(command))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
     return _await(pid)
+
+
+def _seal() -> None:
+    """Import nothing from here on: Python's library would be the tried root's."""
+    sys.path[:] = []
+    sys.path_hooks[:] = []
+    sys.meta_path[:] = []
+    sys.path_importer_cache.clear()
 
 
 def _state(root: str) -> str:
@@ -359,6 +373,7 @@ def _keeper(root: str, out: int) -> int:
     """The first process of the jail: mounts, then buries what ends until it is ended itself."""
     try:
         _prctl(_SET_DUMPABLE, 0)
+        _seal()
         _fill(root)
         for end in (0, 1, 2):  # piuparts waits until nobody has its pipe
             os.dup2(os.open("/dev/null", os.O_RDWR), end)

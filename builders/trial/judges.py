@@ -84,6 +84,7 @@ def check(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Verdict]:
 
     BuildError where a judge could not do its work, whatever the packages are like.
     """
+    clean.named([*debs, *raw])
     clean.judge_image(run)
     supplied = clean.supply(run, [*debs, *raw], _groups(debs, raw))
     work = [partial(lintian, run, debs)]
@@ -178,7 +179,9 @@ def piuparts(
         found = complaints(said, way, names)
         if status == 0 and not _PASSED.search(said):
             found.append(Finding("piuparts", ERROR, names, f"{way}: it was not tried", ""))
-        if status != 0 and not any(f.severity == ERROR for f in found):
+        # The jail's own failure is no fault of a package, and a package that plays it gets nothing.
+        broken = any(f"(status={jail.FAILED})" in f.tag for f in found)
+        if broken or (status != 0 and not any(f.severity == ERROR for f in found)):
             raise _crashed(step, "piuparts", status)
         judge = f"piuparts {way} {part}".rstrip()
         return Verdict(judge, version, time.monotonic() - begun, tuple(found), step.log)

@@ -7,6 +7,7 @@ import ast
 import errno
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_it_needs_nothing_that_the_judge_does_not_have() -> None:
     tree = ast.parse(Path(jail.__file__).read_text(), feature_version=(3, 9))
     names = {name.split(".")[0] for node in ast.walk(tree) for name in imported(node)}
     assert names <= sys.stdlib_module_names
+
+
+def test_nothing_is_imported_from_a_tried_root(tmp_path: Path) -> None:
+    (tmp_path / "planted.py").write_text("print('planted')")
+    program = f"""
+import os, runpy, sys
+jail = runpy.run_path({jail.__file__!r})
+sys.path.insert(0, {str(tmp_path)!r})
+os.environ["PATH"] = "/nowhere:/usr/bin:/bin"
+jail["_seal"]()
+try:
+    import planted
+except ImportError:
+    print("sealed", flush=True)
+os.execvp("echo", ["echo", "started"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["sealed", "started"]
 
 
 def test_the_users_of_a_judge_are_nobody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
