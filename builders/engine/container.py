@@ -12,6 +12,7 @@ compiling for a tool that is gone.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -55,7 +56,10 @@ ENVIRONMENT = {
     # configuration file").
     "CCACHE_CONFIGPATH": "/dev/null",
 }
+_LONGEST = 100_000  # bytes of a script in a command: no word of one may have 128 KiB (execve(2))
 _WATCHDOG = ["sh", "-c", "cat >/dev/null; :"]  # not the last command: sh stays and reaps
+# Of what docker gives to root, what neither apt and dpkg nor a build's preparation need.
+_LESS = {"cap_drop": ["MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SYS_CHROOT"]}
 _NO_RIGHTS = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 # Names that a container may give a file of the box; stage.json is how a stage is recorded.
 _COLLECTED = re.compile(r"(?!stage\.json$)[A-Za-z0-9_][A-Za-z0-9_.+~:%-]{0,199}")
@@ -157,7 +161,7 @@ class Container:
                 )
                 self._it = client.containers.get(made["Id"])
             else:
-                rights: dict[str, Any] = {} if root else _NO_RIGHTS
+                rights: dict[str, Any] = _LESS if root else _NO_RIGHTS
                 self._it = client.containers.create(
                     image, _WATCHDOG, **common, **host, **rights, volumes=binds
                 )
@@ -316,6 +320,10 @@ class Container:
 
         if self._live.stopping.is_set():
             raise Interrupted
+        if len(script.encode()) > _LONGEST:
+            name = hashlib.sha256(script.encode()).hexdigest()[:16]
+            self.put("/run", [(name, script.encode())])
+            script = f". /run/{name}"
         command = ["sh", "-ec", f"umask 022\nexec 2>&1\n{script}"]
         with engine_errors(self._what):
             created = self._client.api.exec_create(

@@ -51,12 +51,15 @@ class Subject:
 RIVAL = "xen-system-amd64"
 
 # Tests leave no trace of their own; apt asks nothing and keeps a changed file of /etc, as
-# unattended-upgrades(8) does.
+# unattended-upgrades(8) does. What it and maintainer scripts print is indented: no line of theirs
+# is taken for one of a case.
 _APT = r"""
 export PYTHONDONTWRITEBYTECODE=1
 get() {
-    apt-get --yes --no-install-recommends -o Dpkg::Options::=--force-confdef \
-        -o Dpkg::Options::=--force-confold "$@" </dev/null
+    { status=$({ { apt-get --yes --no-install-recommends -o Dpkg::Options::=--force-confdef \
+        -o Dpkg::Options::=--force-confold "$@" </dev/null 3>&- 4>&- || echo $? >&3; } 2>&1 |
+        sed --unbuffered 's/^/  /' >&4; } 3>&1); } 4>&1
+    return "${status:-0}"
 }
 installed() {
     dpkg-query --show --showformat='${db:Status-Status} ${Package} ${Version}\n' "$1" 2>&- |
@@ -84,7 +87,7 @@ snapshot() {
 """
 
 _NEEDS = r"""
-get satisfy "$needs"
+satisfy
 snapshot >/tmp/before
 dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' | grep '^installed' |
     LC_ALL=C sort >/tmp/packages
@@ -440,10 +443,11 @@ def variables(subject: Subject) -> str:
         "exact": _exact(zip(subject.names, subject.versions, strict=True)),
         "raw": _exact(subject.raw),
         "raw_names": " ".join(name for name, _ in subject.raw),
-        "needs": ", ".join([*needs, *_helpers(subject)]),
         "rival": RIVAL,
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
+    # A word each: the kernel takes no single one of 128 KiB (execve(2)).
+    return f"{lines}satisfy() {{ get satisfy {shlex.join([*needs, *_helpers(subject)])}; }}\n"
 
 
 def _exact(versions: Iterable[tuple[str, str]]) -> str:

@@ -15,6 +15,7 @@ day when it was made; where the mirror has moved on since, it is made anew.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from builders.deb import Deb
+from builders.deb.relations import name_fault
+from builders.deb.versions import version_fault
 from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
 from builders.errors import BuildError, Exit, Interrupted
@@ -87,10 +90,10 @@ mkdir -p {downloads}/partial
 exec 9>{downloads}/.lock
 flock 9
 get="apt-get install --yes -o Dir::Cache::Archives={downloads} -o Debug::NoLocking=1 {options}"
-$get --download-only {names}
+$get --download-only -- {names}
 """
 _URIS = """
-apt-get install --yes -o Dir::Cache::Archives=/none {options} --print-uris --quiet=2 {names} |
+apt-get install --yes -o Dir::Cache::Archives=/none {options} --print-uris --quiet=2 -- {names} |
     sed -n "/^'file:/d; s/^'[^']*' \\([^ ]*\\) .*/\\1/p"
 """
 
@@ -184,10 +187,29 @@ def _online(run: Run) -> None:
 # What goes in
 
 
+def named(debs: Sequence[Path]) -> None:
+    """BuildError (USAGE) where a package has no name or version that dpkg takes.
+
+    They stand in command lines of containers that have the network, or a verdict to give.
+    """
+    for deb in debs:
+        control = Deb.open(deb).control
+        for field, fault_of in (("Package", name_fault), ("Version", version_fault)):
+            value = str(control.get(field, ""))
+            if fault := fault_of(value):
+                raise BuildError(
+                    f"{printable(deb.name)}: {field} {printable(value[:80])!r} {fault}",
+                    hint="dpkg installs no such package: ./inv inspect says more",
+                    exit=Exit.USAGE,
+                )
+
+
 def paragraph(deb: Path) -> str:
     """The paragraph of a Packages index for a .deb in `FOLDER` (deb-control(5), apt-ftparchive)."""
     opened = Deb.open(deb)
-    fields = "".join(f"{name}: {value}\n" for name, value in opened.control.items())
+    own = ("filename", "size", "sha256")
+    items = opened.control.items()
+    fields = "".join(f"{name}: {value}\n" for name, value in items if name.lower() not in own)
     where = (
         f"Filename: {FOLDER[1:]}/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {of_file(deb)}\n"
     )
@@ -203,7 +225,7 @@ def supply(
     BuildError (SOURCE) where apt can't have it all.
     """
     options = "" if recommends else "--no-install-recommends"
-    wanted = [" ".join(group) for group in groups]
+    wanted = [shlex.join(group) for group in groups]
     try:
         return _supply(run, machine_image(run), debs, wanted, options)
     except BuildError as error:
@@ -223,12 +245,12 @@ def _supply(
         _offer(step, debs, Supply())
         for group in groups:
             # What apt can't install at all is the trial's to tell, in apt's own words.
-            simulate = f"apt-get install --yes --simulate {options} {group}"
-            if step.attempt(f"resolve {group}", simulate)[0]:
+            simulate = f"apt-get install --yes --simulate {options} -- {group}"
+            if step.attempt(f"resolve {printable(group[:200])}", simulate)[0]:
                 continue
             try:
                 step.phase(
-                    f"download for {group}",
+                    f"download for {printable(group[:200])}",
                     _DOWNLOAD.format(downloads=DOWNLOADS, names=group, options=options),
                     hint="can the engine's containers reach the mirror, and does the suite have "
                     "all that the package depends on?",
@@ -248,7 +270,7 @@ def _described(step: Step, files: Sequence[str]) -> list[str]:
     wanted = [_relation(name) for name in files]
     if not wanted:
         return []
-    shown = step.output(f"apt-cache show {' '.join(wanted)}")
+    shown = step.output(f"apt-cache show -- {' '.join(wanted)}")
     there = set(files)
     kept: dict[str, str] = {}
     for text in shown.strip().split("\n\n"):
@@ -268,7 +290,7 @@ def _relation(file: str) -> str:
     """name_version_arch.deb, as apt stores it, as name:arch=version; %3a stands for a colon."""
     name, version, architecture = file.removesuffix(".deb").split("_")
     suffix = "" if architecture == "all" else f":{architecture}"
-    return f"'{name}{suffix}={version.replace('%3a', ':')}'"
+    return shlex.quote(f"{name}{suffix}={version.replace('%3a', ':')}")
 
 
 def _stored(_file: str, text: str) -> str:

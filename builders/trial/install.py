@@ -53,6 +53,7 @@ def install_test(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Ou
 
     BuildError where the engine or the mirror fails, whatever the packages are like.
     """
+    clean.named([*debs, *raw])
     subject = examine(debs, raw)
     machines = cases.machines(subject)
     groups = [group for machine in machines for group in machine.groups]
@@ -118,7 +119,7 @@ def _run(step: Step, machine: str, case: Case, told: str) -> Outcome:
     begun = time.monotonic()
     status, said = step.attempt(case.name, told + cases.FUNCTIONS + case.script)
     seconds = time.monotonic() - begun
-    lines = [printable(line) for line in said.splitlines()]
+    lines = [printable(line) for line in said.split("\n")]
     wrong = tuple(line[2:] for line in lines if line.startswith("! "))
     saw = "; ".join(line[2:] for line in lines if line.startswith("= "))
     if status and not wrong:

@@ -144,6 +144,20 @@ def test_no_judge_has_a_right_over_the_machine(
             assert int(users[1]) > 0
 
 
+def test_a_package_with_thousands_of_dependencies_is_tried(run: Run, tmp_path: Path) -> None:
+    depends = ", ".join(f"libc6 | made-up-alternative-with-a-long-name-{n:04}" for n in range(2700))
+    assert len(depends) > 128 << 10  # more than one word of a command may have (execve(2))
+    outcomes = tried(run, package(tmp_path, depends=depends))
+    assert {o.state for o in outcomes.values()} == {"ok"}
+
+
+def test_what_a_maintainer_script_prints_is_no_verdict(run: Run, tmp_path: Path) -> None:
+    said = "printf '! forged\\n= forged\\r! forged\\n'"
+    outcomes = tried(run, package(tmp_path, scripts={"postinst": said, "postrm": said}))
+    assert {o.state for o in outcomes.values()} == {"ok"}
+    assert not any("forged" in o.saw for o in outcomes.values())
+
+
 def test_downloads_that_are_there_need_no_network(run: Run, tmp_path: Path) -> None:
     deb = package(tmp_path, depends="libyajl2")
     clean.supply(run, [deb], [["tried"]])

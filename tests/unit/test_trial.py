@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from builders.sources.cache import Cache
 from builders.suite import downloads, image, mirror
 from builders.trial import cases, clean, install, judges
 from builders.trial.install import FAILED, OK, SKIPPED, Outcome
+from tests.unit import debs
 from tests.unit.containers import Client, Played
 
 SHOWN = """\
@@ -104,7 +107,7 @@ def test_downloads_are_offered_by_the_names_that_they_have_here(
     assert compared == [("/downloads", ["libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb"])]
     assert "Filename: downloads/libyajl2_2%3a2.1.0-3+deb12u2_amd64.deb\n" in found
     asked = next(e[0][-1] for e in client.execs if "apt-cache show" in e[0][-1])
-    assert "'libyajl2:amd64=2:2.1.0-3+deb12u2'" in asked
+    assert "-- libyajl2:amd64=2:2.1.0-3+deb12u2" in asked
     (_, created), *_ = client.created
     assert created["network_mode"] is None
     assert [v["mode"] for v in created["volumes"].values()] == ["rw"]
@@ -196,7 +199,11 @@ def test_where_the_machine_allows_no_namespace_there_is_no_verdict(
 
 @pytest.mark.parametrize(
     ("tool", "said", "status"),
-    [("lintian", b"Can't exec: no such file\n", 255), ("piuparts", b"Traceback\n", 1)],
+    [
+        ("lintian", b"Can't exec: no such file\n", 255),
+        ("piuparts", b"Traceback\n", 1),
+        ("piuparts", b"0m1.0s ERROR: Command failed (status=97): ['chroot']\n  jail: no\n", 1),
+    ],
 )
 def test_a_judge_that_crashed_has_given_no_verdict(
     started: Callable[[Client], Run], deb: Path, tool: str, said: bytes, status: int
@@ -289,7 +296,7 @@ def test_a_stop_ends_what_runs_and_is_told_as_one(
 def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> None:
     subject = install.examine([deb], [])
     told = cases.variables(subject)
-    assert "needs='libc6 (>= 2.3), tried-data (= 1), one | two:any, man-db'" in told
+    assert "get satisfy 'libc6 (>= 2.3)' 'tried-data (= 1)' 'one | two:any' man-db;" in told
     assert "exact=tried=1:2\n" in told
     names = [machine.name for machine in cases.machines(subject)]
     assert names == ["fresh", "debian"]  # it has xl, and no raw package was given
@@ -297,6 +304,92 @@ def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> Non
     assert fresh.groups == (("tried", "one", "man-db"),)
     assert "kernel" not in {case.name for case in fresh.cases}
     assert {"programs", "manual"} <= {case.name for case in fresh.cases}
+
+
+def test_thousands_of_relations_fit_into_the_command_lines(
+    started: Callable[[Client], Run], tmp_path: Path
+) -> None:
+    names = [f"a-package-with-a-name-of-some-length-{n:05}" for n in range(4000)]
+    control = {
+        "Package": "tried",
+        "Version": "1",
+        "Architecture": "amd64",
+        "Maintainer": "a <a@b.invalid>",
+        "Description": "short",
+        "Depends": ", ".join(f"{name} (>= 1)" for name in names),
+        "Recommends": ", ".join(f"{name}-too" for name in names),
+    }
+    deb = create(tmp_path / "tried.deb", control, members=[], epoch=1)
+    client = Client(lambda _: Played())
+    outcomes(started(client), deb)
+    assert max(len(word) for command, _ in client.execs for word in command) < 128 << 10
+    put = b"".join(client.put.values())
+    words = shlex.split(cases.variables(install.examine([deb], [])))
+    assert max(map(len, words)) < 128 << 10
+    assert f"'{names[-1]} (>= 1)'".encode() in put
+    assert f"{names[-1]}-too".encode() in put
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("Package", "a;touch /x"), ("Package", "-oX=1"), ("Version", "1;reboot"), ("Package", "$(x)")],
+)
+def test_a_name_that_dpkg_refuses_reaches_no_command_line(
+    started: Callable[[Client], Run], tmp_path: Path, field: str, value: str
+) -> None:
+    control = {"Package": "tried", "Version": "1", "Architecture": "amd64"} | {field: value}
+    deb = debs.make(tmp_path / "a.deb", [], control=control)
+    client = Client()
+    for trial in (judges.check, install.install_test):
+        with pytest.raises(BuildError, match=f"a.deb: {field}") as caught:
+            trial(started(client), [deb], [])
+        assert caught.value.exit == Exit.USAGE
+    assert client.created == []
+
+
+def test_words_of_a_package_are_quoted(started: Callable[[Client], Run], tmp_path: Path) -> None:
+    control = {"Package": "tried", "Version": "1", "Recommends": "x;reboot, -oDebug::x=1, y"}
+    deb = debs.make(tmp_path / "a b;c.deb", [], control=control)
+    client = Client(lambda _: Played())
+    run = started(client)
+    install.install_test(run, [deb], [])
+    judges.lintian(run, [deb])
+    scripts = [command[-1] for command, _ in client.execs]
+    assert any("-- tried 'x;reboot' -oDebug y" in script for script in scripts)
+    assert any("'./a b;c.deb'" in script for script in scripts)
+
+
+def test_the_index_has_the_digest_of_the_box_alone(tmp_path: Path) -> None:
+    fields = {"Filename": "x", "SHA256": "0", "size": "1"}
+    deb = debs.make(tmp_path / "a.deb", [], control={"Package": "a", "Version": "1"} | fields)
+    lines = clean.paragraph(deb).splitlines()
+    named = [line for line in lines if line.lower().startswith(("filename:", "size:", "sha256:"))]
+    assert len(named) == 3
+    assert named[0] == "Filename: trial/a.deb"
+
+
+def test_only_a_whole_line_of_a_case_says_what_is_wrong(
+    started: Callable[[Client], Run], deb: Path
+) -> None:
+    said = b"  ! printed by a package\n= fine\r! and this\x0b! this\xe2\x80\xa8! this too\n"
+    cases_say = Client(lambda script: Played([said] if "installed()" in script else []))
+    found = outcomes(started(cases_say), deb)
+    assert {o.state for o in found} == {OK}
+
+
+def test_what_apt_prints_is_indented_and_its_status_kept(tmp_path: Path) -> None:
+    (tmp_path / "apt-get").write_text("#!/bin/sh\necho '! x'; echo '= y' >&2; exit $STATUS\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    for status in (0, 100):
+        done = subprocess.run(
+            ["sh", "-ec", f"exec 2>&1\n{cases.FUNCTIONS}\nget install x\necho after"],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "STATUS": str(status)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status
+        assert done.stdout.splitlines() == ["  ! x", "  = y", *([] if status else ["after"])]
 
 
 def outcomes(run: Run, deb: Path) -> list[Outcome]:
