@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TREES = "/srv/tmp"  # where piuparts keeps the roots that it tries packages in
 SHOWN = ("/trial", "/downloads")  # what a tried root sees of the container, for reading
 PROCESSES = 2048  # of a tried root at once: the judge's container has room for more
+PATIENCE = 900  # seconds, for a comparison of files; the suite's whole roots take few
 FAILED = 97  # the exit status where the machine does not allow a jail
 WORD = "jail: "  # what the line begins with that says why
 STATE = "/run/jail"
@@ -245,6 +246,7 @@ def follow(command: list[str]) -> None:
     _call("making a mount namespace", _libc.unshare(_NEWNS))
     _mount("", "/", "", _REC | _PRIVATE)
     _mount("", TREES, "", _BIND | _REMOUNT | _NODEV)
+    signal.alarm(PATIENCE)  # stays over an exec; a link to /dev/zero has no end
     os.execv(command[0], command)
 
 

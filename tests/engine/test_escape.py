@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.trial import clean, judges
+from builders.trial import clean, jail, judges
 from builders.trial.judges import ERROR, Verdict
 from tests.engine.test_trial import package
 
@@ -74,6 +74,17 @@ def test_every_known_way_out_is_shut(run: Run, tmp_path: Path) -> None:
     assert "writing a package on trial" in ways  # the last one: it came to its end
     assert status == 1
     assert any("/opt/x/left" in f.detail for f in judges.complaints(said, "purge", "hostile"))
+
+
+def test_where_namespaces_are_forbidden_nothing_is_tried(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(jail.DENIED, "unshare", jail.MAKING["unshare"])
+    with pytest.raises(BuildError, match="user namespace: Operation not permitted") as caught:
+        judges.piuparts(run, "purge", [package(tmp_path, depends="")], [], clean.Supply())
+    assert caught.value.exit == Exit.ENGINE
+    assert caught.value.log
+    assert "basetgz" not in caught.value.log.read_text()
 
 
 FORGED = "0m9.9s {level}: {text}"
