@@ -21,7 +21,7 @@ from builders.run import Run
 from builders.sources.cache import Cache
 from builders.trial import clean, jail, judges
 from builders.trial.judges import ERROR, Verdict
-from tests.engine.test_trial import package
+from tests.engine.test_trial import PROGRAM, package
 
 ESCAPE = Path(__file__).with_name("escape.pl").read_text()
 # The judge's side, which a package must not reach: an abstract socket (unix(7)).
@@ -131,6 +131,31 @@ def test_a_process_that_hides_its_files_is_found(tried: Callable[..., Verdict]) 
     hide = "chdir q(/proc); chroot q(/proc); close STDIN; close STDOUT; close STDERR; sleep 1000"
     verdict = tried(postinst=f"setsid perl -e '{hide}' </dev/null >/dev/null 2>&1 &")
     assert any("Processes are running" in e and "perl" in e for e in errors(verdict))
+
+
+def test_what_debsums_runs_for_a_package_reaches_nothing(tried: Callable[..., Verdict]) -> None:
+    # It gives the name of a changed file to a shell, outside of the jail.
+    name = "$(kill -9 -1; rm -rf ..)"
+    verdict = tried(
+        postinst=f"mkdir -p /opt/x; : >'/opt/x/{name}'; {LEAVE}\n"
+        f"echo '{'0' * 32}  opt/x/{name}' >/var/lib/dpkg/info/hostile.md5sums"
+    )
+    assert any("/opt/x/left" in error for error in errors(verdict))
+
+
+def test_a_file_that_a_package_changes_is_found(run: Run, tmp_path: Path) -> None:
+    deb = package(
+        tmp_path,
+        "changer",
+        files={"/usr/bin/tried": PROGRAM.read_bytes(), "/usr/share/tried/file": b"a\n"},
+        scripts={
+            "postinst": f"cd /var/lib/dpkg/info; echo '{'0' * 32}  usr/share/tried/file' "
+            ">changer.md5sums; echo more >>/usr/share/tried/file"
+        },
+        depends="perl-base",
+    )
+    verdict = judges.piuparts(run, "purge", [deb], [], clean.Supply())
+    assert any("debsums" in e and "/usr/share/tried/file" in e for e in errors(verdict))
 
 
 # Where piuparts writes into the tried root once the package was there.
