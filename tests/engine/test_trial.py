@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
+from builders.steps.step import Step
 from builders.trial import clean, install, judges
 from builders.trial.install import Outcome
 
@@ -156,6 +158,27 @@ def test_what_a_maintainer_script_prints_is_no_verdict(run: Run, tmp_path: Path)
     outcomes = tried(run, package(tmp_path, scripts={"postinst": said, "postrm": said}))
     assert {o.state for o in outcomes.values()} == {"ok"}
     assert not any("forged" in o.saw for o in outcomes.values())
+
+
+def test_a_trial_that_downloads_beside_it_changes_no_verdict(run: Run, tmp_path: Path) -> None:
+    volumes = {clean.volume(run.recipe.suite): clean.DOWNLOADS}
+    download = f"""
+    n=0
+    while test ! -e /tmp/stop -a $n -lt 600; do
+        n=$((n + 1)); echo >{clean.DOWNLOADS}/beside-$n.deb; sleep 0.1
+    done
+    rm -f {clean.DOWNLOADS}/beside-*
+    """
+    deb = package(tmp_path, files={"/usr/bin/tried": PROGRAM.read_bytes()})
+    beside = Step(run, "beside", clean.machine_image(run), root=True, volumes=volumes)
+    with beside as step, ThreadPoolExecutor(1) as pool:
+        job = pool.submit(step.attempt, "download", download)
+        try:
+            verdict = judges.piuparts(run, "purge", [deb], [], clean.Supply())
+        finally:
+            step.attempt("stop", "touch /tmp/stop")
+        assert job.result()[0] == 0
+    assert verdict.findings == ()
 
 
 def test_downloads_that_are_there_need_no_network(run: Run, tmp_path: Path) -> None:
