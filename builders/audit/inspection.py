@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import builders.audit.rules  # noqa: F401  # registers them
@@ -123,7 +124,8 @@ def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = 
 def expand(paths: Sequence[Path]) -> list[Path]:
     """The .debs that `paths` name: files as they are, folders for all .debs below them, once each.
 
-    What a build keeps of its stages is passed over, unless that very folder is named.
+    What a build keeps of its stages is passed over, unless that very folder is named. Of files
+    below one folder that are the same, as a release has those of a build, one counts: the nearest.
     Raises BuildError for a path that is not there and for a folder without any.
     """
     found: dict[Path, None] = {}
@@ -136,9 +138,24 @@ def expand(paths: Sequence[Path]) -> list[Path]:
             )
             if not inside:
                 raise BuildError(f"{path}: no .deb in it", hint="name a folder with packages")
-            found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(sorted(_distinct(inside))))
         elif path.exists():
             found[path] = None
         else:
             raise BuildError(f"{path}: no such file", hint="name a .deb or a folder with .debs")
     return list(found)
+
+
+def _distinct(paths: Sequence[Path]) -> Iterator[Path]:
+    """Each file once, whatever names and copies it has."""
+    inodes: set[tuple[int, int]] = set()
+    sizes: dict[int, list[Path]] = {}
+    for path in sorted(paths, key=lambda p: (len(p.parts), p)):
+        state = path.stat()
+        if (state.st_dev, state.st_ino) in inodes:
+            continue
+        inodes.add((state.st_dev, state.st_ino))
+        alike = sizes.setdefault(state.st_size, [])
+        if not any(filecmp.cmp(path, other, shallow=False) for other in alike):
+            alike.append(path)
+            yield path

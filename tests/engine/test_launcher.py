@@ -86,7 +86,7 @@ def whole() -> Iterator[Path]:
 @pytest.fixture
 def small() -> Iterator[Path]:
     """The launcher with tasks of the test's own, before its first call; pins only Invoke."""
-    project = copy(["inv", "builders/__init__.py", "builders/program.py"])
+    project = copy(["inv", "builders"])
     lock = (ROOT / "requirements.lock").read_text()
     pin = re.search(r"^invoke==.*\n(?:    --hash.*\n)+", lock, re.MULTILINE)
     assert pin is not None

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -471,7 +472,7 @@ def test_expand(tmp_path: Path) -> None:
     (tmp_path / "b" / "c").mkdir(parents=True)
     files = [tmp_path / name for name in ("a.deb", "b/c/z.deb", "b/y.deb", "b/x.txt")]
     for file in files:
-        file.write_bytes(b"")
+        file.write_text(file.name)
     assert expand([tmp_path]) == files[:3]
     assert expand([files[2], files[3], tmp_path / "b"]) == [files[2], files[3], files[1]]
     (tmp_path / "empty").mkdir()
@@ -519,3 +520,16 @@ def test_large_files_are_not_held(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert int(done.stdout) < 110 << 10  # KiB
+
+
+def test_a_package_that_lies_in_a_folder_twice_counts_once(tmp_path: Path) -> None:
+    first = debs.mkdeb(tmp_path / "xen.deb")
+    pool = tmp_path / "a release/pool"
+    pool.mkdir(parents=True)
+    (pool / "xen_1_amd64.deb").hardlink_to(first)
+    shutil.copy(first, pool / "copy.deb")
+    other = pool / "other.deb"
+    other.write_bytes(first.read_bytes()[:-1] + b"x")  # as large, and another one
+    assert expand([tmp_path]) == [other, first]
+    # Whoever names files means each of them.
+    assert expand([first, pool / "copy.deb"]) == [first, pool / "copy.deb"]
