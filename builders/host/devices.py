@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The PCI devices of this machine, and which of them may go to a guest.
 
-Everything is read from sysfs, /proc/mounts and /proc/meminfo; root is not needed. `look`
-gathers, `judge` weighs: which functions go together, and what dom0 loses with each.
+Everything is read from sysfs, /proc, fstab and udev's records; root is not needed. `look`
+gathers (builders.host.uses), `judge` weighs: which functions go together, and what dom0 loses
+with each set.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from builders.host import pci
+from builders.host import sysfs as fs
+from builders.host.graph import Graph, Node, Vital, function
 from builders.host.pci import Bdf
+from builders.host.problems import quoted
+from builders.host.uses import HIDDEN, Endpoint, Uses, read
 
 SYSFS = Path("/sys")
 
@@ -36,8 +42,8 @@ class Device:
 
     code: the class code, 24 bits. group: of the IOMMU, where the kernel has one. reset: whether
     the kernel can reset it, which it does between two guests. virtual: an SR-IOV virtual function.
-    blocks, networks, inputs: names of the disks, interfaces and input devices behind it.
-    mounts: the mount points that depend on it.
+    blocks, networks, inputs: names of the disks, interfaces and input devices that are lost with
+    it. mounts: the mount points that depend on it.
     """
 
     bdf: Bdf
@@ -69,7 +75,7 @@ class Device:
     @property
     def hidden(self) -> bool:
         """The PCI back end holds it already (or vfio does)."""
-        return self.driver in ("pciback", "xen-pciback", "vfio-pci")
+        return self.driver in HIDDEN
 
 
 @dataclass(frozen=True)
@@ -86,43 +92,27 @@ class Machine:
     xen: bool = False
     memory: int = 0
     names: pci.Names = field(default_factory=lambda: pci.Names({}, {}, {}))
+    graph: Graph = field(default_factory=Graph)
+    vitals: tuple[Vital, ...] = ()
+
+    @cached_property
+    def _by_bdf(self) -> dict[Bdf, Device]:
+        return {device.bdf: device for device in self.devices}
 
     def of(self, bdf: Bdf) -> Device:
-        return next(device for device in self.devices if device.bdf == bdf)
+        """The device at an address that is one of them."""
+        return self._by_bdf[bdf]
 
 
 def look(sysfs: Path = SYSFS, ids: Sequence[Path] = pci.IDS) -> Machine:
-    """What `sysfs` (a folder laid out like /sys) and the proc/mounts next to it say.
+    """What `sysfs` (a folder laid out like /sys) and the proc, etc and run next to it say.
 
     A file that is missing, unreadable or nonsense counts as not known; no errors.
     """
-    notes: list[str] = []
-    found = sorted(_devices(sysfs), key=lambda device: device.bdf)
-    behind = _Behind(sysfs)
-    mounts, unknown = behind.mounts(sysfs.parent / "proc" / "mounts")
-    if unknown:
-        notes.append(unknown)
-    networks = behind.of_class("net")
-    blocks = behind.of_class("block")
-    inputs = behind.of_class("input")
-    up = {
-        name
-        for names in networks.values()
-        for name in names
-        if _text(sysfs / "class/net" / name / "operstate") == "up"
-    }
-    devices = tuple(
-        replace(
-            device,
-            networks=networks.get(device.bdf, ()),
-            up=tuple(name for name in networks.get(device.bdf, ()) if name in up),
-            blocks=blocks.get(device.bdf, ()),
-            inputs=inputs.get(device.bdf, ()),
-            mounts=mounts.get(device.bdf, ()),
-        )
-        for device in found
-    )
-    xen = _text(sysfs / "hypervisor/type") == "xen"
+    devices = tuple(sorted(_devices(sysfs), key=lambda device: device.bdf))
+    uses = read(sysfs, [Endpoint(d.bdf, d.code, d.vendor, d.driver, d.boot_vga) for d in devices])
+    notes = list(uses.notes)
+    xen = fs.text(sysfs / "hypervisor/type") == "xen"
     if devices and not any(device.group is not None for device in devices):
         notes.append(
             "no IOMMU groups: under Xen the hypervisor keeps the IOMMU to itself; boot this "
@@ -134,49 +124,129 @@ def look(sysfs: Path = SYSFS, ids: Sequence[Path] = pci.IDS) -> Machine:
     known = pci.names(((d.vendor, d.device) for d in devices), ids)
     if devices and known.path is None:
         notes.append("no names: there is no pci.ids here (package pci.ids)")
-    return judge(Machine(devices, notes=tuple(notes), xen=xen, memory=memory(sysfs), names=known))
+    return judge(
+        Machine(
+            tuple(_with_uses(device, uses) for device in devices),
+            notes=tuple(notes),
+            xen=xen,
+            memory=memory(sysfs),
+            names=known,
+            graph=uses.graph,
+            vitals=tuple(uses.vitals),
+        )
+    )
+
+
+def _with_uses(device: Device, uses: Uses) -> Device:
+    """The same with what hangs on it, near or far."""
+    lost = uses.graph.lost([function(device.bdf)])
+
+    def of(kind: str) -> tuple[str, ...]:
+        return tuple(sorted(quoted(node.name) for node in lost if node.kind == kind))
+
+    mounts = [v.words for v in uses.vitals if v.kind == "mount" and v.nodes <= lost]
+    cards = {n for n in lost if n.kind == "net" and n in uses.cards}
+    return replace(
+        device,
+        blocks=tuple(sorted(quoted(n.name) for n in lost if n in uses.disks)),
+        networks=tuple(sorted(quoted(n.name) for n in cards)),
+        up=tuple(sorted(quoted(n.name) for n in cards if n.name in uses.up)),
+        inputs=of("input"),
+        mounts=tuple(dict.fromkeys(map(quoted, mounts))),
+    )
 
 
 def judge(machine: Machine) -> Machine:
-    """The same machine with a verdict for each device, and the sets that go together."""
-    judged = tuple(_judged(device, machine.devices) for device in machine.devices)
-    return replace(machine, devices=judged, together=_together(judged))
+    """The same machine with a verdict for each device, and the sets that go together.
+
+    A set is judged as one: what dom0 loses with one of it, or with all of it, counts for each.
+    """
+    sets = _together(machine.devices, machine.graph)
+    judged: dict[Bdf, Device] = {d.bdf: _never(d) for d in machine.devices if d.bridge}
+    for one in sets:
+        members = [machine.of(bdf) for bdf in one]
+        dangers = {d.bdf: _dangers([d], machine) for d in members}
+        others = _dangers(members, machine)
+        for d in members:
+            danger, caution = dangers[d.bdf], _cautions(d, machine)
+            if not danger and others:
+                near = [other.bdf.short for other in members if other is not d]
+                danger = [f"goes together with {_few(near)}: {'; '.join(others)}"]
+            if danger:
+                caution = [reason for reason in caution if not reason.startswith("disk controller")]
+            if any("network" in reason for reason in danger):
+                caution = [reason for reason in caution if not reason.startswith("network")]
+            if d.bdf.domain > pci.LAST_SEGMENT and not danger:
+                judged[d.bdf] = _never(d)
+                continue
+            if not d.reset and not d.hidden and not danger:
+                caution.append(
+                    "the kernel knows no way to reset it: it may not work again after the guest "
+                    "restarts"
+                )
+            verdict = Verdict.DANGER if danger else Verdict.CAUTION if caution else Verdict.FINE
+            judged[d.bdf] = replace(d, verdict=verdict, why=tuple(danger + caution))
+    return replace(machine, devices=tuple(judged[d.bdf] for d in machine.devices), together=sets)
 
 
-def _judged(device: Device, others: Sequence[Device]) -> Device:
-    danger: list[str] = []
-    caution: list[str] = []
-    if device.bridge:
-        return replace(device, verdict=Verdict.NEVER, why=("part of the machine, not for a guest",))
-    if device.mounts:
-        danger.append(f"carries {_few(device.mounts)} ({_few(device.blocks)})")
-    elif device.blocks:
-        caution.append(f"disk controller of {_few(device.blocks)}; no mount of them is known")
-    cards = [other for other in others if other.networks and not other.hidden]
-    if device.networks:
-        linked = [other for other in cards if other.up]
-        if len(cards) == 1:
-            danger.append(f"the only network card ({_few(device.networks)})")
-        elif linked == [device]:
-            danger.append(f"the only network card with a link ({_few(device.up)})")
-        elif device.up:
-            caution.append(f"network card in use ({_few(device.up)})")
-    screens = [other for other in others if other.display and not other.hidden]
-    if device.display and not device.hidden:
-        if screens == [device]:
-            danger.append("the only graphics card: the console goes dark")
-        elif device.boot_vga:
-            caution.append("the firmware's own graphics card: the console is on it")
+def _never(device: Device) -> Device:
+    why = "part of the machine, not for a guest"
+    if not device.bridge:
+        why = f"Xen has no PCI segment above {pci.LAST_SEGMENT:x}: it goes with what is above it"
+    return replace(device, verdict=Verdict.NEVER, why=(why,))
+
+
+def _dangers(devices: Sequence[Device], machine: Machine) -> list[str]:
+    """What dom0 needs and loses when all of these go."""
+    lost = machine.graph.lost(function(device.bdf) for device in devices)
+    gone: dict[str, list[str]] = {}
+    for vital in machine.vitals:
+        if vital.nodes <= lost:
+            gone.setdefault(vital.kind, []).append(quoted(vital.words))
+    disks = {name: None for device in devices for name in device.blocks}
+    behind = f" ({_few(list(disks))})" if disks else ""
+    dangers = []
+    mounts, swaps = gone.pop("mount", []), gone.pop("swap", [])
+    if mounts:
+        dangers.append(f"carries {_few(mounts)}{behind}")
+    if swaps:
+        dangers.append(f"carries swap ({_few(swaps)})")
+    for kind, words in (("pool", "carries a part of"), ("stack", "carries a part of")):
+        parts = gone.pop(kind, [])
+        if parts and not mounts and not swaps:
+            dangers.append(f"{words} {_few(parts)}{behind}")
+    docks = gone.pop("dock", [])
+    if docks:
+        dangers.append(f"cuts off {_few(docks)}")
+    unseen = gone.pop("unseen", [])
+    if unseen and not mounts:
+        dangers.append(f"{'; '.join(unseen[:2])}{behind}")
+    for reasons in gone.values():
+        dangers += reasons[:2]
+    if any(
+        device.code >> 16 == 0x08 or device.code >> 8 in (0x0500, 0x0580, 0x0C05)
+        for device in devices
+    ):
+        dangers.append("part of the chipset")
+    return dangers
+
+
+def _cautions(device: Device, machine: Machine) -> list[str]:
+    """What is missed when it goes, perhaps."""
+    caution = []
+    if device.blocks:
+        caution.append(f"disk controller of {_few(device.blocks)}; no use of them is known")
+    if device.up:
+        caution.append(f"network card in use ({_few(device.up)})")
+    if device.boot_vga and not device.hidden:
+        caution.append("the firmware's own graphics card: the console is on it")
     if device.inputs:
         caution.append(f"keyboard or other input hangs on it ({_few(device.inputs)})")
-    if device.code >> 16 == 0x08 or device.code >> 8 in (0x0500, 0x0580, 0x0C05):
-        danger.append("part of the chipset")
-    if not device.reset and not device.hidden and not danger:
-        caution.append(
-            "the kernel knows no way to reset it: it may not work again after the guest restarts"
-        )
-    verdict = Verdict.DANGER if danger else Verdict.CAUTION if caution else Verdict.FINE
-    return replace(device, verdict=verdict, why=tuple(danger + caution))
+    lost = machine.graph.lost([function(device.bdf)])
+    virtual = [d.bdf.short for d in machine.devices if d.virtual and function(d.bdf) in lost]
+    if virtual and not device.virtual:
+        caution.append(f"its virtual functions go with it ({_few(virtual)})")
+    return caution
 
 
 def _few(names: Sequence[str]) -> str:
@@ -184,175 +254,95 @@ def _few(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
 
 
-def _together(devices: Sequence[Device]) -> tuple[tuple[Bdf, ...], ...]:
-    """Endpoints that share an IOMMU group or are functions of one slot, as sorted sets.
+def _together(devices: Sequence[Device], graph: Graph) -> tuple[tuple[Bdf, ...], ...]:
+    """Endpoints that go as one, as sorted sets: functions of one slot, of one IOMMU group, on one
+    conventional PCI bus (where there are no groups), and those below a controller that is no
+    bridge, such as Intel's VMD.
 
     Virtual functions of SR-IOV are made to be handed out one by one: the slot does not bind them.
     """
     ends = [device for device in devices if not device.bridge]
-    sets: list[set[Bdf]] = []
+    known = {function(device.bdf): device for device in ends}
+    keys: dict[tuple[object, ...], list[Bdf]] = {}
     for device in ends:
-        near = {
-            other.bdf
-            for other in ends
-            if other is device
-            or (device.group is not None and other.group == device.group)
-            or (
-                not (device.virtual or other.virtual)
-                and (device.bdf.domain, device.bdf.bus, device.bdf.slot)
-                == (other.bdf.domain, other.bdf.bus, other.bdf.slot)
-            )
-        }
-        joined = [known for known in sets if known & near]
-        sets = [known for known in sets if not known & near]
-        sets.append(near.union(*joined))
-    return tuple(sorted(tuple(sorted(one)) for one in sets))
+        bdf = device.bdf
+        keys.setdefault(("self", bdf), []).append(bdf)
+        if device.group is not None:
+            keys.setdefault(("group", device.group), []).append(bdf)
+        if not device.virtual:
+            keys.setdefault(("slot", bdf.domain, bdf.bus, bdf.slot), []).append(bdf)
+            for above in graph.needs.get(function(bdf), ()):
+                if above in known:
+                    keys.setdefault(("self", known[above].bdf), []).append(bdf)
+    for bridge in _conventional(devices, graph):
+        below = graph.lost([bridge])
+        keys[("bus", bridge)] = [known[n].bdf for n in below if n in known]
+    return _joined(keys.values())
 
 
-# --- reading sysfs
+def _conventional(devices: Sequence[Device], graph: Graph) -> list[Node]:
+    """The bridges to conventional PCI, whose devices look the same to an IOMMU.
+
+    PCI Express has one device, number 0, on the bus behind a port; only the bus inside of a
+    switch has more, and these are all bridges. Programming interface 1: subtractive decoding.
+    """
+    at = {function(device.bdf): device for device in devices}
+    found = []
+    for node, bridge in at.items():
+        if bridge.code >> 8 != 0x0604:
+            continue
+        below = [at[n] for n in graph.lost([node]) if n in at and n != node]
+        near = [
+            d
+            for d in below
+            if sum(need.kind == "pci" and need in at for need in graph.needs[function(d.bdf)])
+            == 1 + sum(n.kind == "pci" and n in at for n in graph.needs.get(node, ()))
+        ]
+        ends = [d for d in near if not d.bridge and not d.virtual and d.group is None]
+        mixed = any(d.bdf.slot for d in ends) or (ends and any(d.bridge for d in near))
+        if ends and (mixed or bridge.code & 0xFF == 1):
+            found.append(node)
+    return found
 
 
-def _text(path: Path) -> str:
-    """The first line of an attribute; empty where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.readline(4096).strip()
-    except (OSError, ValueError):
-        return ""
+def _joined(lists: Iterable[Sequence[Bdf]]) -> tuple[tuple[Bdf, ...], ...]:
+    """Lists that share a member become one."""
+    head: dict[Bdf, Bdf] = {}
 
+    def first(bdf: Bdf) -> Bdf:
+        while head.setdefault(bdf, bdf) != bdf:
+            head[bdf] = head[head[bdf]]
+            bdf = head[bdf]
+        return bdf
 
-def _number(path: Path, bits: int) -> int:
-    """An attribute such as 0x030000; 0 where it is none."""
-    text = _text(path)
-    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,8}", text):
-        return 0
-    return int(text, 16) & ((1 << bits) - 1)
-
-
-def _link(path: Path) -> str:
-    """The last part of what a link points to; empty where it is no link."""
-    try:
-        return path.readlink().name
-    except (OSError, ValueError):
-        return ""
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in folder.iterdir())
-    except OSError:
-        return []
+    for one in lists:
+        for bdf in one:
+            head[first(bdf)] = first(one[0])
+    sets: dict[Bdf, list[Bdf]] = {}
+    for bdf in list(head):
+        sets.setdefault(first(bdf), []).append(bdf)
+    return tuple(sorted(tuple(sorted(one)) for one in sets.values()))
 
 
 def _devices(sysfs: Path) -> Iterator[Device]:
     folder = sysfs / "bus/pci/devices"
-    for name in _names(folder):
+    for name in fs.names(folder):
         bdf = Bdf.parse(name)
         if bdf is None:
             continue
         at = folder / name
-        group = _link(at / "iommu_group")
+        group = fs.link(at / "iommu_group")
         yield Device(
             bdf,
-            code=_number(at / "class", 24),
-            vendor=_number(at / "vendor", 16),
-            device=_number(at / "device", 16),
-            driver=_link(at / "driver"),
+            code=fs.number(at / "class", 24),
+            vendor=fs.number(at / "vendor", 16),
+            device=fs.number(at / "device", 16),
+            driver=fs.link(at / "driver"),
             group=int(group) if re.fullmatch(r"[0-9]{1,9}", group) else None,
-            boot_vga=_text(at / "boot_vga") == "1",
-            reset=(at / "reset").exists(),
-            virtual=(at / "physfn").exists(),
+            boot_vga=fs.text(at / "boot_vga") == "1",
+            reset=fs.there(at / "reset"),
+            virtual=fs.there(at / "physfn"),
         )
-
-
-class _Behind:
-    """Which PCI functions stand between dom0 and a disk, an interface or a mount."""
-
-    def __init__(self, sysfs: Path) -> None:
-        self._sysfs = sysfs
-
-    def of_class(self, name: str) -> dict[Bdf, tuple[str, ...]]:
-        """PCI function -> names in /sys/class/NAME that hang on it."""
-        found: dict[Bdf, list[str]] = {}
-        for entry in _names(self._sysfs / "class" / name):
-            for bdf in self._nearest(self._sysfs / "class" / name / entry):
-                found.setdefault(bdf, []).append(entry)
-        return {bdf: tuple(names) for bdf, names in found.items()}
-
-    def mounts(self, path: Path) -> tuple[dict[Bdf, tuple[str, ...]], str]:
-        """PCI function -> mount points (proc(5)); and a note where that of / is not known."""
-        found: dict[Bdf, list[str]] = {}
-        rooted = False
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return {}, f"{path} cannot be read: which disks are in use is not known"
-        mapped = self._mapped()
-        source = ""
-        for line in lines:
-            parts = line.split()
-            if len(parts) < 3:
-                continue
-            point = _unescaped(parts[1])
-            if point == "/":
-                source = parts[0]  # what is mounted last on / is what counts
-            name = _unescaped(parts[0]).removeprefix("/dev/")
-            name = mapped.get(name.removeprefix("mapper/"), name).replace("/", "!")
-            holders = self._disks(name, set()) if parts[0].startswith("/dev/") else set()
-            for bdf in holders:
-                points = found.setdefault(bdf, [])
-                if point not in points:
-                    points.append(point)
-            rooted = bool(holders) if point == "/" else rooted
-        note = ""
-        if not rooted:
-            note = f"the controller of / ({source or 'not mounted'}) is not known: look yourself"
-        return {bdf: tuple(points) for bdf, points in found.items()}, note
-
-    def _mapped(self) -> dict[str, str]:
-        """Name of the device mapper -> dm-N."""
-        block = self._sysfs / "class/block"
-        return {
-            _text(block / name / "dm/name"): name
-            for name in _names(block)
-            if name.startswith("dm-")
-        }
-
-    def _disks(self, name: str, seen: set[str]) -> set[Bdf]:
-        """The functions under a block device: through LVM, RAID and encryption, by slaves/."""
-        if name in seen or name in ("", ".", ".."):
-            return set()
-        seen.add(name)
-        at = self._sysfs / "class/block" / name
-        found = set(self._nearest(at))
-        below = _names(at / "slaves")
-        if not below:  # a partition has none of its own: its disk has them
-            below = _names(at / ".." / "slaves") if (at / "partition").exists() else []
-        for slave in below:
-            found |= self._disks(slave, seen)
-        return found
-
-    def _nearest(self, link: Path) -> Iterable[Bdf]:
-        """The last PCI function on the way to a device; several for NVMe with several paths."""
-        try:
-            real = link.resolve()
-        except (OSError, RuntimeError, ValueError):
-            return ()
-        if "nvme-subsystem" in real.parts:
-            # A namespace with multipath lies below its subsystem, which links its controllers.
-            subsystem = Path(*real.parts[: real.parts.index("nvme-subsystem") + 2])
-            paths = [p for p in _names(subsystem) if re.fullmatch(r"nvme\d+", p)]
-            return sorted({b for p in paths for b in self._nearest(subsystem / p)})
-        for part in reversed(real.parts):
-            bdf = Bdf.parse(part)
-            if bdf:
-                return (bdf,)
-        return ()
-
-
-def _unescaped(text: str) -> str:
-    r"""A field of /proc/mounts: space, tab, newline and backslash come as \ooo."""
-    return re.sub(r"\\([0-3][0-7]{2})", lambda m: chr(int(m[1], 8)), text)
 
 
 def memory(sysfs: Path = SYSFS) -> int:
@@ -360,9 +350,10 @@ def memory(sysfs: Path = SYSFS) -> int:
 
     Under Xen it is not: dom0 sees what it has itself.
     """
-    if _text(sysfs / "hypervisor/type") == "xen":
+    if fs.text(sysfs / "hypervisor/type") == "xen":
         return 0
-    found = re.fullmatch(r"MemTotal:\s+([0-9]{1,15}) kB", _text(sysfs.parent / "proc" / "meminfo"))
+    line = fs.text(sysfs.parent / "proc" / "meminfo")
+    found = re.fullmatch(r"MemTotal:\s+([0-9]{1,15}) kB", line)
     return int(found[1]) >> 10 if found else 0
 
 
@@ -371,24 +362,44 @@ def memory(sysfs: Path = SYSFS) -> int:
 # Base classes that a guest has use for, the likeliest first: graphics, network, USB and other
 # serial buses, multimedia, storage, wireless, accelerators.
 _USEFUL = (0x03, 0x02, 0x0C, 0x04, 0x01, 0x0D, 0x12)
+# Serial buses for a guest: FireWire, USB, Fibre Channel, InfiniBand; not those of the chipset.
+_SERIAL = (0x0C00, 0x0C03, 0x0C04, 0x0C06)
+
+
+def _useful(device: Device) -> bool:
+    base = device.code >> 16
+    return base in _USEFUL and (base != 0x0C or device.code >> 8 in _SERIAL)
+
+
+def handed(one: Sequence[Device], machine: Machine) -> tuple[Device, ...]:
+    """Those of a set that are to be hidden: what lies below another goes with that one."""
+    nodes = {function(device.bdf) for device in one}
+    return tuple(d for d in one if not machine.graph.needs.get(function(d.bdf), set()) & nodes)
 
 
 def candidates(machine: Machine) -> list[tuple[Device, ...]]:
-    """The sets of which none is dangerous and one at least is of use, by `_USEFUL`."""
-    sets = [tuple(machine.of(bdf) for bdf in one) for one in machine.together]
-    fit = [
-        one
-        for one in sets
-        if all(d.verdict in (Verdict.FINE, Verdict.CAUTION) for d in one)
-        and not all(d.hidden for d in one)
-        and any(d.code >> 16 in _USEFUL for d in one)
-    ]
+    """What to hide of the sets of which none is dangerous and one at least is of use, by `_USEFUL`.
+
+    dom0-config takes each as it is.
+    """
+    offers = []
+    for addresses in machine.together:
+        one = tuple(machine.of(bdf) for bdf in addresses)
+        hide = handed(one, machine)
+        if (
+            not any(d.verdict == Verdict.DANGER for d in one)
+            and not any(d.verdict == Verdict.NEVER for d in hide)
+            and not all(d.hidden for d in hide)
+            and any(_useful(d) for d in hide)
+            and len(pci.hide_option([d.bdf for d in hide])) <= pci.HIDE_LIMIT
+        ):
+            offers.append(hide)
 
     def rank(one: tuple[Device, ...]) -> tuple[int, bool, Bdf]:
-        best = min(_USEFUL.index(d.code >> 16) for d in one if d.code >> 16 in _USEFUL)
+        best = min(_USEFUL.index(d.code >> 16) for d in one if _useful(d))
         return best, any(d.boot_vga or d.inputs or d.up or d.blocks for d in one), one[0].bdf
 
-    return sorted(fit, key=rank)
+    return sorted(offers, key=rank)
 
 
 def command(one: Sequence[Device], memory: int, recipe: str = "") -> str:
@@ -421,6 +432,8 @@ def to_json(machine: Machine) -> str:
                     "reset": d.reset,
                     "hidden": d.hidden,
                     "mounts": list(d.mounts),
+                    "disks": list(d.blocks),
+                    "inputs": list(d.inputs),
                     "networks": list(d.networks),
                     "verdict": str(d.verdict),
                     "why": list(d.why),

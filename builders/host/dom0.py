@@ -75,8 +75,7 @@ class Settings:
     @property
     def linux_options(self) -> str:
         """For dom0's kernel."""
-        hidden = "".join(f"({bdf})" for bdf in self.hide)
-        return f"xen-pciback.hide={hidden}" if hidden else ""
+        return f"xen-pciback.hide={pci.hide_option(self.hide)}" if self.hide else ""
 
     @property
     def arguments(self) -> str:
@@ -104,6 +103,13 @@ def settings(
     hidden = pci.read_all([text for text in hide if text], "--hide", problems)
     if not any(hide):
         problems.add("nothing to hide", "--hide BDF for each device; ./inv devices lists them")
+    length = len(pci.hide_option(hidden))
+    if length > pci.HIDE_LIMIT:
+        problems.add(
+            f"{len(hidden)} devices are {length} characters of xen-pciback.hide: the kernel takes "
+            f"{pci.HIDE_LIMIT} and would hide none of them",
+            "hide fewer at boot; xl pci-assignable-add takes more of them later",
+        )
     size = mebibytes(memory, "--dom0-mem", problems, SMALLEST, LARGEST)
     count = 0
     if vcpus:

@@ -27,6 +27,11 @@ _BDF = re.compile(
     r"(?P<bus>[0-9a-fA-F]{2}):(?P<slot>[0-9a-fA-F]{2})\.(?P<function>[0-7])"
 )
 FORM = "an address is written like 02:00.0 or 0000:02:00.0, as lspci -D shows it"
+_NO_FUNCTION = re.compile(r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]")
+LAST_SEGMENT = 0xFFFF  # Xen's segments have 16 bits
+# Characters of a module parameter that is text (charp, kernel/params.c): a longer one is refused
+# as a whole, and nothing is hidden.
+HIDE_LIMIT = 1024
 
 
 @dataclass(frozen=True, order=True)
@@ -69,11 +74,17 @@ def read_all(texts: Sequence[str], option: str, problems: Problems) -> tuple[Bdf
     found: list[Bdf] = []
     for text in texts:
         bdf = Bdf.parse(text.strip())
-        if bdf is None:
-            problems.add(f"{option} {quoted(text)}: no PCI address", FORM)
-        elif bdf.domain > 0xFFFF:
+        if bdf is None and _NO_FUNCTION.fullmatch(text.strip()):
+            whole = f"{text.strip()}.0"
             problems.add(
-                f"{option} {quoted(text)}: Xen has no PCI segment above ffff",
+                f"{option} {quoted(text)} lacks its function: {whole}",
+                f"{whole} is the first one; ./inv devices shows which go together",
+            )
+        elif bdf is None:
+            problems.add(f"{option} {quoted(text)}: no PCI address", FORM)
+        elif bdf.domain > LAST_SEGMENT:
+            problems.add(
+                f"{option} {quoted(text)}: Xen has no PCI segment above {LAST_SEGMENT:x}",
                 "such a device stays with dom0",
             )
         elif bdf in found:
@@ -81,6 +92,16 @@ def read_all(texts: Sequence[str], option: str, problems: Problems) -> tuple[Bdf
         else:
             found.append(bdf)
     return tuple(sorted(found))
+
+
+def hide_option(addresses: Sequence[Bdf]) -> str:
+    """The value of xen-pciback.hide, in the shorter form where the full one is over HIDE_LIMIT.
+
+    xen-pciback takes (BUS:SLOT.FUNCTION) for segment 0 in all its versions; wildcards came with
+    Linux 3.7 only and would hide what nobody named.
+    """
+    full = "".join(f"({bdf})" for bdf in addresses)
+    return full if len(full) <= HIDE_LIMIT else "".join(f"({bdf.short})" for bdf in addresses)
 
 
 # Base classes of the PCI Code and ID Assignment Specification, for a box without pci.ids.

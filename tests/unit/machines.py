@@ -28,9 +28,10 @@ class Machine:
         boot_vga: bool = False,
         reset: bool = True,
         physfn: str = "",
+        root: str = "",
     ) -> Path:
-        """One function at `bdf`, below the bridge `above`; its folder."""
-        root = f"devices/pci{bdf[:4]}:00/"
+        """One function at `bdf`, below the bridge `above` of the host bridge `root`; its folder."""
+        root = f"devices/{root or f'pci{bdf[:4]}:00'}/"
         at = self.sysfs / root / above / bdf
         at.mkdir(parents=True)
         for name, text in (("class", code), ("vendor", ids[0]), ("device", ids[1])):

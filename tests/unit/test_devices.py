@@ -32,7 +32,8 @@ def offered(machine: devices.Machine) -> list[list[str]]:
 def test_a_card_goes_with_its_audio_and_dom0_keeps_what_it_needs(tmp_path: Path) -> None:
     machine = look(workstation(tmp_path).sysfs, ids=())
     assert tuple(CARD) in machine.together
-    assert offered(machine) == [["01:00.0", "01:00.1"], ["00:02.0"], ["03:00.0"], ["00:14.0"]]
+    assert offered(machine) == [["01:00.0", "01:00.1"], ["00:02.0"], ["03:00.0"]]
+    assert at(machine, "00:14.0").verdict == Verdict.DANGER  # the only keyboard hangs on it
     disk = at(machine, "00:17.0")
     assert (disk.verdict, disk.mounts) == (Verdict.DANGER, ("/", "/boot"))
     lan = at(machine, "00:19.0")
@@ -40,7 +41,7 @@ def test_a_card_goes_with_its_audio_and_dom0_keeps_what_it_needs(tmp_path: Path)
     assert "the only network card with a link (eno1)" in lan.why
     assert at(machine, "03:00.0").verdict == Verdict.FINE
     assert "the console is on it" in at(machine, "00:02.0").why[0]
-    assert "input" in at(machine, "00:14.0").why[0]
+    assert "the only keyboard" in at(machine, "00:14.0").why[0]
     assert at(machine, "00:00.0").verdict == Verdict.NEVER
     assert machine.notes == ("no names: there is no pci.ids here (package pci.ids)",)
 
@@ -262,3 +263,115 @@ def test_what_is_read_is_what_is_written(text: str) -> None:
 @given(st.text())
 def test_pci_ids_of_any_content(text: str) -> None:
     assert pci._parse(text, {(1, 1)}, Path("pci.ids")).path
+
+
+# Layouts of real machines: what is lost is credited to all above it, and what goes together is
+# judged together
+
+
+def small(folder: Path, *, disk: bool = True, nic: bool = True) -> Machine:
+    """A board with a graphics card, a disk with / and a network card with a link."""
+    m = Machine(folder)
+    m.pci("0000:00:02.0", "0x030000", group=1, driver="i915", boot_vga=True)
+    if disk:
+        sata = m.pci("0000:00:17.0", "0x010601", group=4, driver="ahci")
+        m.disk("sda", sata / "ata1/host0/block", 2)
+        m.mount("/dev/sda1", "/")
+    if nic:
+        m.net("eno1", m.pci("0000:00:1f.6", "0x020000", group=9, driver="e1000e"), up=True)
+    return m
+
+
+def dangers(m: Machine) -> set[str]:
+    """The functions that are dangerous to hide, but for those of `small`."""
+    machine = look(m.sysfs, ids=())
+    board = {"00:02.0", "00:17.0", "00:1f.6"}
+    return {d.bdf.short for d in machine.devices if d.verdict == Verdict.DANGER} - board
+
+
+@pytest.mark.parametrize("group", [8, None])
+def test_a_root_behind_vmd_is_lost_with_the_controller(tmp_path: Path, group: int | None) -> None:
+    m = small(tmp_path, disk=False)
+    m.pci("0000:00:0e.0", "0x010400", group=group, driver="vmd")
+    for bus, name in (("e1", "nvme0n1"), ("e2", "nvme1n1")):
+        nvme = m.pci(
+            f"10000:{bus}:00.0",
+            "0x010802",
+            above="0000:00:0e.0/pci10000:e0",
+            group=group,
+            driver="nvme",
+            root="pci0000:00",
+        )
+        m.disk(name, nvme / f"nvme/{name[:5]}", 1)
+    m.mount("/dev/nvme0n11", "/")
+    assert dangers(m) == {"00:0e.0", "10000:e1:00.0", "10000:e2:00.0"}
+    assert offered(look(m.sysfs, ids=())) == []
+
+
+def test_both_ports_of_the_only_network_card(tmp_path: Path) -> None:
+    m = small(tmp_path, nic=False)
+    for port in (0, 1):
+        at_ = m.pci(f"0000:03:00.{port}", "0x020000", group=20 + port, driver="ixgbe")
+        m.net(f"enp3s0f{port}", at_, up=True)
+    assert dangers(m) == {"03:00.0", "03:00.1"}
+    assert offered(look(m.sysfs, ids=())) == []
+    for port in (0, 1):  # another card, without a link: that one may go
+        at_ = m.pci(f"0000:04:00.{port}", "0x020000", group=30 + port, driver="igb")
+        m.net(f"enp4s0f{port}", at_, up=False)
+    assert dangers(m) == {"03:00.0", "03:00.1"}
+    assert offered(look(m.sysfs, ids=())) == [["04:00.0", "04:00.1"]]
+
+
+def test_the_second_disk_of_a_btrfs(tmp_path: Path) -> None:
+    m = small(tmp_path)
+    nvme = m.pci("0000:02:00.0", "0x010802", group=14, driver="nvme")
+    m.disk("nvme0n1", nvme / "nvme/nvme0", 1)
+    (tmp_path / "proc/mounts").write_text("/dev/sda1 / btrfs rw,subvol=/@ 0 0\n")
+    members = m.sysfs / "fs/btrfs/6f2c1d7e-0000-4000-8000-000000000001/devices"
+    members.mkdir(parents=True)
+    for name in ("sda1", "nvme0n11"):
+        (members / name).symlink_to((m.sysfs / "class/block" / name).resolve())
+    assert dangers(m) == {"02:00.0"}
+
+
+def test_a_disk_that_nothing_uses_may_go_and_one_with_swap_may_not(tmp_path: Path) -> None:
+    m = small(tmp_path)
+    for slot, name in (("02", "nvme0n1"), ("03", "nvme1n1")):
+        nvme = m.pci(f"0000:{slot}:00.0", "0x010802", group=int(slot), driver="nvme")
+        m.disk(name, nvme / f"nvme/{name[:5]}", 1)
+    (tmp_path / "proc/swaps").write_text(
+        "Filename\tType\tSize\tUsed\tPriority\n/dev/nvme0n11 partition 1000 0 -2\n"
+    )
+    assert dangers(m) == {"02:00.0"}
+    assert offered(look(m.sysfs, ids=())) == [["03:00.0"]]
+
+
+def test_encrypted_volumes_over_two_disks(tmp_path: Path) -> None:
+    m = small(tmp_path, disk=False)
+    for slot, name in (("02", "nvme0n1"), ("03", "nvme1n1"), ("04", "nvme2n1")):
+        nvme = m.pci(f"0000:{slot}:00.0", "0x010802", group=int(slot), driver="nvme")
+        m.disk(name, nvme / f"nvme/{name[:5]}", 1)
+    m.mapped("luks-a", 0, ("nvme0n11",))
+    m.mapped("luks-b", 1, ("nvme1n11",))
+    m.mapped("vg-root", 2, ("dm-0", "dm-1"))
+    m.mount("/dev/mapper/vg-root", "/")
+    assert dangers(m) == {"02:00.0", "03:00.0"}
+    assert offered(look(m.sysfs, ids=())) == [["04:00.0"]]
+
+
+def test_a_root_on_a_usb_stick_and_a_second_usb_controller(tmp_path: Path) -> None:
+    m = small(tmp_path, disk=False)
+    first = m.pci("0000:00:14.0", "0x0c0330", group=2, driver="xhci_hcd")
+    m.pci("0000:05:00.0", "0x0c0330", group=5, driver="xhci_hcd")
+    m.disk("sda", first / "usb1/1-2/1-2:1.0/host6/block", 1)
+    m.mount("/dev/sda1", "/")
+    assert dangers(m) == {"00:14.0"}
+    assert offered(look(m.sysfs, ids=())) == [["05:00.0"]]
+
+
+def test_virtual_functions_of_the_card_that_dom0_needs(tmp_path: Path) -> None:
+    m = small(tmp_path, nic=False)
+    m.net("ens1", m.pci("0000:03:00.0", "0x020000", group=20, driver="ixgbe"), up=True)
+    m.pci("0000:03:10.0", "0x020000", group=21, physfn="0000:03:00.0")
+    assert dangers(m) == {"03:00.0"}
+    assert offered(look(m.sysfs, ids=())) == [["03:10.0"]]
