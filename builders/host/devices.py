@@ -166,20 +166,21 @@ def judge(machine: Machine) -> Machine:
     for one in sets:
         members = [machine.of(bdf) for bdf in one]
         dangers = {d.bdf: _dangers([d], machine) for d in members}
-        others = _dangers(members, machine)
+        others = _dangers([d for d in members if not d.hidden], machine)
         for d in members:
+            if d.hidden:  # dom0 does without it already
+                judged[d.bdf] = d
+                continue
             danger, caution = dangers[d.bdf], _cautions(d, machine)
             if not danger and others:
                 near = [other.bdf.short for other in members if other is not d]
                 danger = [f"goes together with {_few(near)}: {'; '.join(others)}"]
-            if danger:
-                caution = [reason for reason in caution if not reason.startswith("disk controller")]
-            if any("network" in reason for reason in danger):
-                caution = [reason for reason in caution if not reason.startswith("network")]
+            if danger:  # its cautions are the same losses in weaker words
+                caution = []
             if d.bdf.domain > pci.LAST_SEGMENT and not danger:
                 judged[d.bdf] = _never(d)
                 continue
-            if not d.reset and not d.hidden and not danger:
+            if not d.reset and not danger:
                 caution.append(
                     "the kernel knows no way to reset it: it may not work again after the guest "
                     "restarts"
@@ -238,7 +239,7 @@ def _cautions(device: Device, machine: Machine) -> list[str]:
         caution.append(f"disk controller of {_few(device.blocks)}; no use of them is known")
     if device.up:
         caution.append(f"network card in use ({_few(device.up)})")
-    if device.boot_vga and not device.hidden:
+    if device.boot_vga:
         caution.append("the firmware's own graphics card: the console is on it")
     if device.inputs:
         caution.append(f"keyboard or other input hangs on it ({_few(device.inputs)})")

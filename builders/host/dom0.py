@@ -106,9 +106,9 @@ def settings(
     length = len(pci.hide_option(hidden))
     if length > pci.HIDE_LIMIT:
         problems.add(
-            f"{len(hidden)} devices are {length} characters of xen-pciback.hide: the kernel takes "
-            f"{pci.HIDE_LIMIT} and would hide none of them",
-            "hide fewer at boot; xl pci-assignable-add takes more of them later",
+            f"{len(hidden)} devices are {length} characters of xen-pciback.hide: Xen cuts the "
+            f"kernel's command line at 1,023, of which {pci.HIDE_LIMIT} are left for them",
+            "hide fewer at boot; xl pci-assignable-add takes the others later",
         )
     size = mebibytes(memory, "--dom0-mem", problems, SMALLEST, LARGEST)
     count = 0

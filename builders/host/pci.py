@@ -29,9 +29,10 @@ _BDF = re.compile(
 FORM = "an address is written like 02:00.0 or 0000:02:00.0, as lspci -D shows it"
 _NO_FUNCTION = re.compile(r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]")
 LAST_SEGMENT = 0xFFFF  # Xen's segments have 16 bits
-# Characters of a module parameter that is text (charp, kernel/params.c): a longer one is refused
-# as a whole, and nothing is hidden.
-HIDE_LIMIT = 1024
+# Characters of xen-pciback.hide. The kernel refuses a parameter of more than 1,024 (charp,
+# kernel/params.c) and then hides nothing; Xen cuts dom0's whole command line at 1,023
+# (MAX_GUEST_CMDLINE), which has the name of this option and root= in it too.
+HIDE_LIMIT = 900
 
 
 @dataclass(frozen=True, order=True)

@@ -420,6 +420,7 @@ class _Rules:
         net = self._sysfs / "class/net"
         names = fs.names(net)
         numbers = {fs.text(net / name / "ifindex"): name for name in names}
+        numbers.pop("", None)
         for name in names:
             at, node = net / name, Node("net", name)
             for need in self._above(at):
