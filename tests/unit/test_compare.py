@@ -450,7 +450,7 @@ def test_folders_that_cannot_be_paired(tmp_path: Path) -> None:
         debs.make(tmp_path / side / "a.deb", control={"Package": side})
     with pytest.raises(BuildError, match="has its counterpart"):
         pairs(tmp_path / "old", tmp_path / "new")
-    debs.make(tmp_path / "old" / "b.deb", control={"Package": "old"})
+    debs.make(tmp_path / "old" / "b.deb", [Item("./usr/x", b"another")], control={"Package": "old"})
     with pytest.raises(BuildError, match="are the same package"):
         pairs(tmp_path / "old", tmp_path / "new")
     with pytest.raises(BuildError, match="no such file"):
