@@ -14,6 +14,7 @@ from builders import codecs
 from builders.codecs import Piece, Range, Slice
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
+from builders.deb.owners import GROUPS, USERS, fixed
 from builders.deb.reading import Index
 from builders.deb.tar import FILE_TYPES, Entry, absolute
 from builders.errors import BuildError
@@ -136,9 +137,9 @@ class Layout:
         if self._tidy:
             if self._edit.epoch is not None:
                 info.mtime = min(info.mtime, self._edit.epoch)
-            if not _allocated(info.uid):
+            if not fixed(info.uname, info.uid, USERS):
                 info.uid, info.uname = 0, "root"
-            if not _allocated(info.gid):
+            if not fixed(info.gname, info.gid, GROUPS):
                 info.gid, info.gname = 0, "root"
         return info
 
@@ -250,11 +251,6 @@ def above(path: str) -> Iterator[str]:
     while path != "/":
         yield path
         path = posixpath.dirname(path)
-
-
-def _allocated(number: int) -> bool:
-    """Whether Debian allocates this user or group id globally (Policy 9.2.2)."""
-    return 0 <= number <= 99 or 60000 <= number <= 64999
 
 
 def _same(one: tarfile.TarInfo, other: tarfile.TarInfo) -> bool:

@@ -34,6 +34,8 @@ class Item:
     mtime: int = 1_000_000_000
     uid: int = 0
     gid: int = 0
+    uname: str = ""
+    gname: str = ""
 
 
 def folder(name: str, mode: int = 0o755) -> Item:
@@ -56,8 +58,8 @@ def tar(items: Iterable[Item], tar_format: int = tarfile.GNU_FORMAT) -> bytes:
             info = tarfile.TarInfo(item.name)
             info.type, info.linkname, info.mode = item.kind, item.link, item.mode
             info.mtime, info.uid, info.gid = item.mtime, item.uid, item.gid
-            info.uname = "root" if item.uid == 0 else "builder"
-            info.gname = "root" if item.gid == 0 else "builder"
+            info.uname = item.uname or ("root" if item.uid == 0 else "builder")
+            info.gname = item.gname or ("root" if item.gid == 0 else "builder")
             info.size = len(item.content)
             archive.addfile(info, io.BytesIO(item.content))
     return out.getvalue()

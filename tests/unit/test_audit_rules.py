@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import shutil
 import signal
+import subprocess
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,7 +179,13 @@ CASES = [
     # owners, modes, times
     bad("wrong-owner", Item("./usr/x", uid=1000), subject="/usr/x"),
     bad("wrong-owner", Item("./usr/x", gid=100), subject="/usr/x"),
-    fine("wrong-owner", Item("./usr/x", gid=60), Item("./usr/y", uid=65534)),
+    # dpkg takes the name where the system knows it, the number where it does not.
+    bad("wrong-owner", Item("./usr/x", uname="games"), subject="/usr/x"),
+    bad("wrong-owner", Item("./usr/x", uname="jenkins"), subject="/usr/x"),
+    fine("wrong-owner", Item("./usr/x", gid=60, gname="games"), Item("./usr/y", uid=65534)),
+    fine("wrong-owner", Item("./usr/x", uid=1001, uname="root")),
+    bad("merged-folder-replaced", symlink("./lib", "usr/lib"), subject="/lib"),
+    fine("merged-folder-replaced", symlink("./lib", "usr/lib"), Package="base-files"),
     bad("setuid-file", program(), Item("./usr/bin/y", mode=0o4755), subject="/usr/bin/y"),
     bad(
         "setuid-file", Item("./usr/bin/y", SH, mode=0o4755), subject="/usr/bin/y", severity="error"
@@ -551,7 +560,7 @@ def test_every_rule_has_a_case() -> None:
         "control-form",
         *("missing-dependency", "missing-interpreter", "stray-boot-link", "xen-syms-in-boot"),
         *("md5sums", "installed-size", "elf-unread", "libc-too-old", "unknown-dependency"),
-        *("build-host", "static-program"),
+        *("build-host", "static-program", "missing-folder", "unmerged-path"),
     }
     assert {case.rule for case in CASES if case.subject != "-"} | elsewhere == set(RULES)
 
@@ -764,3 +773,51 @@ def test_a_suite_that_the_box_has_no_lists_of(
     assert code == 1
     with pytest.raises(BuildError, match="no package lists"):
         inspect.inspect([str(path)], inspect.Wanted(suite="nowhere"), "", ())
+
+
+def _tree(path: Path, names: Sequence[str]) -> Path:
+    """A package with these members in this order: files, and folders where "/" is the end."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            info.mode, info.uname, info.gname = 0o755, "root", "root"
+            tar.addfile(info)
+    made = debs.make(path)
+    subprocess.run(["ar", "x", made.name], cwd=path.parent, check=True)
+    (path.parent / "data.tar").write_bytes(out.getvalue())
+    path.unlink()
+    (control,) = path.parent.glob("control.tar*")
+    members = ["debian-binary", control.name, "data.tar"]
+    subprocess.run(["ar", "rcD", path.name, *members], cwd=path.parent, check=True)
+    return path
+
+
+@pytest.mark.skipif(not (shutil.which("ar") and shutil.which("dpkg")), reason="needs ar and dpkg")
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["./", "./opt/", "./opt/x/", "./opt/x/y"],
+        ["./opt/", "./opt/x/", "./opt/x/y"],  # base-files has the root
+        ["./usr/bin/x"],
+        ["./opt/x/y"],
+        ["./opt/", "./opt/x/y", "./opt/x/"],
+    ],
+)
+def test_folders_as_dpkg_takes_them(tmp_path: Path, names: list[str]) -> None:
+    path = _tree(tmp_path / "x.deb", names)
+    root = tmp_path / "root"
+    for folder_ in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "usr/bin"):
+        (root / folder_).mkdir(parents=True)  # as base-files has them
+    (root / "var/lib/dpkg/status").touch()
+    command = ["dpkg", f"--root={root}", "--force-not-root,depends,bad-path", "--unpack", str(path)]
+    refused = subprocess.run(command, capture_output=True, check=False).returncode != 0
+    assert bool(found(path, "missing-folder")) == refused
+
+
+def test_a_stated_suite_with_a_merged_usr(tmp_path: Path) -> None:
+    path = debs.make(tmp_path / "x.deb", [Item("./lib/udev/x", b"1")])
+    assert found(path, "unmerged-path", Expectations(suite="bookworm")) == []
+    told = found(path, "unmerged-path", Expectations(suite="trixie"))
+    assert [severity for severity, _ in told] == ["warning"]

@@ -10,18 +10,15 @@ from collections.abc import Iterator
 from builders import deb
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
-
-
-def _static(number: int) -> bool:
-    """Whether Debian gives this user or group id the same name on every system."""
-    return 0 <= number <= 99 or 60000 <= number <= 64999 or number == 65534
+from builders.deb.owners import GROUPS, USERS, fixed
 
 
 @rule(
     "wrong-owner",
     Severity.ERROR,
     explanation="A file belongs to a user or group that is another one, or nobody, on every"
-    " system. Mostly it is the one that built the package.",
+    " system. Mostly it is the one that built the package. dpkg takes the name where the system"
+    " knows it, and the number only where it does not.",
     reference="Policy 9.2.2, 10.9",
     remedy="finish the package: files of others are given to root; dpkg-statoverride in postinst"
     " for a user of the package's own",
@@ -30,7 +27,7 @@ def _static(number: int) -> bool:
 def _wrong_owner(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
         info = entry.info
-        if not (_static(info.uid) and _static(info.gid)):
+        if not (fixed(info.uname, info.uid, USERS) and fixed(info.gname, info.gid, GROUPS)):
             yield Found(f"belongs to {info.uid}:{info.gid} ({info.uname}:{info.gname})", entry.path)
 
 

@@ -195,3 +195,75 @@ def _file_name(facts: Facts) -> Iterator[Found]:
             yield Found("has control characters in its name", entry.path, Severity.ERROR)
         elif not entry.path.isascii() and re.search(r"[\udc80-\udcff]", entry.path):
             yield Found("has a name that is not UTF-8", entry.path)
+
+
+# What base-files of every suite has, so that it is there before any other package.
+_BASE_FILES = """
+/ /bin /boot /dev /etc /etc/default /etc/opt /etc/profile.d /etc/skel /home /lib /lib64 /proc
+/root /run /sbin /sys /tmp /usr /usr/bin /usr/games /usr/include /usr/lib /usr/lib64 /usr/sbin
+/usr/share /usr/share/base-files /usr/share/common-licenses /usr/share/dict /usr/share/doc
+/usr/share/info /usr/share/lintian /usr/share/lintian/overrides /usr/share/man /usr/share/misc
+/usr/src /var /var/backups /var/cache /var/lib /var/lib/dpkg /var/lib/misc /var/local /var/lock
+/var/log /var/run /var/spool /var/tmp
+"""
+_BASE = frozenset(_BASE_FILES.split())
+
+
+@rule(
+    "missing-folder",
+    Severity.ERROR,
+    explanation="A folder comes after what is in it, or not at all, and base-files does not have"
+    " it either. dpkg makes no folder that a package does not list, and ends in the middle.",
+    reference="dpkg(1), deb(5); dpkg-deb(1) writes every folder before its files",
+    remedy="make the package with dpkg-deb -b, which lists every folder first",
+    needs=Needs.MEMBERS,
+)
+def _missing_folder(facts: Facts) -> Iterator[Found]:
+    there = set(_BASE)
+    told: set[str] = set()
+    for entry in facts.entries:
+        above = entry.path.rpartition("/")[0] or "/"
+        if above not in there and above not in told and not entry.info.islnk():
+            told.add(above)
+            yield Found(f"is not listed before {entry.path}", above)
+        if entry.info.isdir() or entry.info.issym():
+            there.add(entry.path)
+
+
+_MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links of a merged /usr
+_OWNERS = ("base-files", "usrmerge", "usr-is-merged")
+
+
+@rule(
+    "merged-folder-replaced",
+    Severity.ERROR,
+    explanation="The package has a link or file where the system has /lib or another folder of the"
+    " merged /usr: only base-files owns these.",
+    reference="Policy 10.1",
+    remedy="ship the files below /usr, and not the link",
+    needs=Needs.MEMBERS,
+)
+def _merged_folder_replaced(facts: Facts) -> Iterator[Found]:
+    if facts.control.get("Package", "") in _OWNERS:
+        return
+    for entry in facts.entries:
+        if entry.path in _MERGED and not entry.info.isdir():
+            yield Found("is no folder here, and belongs to base-files", entry.path)
+
+
+@rule(
+    "unmerged-path",
+    Severity.WARNING,
+    explanation="From trixie on, files lie below /usr only: dpkg knows them under two names where"
+    " packages disagree, and may lose one in an upgrade. Known only where the suite is stated.",
+    reference="Policy 10.1, dpkg's FAQ on a merged /usr",
+    remedy="move it below /usr",
+    needs=Needs.MEMBERS,
+)
+def _unmerged_path(facts: Facts) -> Iterator[Found]:
+    if facts.expectations.suite.partition("-")[0] not in ("trixie", "forky", "sid", "unstable"):
+        return
+    for entry in facts.entries:
+        top = "/" + entry.path.split("/")[1]
+        if top in _MERGED and entry.path != top and not entry.info.isdir():
+            yield Found(f"is in {top}: /usr{top} is its place", entry.path)
