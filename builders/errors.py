@@ -23,6 +23,9 @@ class Exit(IntEnum):
     TERMINATED = 143  # 128 + SIGTERM
 
 
+_MESSAGE = 4000  # characters: what a stranger's file says may be quoted in it
+
+
 class BuildError(Exception):
     """A failure that the user can act on.
 
@@ -42,9 +45,10 @@ class BuildError(Exception):
         excerpt: str = "",
         exit: Exit = Exit.USAGE,
     ) -> None:
+        message = message if len(message) <= _MESSAGE else f"{message[:_MESSAGE]}..."
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint[:_MESSAGE]
         self.log = log
         self.excerpt = excerpt
         self.exit = exit

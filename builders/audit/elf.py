@@ -16,6 +16,9 @@ _PARTS = 4 << 20  # of the dynamic section and the notes, where they lie between
 _HEADERS = 70_000  # of program or section headers: their numbers have 16 bits
 _TAGS = 20_000  # of the dynamic section; the largest in Debian have some hundred
 _STRING = 4096
+_LOADS = 512  # segments that are looked through for an address; real files have some ten
+_PATHS = 1000  # folders of a search path
+_UNITS = 1_000_000  # of work for one package: headers, tags and sixteenths of strings
 
 _EXEC, _DYN = 2, 3
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_STACK = 1, 2, 3, 4, 0x6474E551
@@ -54,6 +57,29 @@ class Elf:
     stack: bool | None = None
     textrel: bool = False
     build_id: str = ""
+
+
+class Budget:
+    """How much of the ELF files of one package is looked into, all together.
+
+    Each table of a file has its limit, and so has the number of files: their product has this one.
+    """
+
+    def __init__(self, units: int = _UNITS) -> None:
+        self._left = units
+
+    @property
+    def spent(self) -> bool:
+        return self._left < 0
+
+    def spend(self, units: int) -> None:
+        """ElfError where no more is left."""
+        self._left -= units
+        if self._left < 0:
+            raise ElfError(TOO_MUCH)
+
+
+TOO_MUCH = "the ELF files of the package have more tables than are looked into"
 
 
 def is_object(head: bytes) -> bool:
@@ -174,17 +200,18 @@ def _wanted(window: Window) -> list[tuple[int, int]]:
     return found
 
 
-def read(window: Window) -> Elf:
-    """What the file in `window` says; ElfError where it is damaged."""
+def read(window: Window, budget: Budget) -> Elf:
+    """What the file in `window` says; ElfError where it is damaged, or the budget is spent."""
     try:
-        return _read(window)
+        return _read(window, budget)
     except struct.error as error:
         raise ElfError(f"a table of it is cut short ({error})") from None
 
 
-def _read(window: Window) -> Elf:
+def _read(window: Window, budget: Budget) -> Elf:
     form = _Form.of(window)
-    machine, _, sections, _, _, step, count, names = form.header(window)
+    machine, _, sections, _, headers, step, count, names = form.header(window)
+    budget.spend(8 + headers + count)
     segments = form.segments(window)
     stack: bool | None = None
     build_id = ""
@@ -208,12 +235,21 @@ def _read(window: Window) -> Elf:
             build_id=build_id,
         )
     tags = _tags(form, window, *dynamic)
+    budget.spend(len(tags))
     strings = next((value for tag, value in tags if tag == _STRTAB), None)
+    loads = [segment for segment in segments if segment[0] == _PT_LOAD]
+    if len(loads) > _LOADS:
+        raise ElfError(f"it has more than {_LOADS} segments to load")
+    texts: dict[int, str] = {}  # what was read already, by its offset
 
     def text(offset: int) -> str:
         if strings is None:
             raise ElfError("its dynamic section has no strings")
-        return window.text(_placed(segments, strings + offset))
+        if offset not in texts:
+            budget.spend(1 + len(loads) // 8)
+            texts[offset] = window.text(_placed(loads, strings + offset))
+            budget.spend(len(texts[offset]) // 16)
+        return texts[offset]
 
     values: dict[int, list[str]] = {}
     textrel = False
@@ -228,10 +264,11 @@ def _read(window: Window) -> Elf:
     paths = [*values.get(_RPATH, ()), *values.get(_RUNPATH, ())]
     versions: list[tuple[str, tuple[str, ...]]] = []
     if verneed[0]:
-        at = _placed(segments, verneed[0])
+        at = _placed(loads, verneed[0])
         for _ in range(min(verneed[1], 1000)):
             _, auxes, file, aux, following = form.unpack("HHIII", window.at(at, 16))
             where, needs = at + aux, []
+            budget.spend(1 + min(auxes, 1000))
             for _ in range(min(auxes, 1000)):
                 _, weak, _, name, forward = form.unpack("IHHII", window.at(where, 16))
                 if not weak & _VER_FLG_WEAK:
@@ -241,7 +278,7 @@ def _read(window: Window) -> Elf:
                     break
             versions.append((text(file), tuple(needs)))
             at += following
-            if not following or sum(len(v) for _, v in versions) > _TAGS:
+            if not following:
                 break
     return Elf(
         machine,
@@ -249,7 +286,7 @@ def _read(window: Window) -> Elf:
         program=program,
         needed=tuple(values.get(_NEEDED, ())),
         soname=next(iter(values.get(_SONAME, ())), ""),
-        runpath=tuple(p for path in paths for p in path.split(":")),
+        runpath=_folders(paths),
         versions=tuple(versions),
         symbols=symbols,
         debug=debug,
@@ -257,6 +294,17 @@ def _read(window: Window) -> Elf:
         textrel=textrel,
         build_id=build_id,
     )
+
+
+def _folders(paths: list[str]) -> tuple[str, ...]:
+    """The folders of these search paths, each once, up to a limit."""
+    folders: dict[str, None] = {}
+    for path in dict.fromkeys(paths):
+        for folder in path.split(":"):
+            folders[folder] = None
+            if len(folders) >= _PATHS:
+                return tuple(folders)
+    return tuple(folders)
 
 
 def _tags(form: _Form, window: Window, offset: int, size: int) -> list[tuple[int, int]]:
@@ -272,10 +320,10 @@ def _tags(form: _Form, window: Window, offset: int, size: int) -> list[tuple[int
     return found
 
 
-def _placed(segments: list[tuple[int, int, int, int, int]], address: int) -> int:
+def _placed(loads: list[tuple[int, int, int, int, int]], address: int) -> int:
     """The offset in the file of an address in memory."""
-    for kind, _, offset, start, size in segments:
-        if kind == _PT_LOAD and start <= address < start + size:
+    for _, _, offset, start, size in loads:
+        if start <= address < start + size:
             return offset + address - start
     raise ElfError("a table of it lies in no segment")
 

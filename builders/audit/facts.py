@@ -64,6 +64,7 @@ class Facts:
     kernels: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     expectations: Expectations = field(default_factory=Expectations)
+    budget: elf.Budget = field(default_factory=elf.Budget)
 
     @classmethod
     def of(cls, package: Deb, expectations: Expectations) -> Facts:
@@ -143,6 +144,8 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
     elif elf.is_object(head) and not entry.path.startswith("/usr/lib/debug/"):
         if entry.info.size > _ELF_LIMIT:
             facts.unread[entry.path] = f"it is larger than {_ELF_LIMIT >> 30} GiB"
+        elif facts.budget.spent:
+            facts.unread[entry.path] = elf.TOO_MUCH
         else:
             window = elf.Window()
     elif entry.path.endswith(".ko") and head.startswith(b"\x7fELF"):
@@ -169,9 +172,10 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
         facts.traces[entry.path] = sorted(search.found)
     if window is not None:
         try:
-            facts.elves[entry.path] = elf.read(window)
+            facts.elves[entry.path] = elf.read(window, facts.budget)
         except ElfError as error:
-            facts.unread[entry.path] = f"it is damaged ({error})"
+            spent = facts.budget.spent
+            facts.unread[entry.path] = elf.TOO_MUCH if spent else f"it is damaged ({error})"
     return digest.hexdigest()
 
 

@@ -77,6 +77,7 @@ def _one(path: Path) -> Report:
 
 _TOLD = 1000  # findings of one rule: a hostile package could have millions
 _LINE = 4096  # characters of a message or a path
+_FIELD = 256  # characters of a name or version in a report
 
 
 def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = False) -> Report:
@@ -116,7 +117,8 @@ def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = 
                 if told > _TOLD:
                     break
     package_name, version, architecture = (
-        printable(facts.control.get(name, "")) for name in ("Package", "Version", "Architecture")
+        printable(facts.control.get(name, "")[:_FIELD])
+        for name in ("Package", "Version", "Architecture")
     )
     return Report(path, package_name, version, architecture, tuple(findings))
 

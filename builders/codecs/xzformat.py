@@ -14,6 +14,7 @@ _MAGIC = b"\xfd7zXZ\0"
 CHECK_SIZE = {lzma.CHECK_NONE: 0, lzma.CHECK_CRC32: 4, lzma.CHECK_CRC64: 8, lzma.CHECK_SHA256: 32}
 _BLOCK_LIMIT = 96 << 20  # largest xz block that is held whole; xz -9 writes 192 MiB ones
 _INDEX_LIMIT = 4 << 20
+_BLOCKS = 4096  # blocks of a stream that are worth looking at one by one; xz -T makes some ten
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def xz_table(packed: Packed) -> XzTable | None:
     offset, start = 12, 0
     try:
         count, at = take_vli(index, 1)
+        if count > _BLOCKS:
+            return None
         for _ in range(count):
             unpadded, at = take_vli(index, at)
             size, at = take_vli(index, at)

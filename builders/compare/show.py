@@ -215,9 +215,9 @@ def to_json(found: Sequence[Comparison], only_old: Sequence[Path], only_new: Seq
 def _side(it: Snapshot) -> dict[str, Any]:
     return {
         "path": str(it.path),
-        "package": printable(it.get("Package")),
-        "version": printable(it.get("Version")),
-        "architecture": printable(it.get("Architecture")),
+        "package": it.short("Package"),
+        "version": it.short("Version"),
+        "architecture": it.short("Architecture"),
         "size": it.size,
         "installed_kib": it.installed,
     }

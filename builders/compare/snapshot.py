@@ -21,9 +21,11 @@ from builders import deb
 from builders.audit import elf as elves
 from builders.audit.elf import Elf, ElfError
 from builders.deb import Content, Deb, Entry
+from builders.progress import printable
 
 _CONFIG = re.compile(r"/boot/config-[^/]+")
 _CONFIG_LIMIT = 4 << 20  # of a kernel's configuration; Debian's have 270 KB
+_FIELD = 256  # characters of a name or version that is shown
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
 _KINDS = {
     tarfile.LNKTYPE: "file",
@@ -79,9 +81,13 @@ class Snapshot:
         """A field of the control file, "" where there is none."""
         return self.fields.get(name, "").strip()
 
+    def short(self, name: str) -> str:
+        """A field of one line as it is shown."""
+        return printable(self.get(name)[:_FIELD])
+
     @property
     def title(self) -> str:
-        return " ".join(filter(None, map(self.get, ("Package", "Version", "Architecture"))))
+        return " ".join(filter(None, map(self.short, ("Package", "Version", "Architecture"))))
 
 
 def take(path: Path) -> Snapshot:
@@ -90,13 +96,16 @@ def take(path: Path) -> Snapshot:
     files: dict[str, File] = {}
     configs: dict[str, Mapping[str, str]] = {}
     found: dict[str, Elf] = {}
+    budget = elves.Budget()
 
     def look() -> Iterator[Entry]:
         for entry, content in package.entries():
             if entry.info.islnk():
                 files[entry.path] = files[entry.target]
             else:
-                digest = _read(entry, content, configs, found) if entry.info.isreg() else b""
+                digest = (
+                    _read(entry, content, configs, found, budget) if entry.info.isreg() else b""
+                )
                 files[entry.path] = _file(entry, digest)
             yield entry
 
@@ -140,6 +149,7 @@ def _read(
     content: Content,
     configs: dict[str, Mapping[str, str]],
     found: dict[str, Elf],
+    budget: elves.Budget,
 ) -> bytes:
     """Read one file; its digest."""
     digest = hashlib.blake2b(digest_size=16)
@@ -151,6 +161,7 @@ def _read(
         if config is not None and len(config) < _CONFIG_LIMIT:
             config += part
         wanted = not entry.path.startswith("/usr/lib/debug/") and entry.info.size <= _ELF_LIMIT
+        wanted = wanted and not budget.spent
         if first and wanted and elves.is_object(bytes(part[:64])):
             window = elves.Window()
         first = False
@@ -158,7 +169,7 @@ def _read(
             window.feed(part)
     if window is not None:
         with contextlib.suppress(ElfError):
-            found[entry.path] = elves.read(window)
+            found[entry.path] = elves.read(window, budget)
     if config is not None:
         configs[entry.path] = options(bytes(config))
     return digest.digest()

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from builders.audit import Severity
 from builders.progress import printable
 
+_LINE = 4096  # characters of a value that is shown
+_DIFF = 500  # lines of a difference, each of them cut too
+
 
 @dataclass(frozen=True)
 class Change:
@@ -46,12 +49,12 @@ def change(
     """A Change, with all control characters taken out of what is shown."""
     return Change(
         kind,
-        printable(subject),
-        _lines(old),
-        _lines(new),
+        printable(subject[:_LINE]),
+        _lines(old[:_LINE]),
+        _lines(new[:_LINE]),
         severity,
-        printable(judgement),
-        tuple(map(printable, diff)),
+        printable(judgement[:_LINE]),
+        tuple(printable(line[:_LINE]) for line in diff[:_DIFF]),
     )
 
 

@@ -143,7 +143,7 @@ def _version(raw: str, corrections: Corrections, notes: list[str]) -> str:
 
 def _maintainer(raw: str, stated: str, notes: list[str]) -> str:
     """Name and address (Policy 5.6.2)."""
-    form = r"[^<>\n]*[^<>\s][^<>\n]* <[^<>@\s]+@[^<>@\s]+>"
+    form = r"(?=[^<>\n]*[^<>\s])[^<>\n]+ <[^<>@\s]+@[^<>@\s]+>"
     if stated and not re.fullmatch(form, stated):
         raise BuildError(
             f"maintainer {stated!r} is not of the form Name <address>",

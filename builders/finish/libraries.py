@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from builders.audit import elf
+from builders.codecs import NewBytes, Slice, sliced
 from builders.finish.work import Work, is_plain
 from builders.progress import printable
 
@@ -37,8 +38,7 @@ def correct(work: Work) -> None:
             work.modes[entry.path] = entry.info.mode & 0o7666
         if _PUBLIC.fullmatch(folder) and re.search(r"\.so(\.|$)", name):
             public.append(entry.path)
-    sonames = {path: soname(content) for path, content in work.read(public).items()}
-    lines = _shlibs([name for name in sonames.values() if name], work)
+    lines = _shlibs(_sonames(work, public), work) if public else []
     if not lines:
         return
     # One that a person wrote knows more.
@@ -65,17 +65,24 @@ def _shlibs(sonames: list[str], work: Work) -> list[str]:
     return sorted(lines)
 
 
-def soname(content: bytes) -> str:
-    """The DT_SONAME of an ELF file (elf(5)); "" where it has none or is no sound ELF file."""
-    from elftools.elf.dynamic import DynamicSegment
-    from elftools.elf.elffile import ELFFile
+def _sonames(work: Work, public: list[str]) -> list[str]:
+    """The DT_SONAMEs of these files (elf(5)), of those that are sound ELF files and have one."""
+    left, budget, found = set(public), elf.Budget(), []
+    for entry, content in work.package.entries():
+        if entry.path not in left or budget.spent:
+            continue
+        window = elf.Window()
+        new = work.replaced.get(entry.path)
+        for part in iter(content.chunk, b"") if new is None else _parts(new):
+            window.feed(part)
+        with contextlib.suppress(elf.ElfError):
+            if elf.is_object(window.at(0, min(20, window.size))):
+                found.append(elf.read(window, budget).soname)
+    return [name for name in found if name]
 
-    try:
-        for segment in ELFFile(io.BytesIO(content)).iter_segments():
-            if isinstance(segment, DynamicSegment):
-                tags: Iterator[Any] = segment.iter_tags("DT_SONAME")
-                return next((str(tag.soname) for tag in tags), "")
-    # A damaged file makes pyelftools raise nearly anything, from ELFError to OverflowError.
-    except Exception:
-        return ""
-    return ""
+
+def _parts(new: NewBytes) -> Iterator[bytes]:
+    """New content in parts."""
+    if isinstance(new, bytes):
+        return iter((new,))
+    return sliced(new if isinstance(new, Slice) else Slice(new, 0, new.stat().st_size))

@@ -34,6 +34,8 @@ from builders.finish.work import Beside, Work
 from builders.progress import printable
 from builders.recipe.corrections import Corrections
 
+_NOTE, _NOTES = 1000, 1000  # characters of a note, and how many there are
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -119,12 +121,13 @@ def finish(
     deb.rewrite(package, destination, _edit(work, fields))
     work.notes += _unsigned(package, destination)
     companion = symbols.package(work, fields, found, destination_dir)
+    notes = tuple(note[:_NOTE] for note in work.notes[:_NOTES])
     return Finished(
         destination,
         name,
         version,
         architecture,
-        tuple(work.notes),
+        notes,
         Finished(companion, f"{name}-dbgsym", version, architecture, ()) if companion else None,
     )
 

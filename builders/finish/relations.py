@@ -63,12 +63,23 @@ def joined_depends(
                 )
         groups.append(group)
     unique = {str(g): g for g in groups if not any(one.name in own for one in g.choices)}
-    stronger = parse_relations("pre-depends", [before], strict=False)
+    stronger = {str(g): g for g in parse_relations("pre-depends", [before], strict=False)}
+    # Only a relation to the same package implies another one.
+    alone: dict[tuple[str, str], list[Group]] = {}
+    for group in (*stronger.values(), *unique.values()):
+        one = group.choices[0]
+        same = alone.setdefault((one.name, one.arch), [])
+        if len(group.choices) == 1 and len(same) < _SAME:
+            same.append(group)
     for text, group in list(unique.items()):
-        others = [*stronger, *(other for other in unique.values() if other is not group)]
-        if group in stronger or any(other.implies(group) for other in others):
+        others = [o for one in group.choices for o in alone.get((one.name, one.arch), ())]
+        still = (o for o in others if o is not group and (str(o) in unique or str(o) in stronger))
+        if text in stronger or any(other.implies(group) for other in still):
             del unique[text]
     return ", ".join(sorted(unique))
+
+
+_SAME = 50  # relations to one package that are compared with each other
 
 
 def _is_library(package: str) -> bool:

@@ -175,17 +175,18 @@ def _explained(error: BuildError, raw: Sequence[Deb], step: Step) -> BuildError:
 
 def _elves(package: Deb) -> Iterator[tuple[str, elf.Elf | None]]:
     """The path of each program and library, and what it says; None where it is damaged."""
+    budget = elf.Budget()
     for entry, content in package.entries():
         aside = entry.path.startswith("/usr/lib/debug/")
         part = bytes(content.chunk()) if entry.info.isreg() and not aside else b""
-        if not elf.is_object(part):
+        if budget.spent or not elf.is_object(part):
             continue
         window = elf.Window()
         while part:
             window.feed(part)
             part = bytes(content.chunk())
         try:
-            yield entry.path, elf.read(window)
+            yield entry.path, elf.read(window, budget)
         except elf.ElfError:
             yield entry.path, None
 

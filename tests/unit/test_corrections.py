@@ -15,7 +15,7 @@ import pytest
 
 from builders.deb import Deb
 from builders.errors import BuildError
-from builders.finish import Beside, Finished, finish, libraries
+from builders.finish import Beside, Finished, finish
 from builders.recipe.corrections import Corrections, Replacement
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
@@ -202,8 +202,9 @@ def test_what_a_package_says_of_its_libraries_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", debs.elf(soname="a")[:150], b"x" * 200])
-def test_no_soname_in_what_is_no_library(data: bytes) -> None:
-    assert libraries.soname(data) == ""
+def test_no_soname_in_what_is_no_library(tmp_path: Path, data: bytes) -> None:
+    package = Deb.open(run(tmp_path, [Item("./usr/lib/libx.so.1", data)], PLAIN).path)
+    assert "shlibs" not in package.control_files
 
 
 def test_python(tmp_path: Path) -> None:

@@ -220,11 +220,10 @@ def _control_value(facts: Facts) -> Iterator[Found]:
     homepage = str(control.get("Homepage", "")).strip()
     if homepage and not re.fullmatch(r"[a-z]+://[^\s<>]+", homepage):
         yield Found(f"Homepage {homepage!r} is no address (Policy 5.6.23)")
-    address = re.search(r"<[^<>]*@([^<>]*)>", str(control.get("Maintainer", "")))
-    if address and re.search(
-        r"(^|\.)(localhost|localdomain|local|lan|unknown|\(none\))$", address[1]
-    ):
-        yield Found(f"Maintainer has an address that no mail reaches: {address[0]}")
+    address = re.search(r"<[^<>]*>", str(control.get("Maintainer", "")))
+    _, at, host = address[0].strip("<>").rpartition("@") if address else ("", "", "")
+    if at and re.search(r"(^|\.)(localhost|localdomain|local|lan|unknown|\(none\))$", host):
+        yield Found(f"Maintainer has an address that no mail reaches: {address[0]}")  # type: ignore[index]
 
 
 @rule(
