@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import kernel, xen
+from builders import ROOT, kernel, xen
 from builders.artifacts import NOTHING, Manifest, Package, note_build, publish
 from builders.artifacts import read as read_manifest
 from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
@@ -47,7 +47,12 @@ TARGETS = ("xen", "kernel")
 STAGES = "stages"  # the folder of a recipe's finished stages
 Made = tuple[Output, Output]  # a build, and that build finished
 # What a finished package's bytes also depend on.
-_CODE = ("codecs/*.py", "deb/*.py", "finish/*.py", "recipe/corrections.py")
+_CODE = (
+    "builders/codecs/*.py",
+    "builders/deb/*.py",
+    "builders/finish/*.py",
+    "builders/corrections.py",
+)
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,8 @@ class Pipeline:
         return inputs, self._store.find(stage, inputs) or self._store.find(stage, clean)
 
     def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
-        here = Path(__file__).parent
-        code = sorted(path for glob in _CODE for path in here.glob(glob))
-        names = "\n".join(f"{path.relative_to(here)} {of_file(path)}" for path in code)
+        code = sorted(path for glob in _CODE for path in ROOT.glob(glob))
+        names = "\n".join(f"{path.relative_to(ROOT)} {of_file(path)}" for path in code)
         inputs = {
             "this tool's code": hashlib.sha256(names.encode()).hexdigest(),
             "corrections": corrections_digest(self._recipe, target),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from builders import deb
+from builders.corrections import Corrections
 from builders.deb import Deb
 from builders.deb.fields import PRIORITIES, field_faults, relation_faults
 from builders.deb.relations import STRICT_NAME
@@ -15,7 +16,6 @@ from builders.deb.versions import parsed_version
 from builders.errors import BuildError
 from builders.finish.relations import joined_depends, parse_relations
 from builders.progress import printable
-from builders.recipe.corrections import Corrections
 
 _ADDED = ("Recommends", "Suggests", "Provides", "Conflicts", "Replaces", "Breaks")
 _KEPT = ("Pre-Depends", "Enhances")

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import posixpath
 
+from builders.corrections import PURGEABLE, purge_problem
 from builders.deb import Added
 from builders.errors import BuildError
 from builders.finish.relations import parse_relations
 from builders.finish.work import Work
-from builders.recipe.corrections import PURGEABLE, purge_problem
 
 # A menu that could not be written is no reason to leave the package half-installed.
 _GRUB = """\

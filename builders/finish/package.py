@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import deb
+from builders.corrections import Corrections
 from builders.deb import Deb, Edit
 from builders.deb.fields import is_udeb
 from builders.errors import BuildError
@@ -32,7 +33,6 @@ from builders.finish.fields import control_fields
 from builders.finish.names import file_name
 from builders.finish.work import Beside, Work
 from builders.progress import printable
-from builders.recipe.corrections import Corrections
 
 _NOTE, _NOTES = 1000, 1000  # characters of a note, and how many there are
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 
+from builders.corrections import SERVICE, WORDS
 from builders.deb import Added
 from builders.errors import BuildError
 from builders.finish.work import Work, is_plain
-from builders.recipe.corrections import SERVICE, WORDS
 
 _UNIT = re.compile(
     r"/(?:usr/)?lib/systemd/system/"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builders.codecs import NewBytes
+from builders.corrections import Corrections
 from builders.deb import Added, Deb, Entry
 from builders.deb.tar import FILE_TYPES
-from builders.recipe.corrections import Corrections
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from builders import ROOT
-from builders.recipe import debian, forms
-from builders.recipe.corrections import (
+from builders.corrections import (
     OVERRIDES,
     PURGEABLE,
     SERVICE,
@@ -25,6 +24,7 @@ from builders.recipe.corrections import (
     Corrections,
     purge_problem,
 )
+from builders.recipe import debian, forms
 from builders.recipe.files import is_file
 from builders.recipe.model import (
     Builder,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from builders.corrections import Corrections
 from builders.errors import BuildError
 from builders.recipe.checks import RECIPE_NAME, check, check_corrections
-from builders.recipe.corrections import Corrections
 from builders.recipe.files import RECIPES, apply, is_file, parse, read
 from builders.recipe.model import Flavour, Recipe
 from builders.recipe.schema import RESERVED, Reader, nearest

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from builders.recipe.corrections import Corrections
+from builders.corrections import Corrections
 
 
 @dataclass(frozen=True)

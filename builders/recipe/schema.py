@@ -11,10 +11,10 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from builders.corrections import Corrections
 from builders.errors import BuildError
 from builders.progress import printable
 from builders.recipe import forms
-from builders.recipe.corrections import Corrections
 from builders.recipe.model import KINDS, Source, Suite
 
 RESERVED = frozenset({"name", "overrides"})  # of a Recipe: not for a file to say

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from builders import epoch, plan
 from builders.audit import elf
+from builders.corrections import Corrections
 from builders.deb import Deb, Edit, rewrite
 from builders.deb.tar import FILE_TYPES
 from builders.errors import BuildError
 from builders.finish import Beside, Finished, finish
 from builders.progress import printable
 from builders.recipe import read_corrections
-from builders.recipe.corrections import Corrections
 from builders.sources.scratch import scratch
 from builders.steps.log import lines
 

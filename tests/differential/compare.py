@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.audit import RULES, Expectations, Severity, audit
+from builders.corrections import Corrections
 from builders.errors import BuildError
 from builders.finish import finish
-from builders.recipe.corrections import Corrections
 from tests.differential.judge import Judge, Verdict
 from tests.differential.odd import Odd, packages
 

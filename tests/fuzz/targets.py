@@ -15,10 +15,10 @@ from builders.audit.sarif import to_sarif
 from builders.compare import compare
 from builders.compare import table as diff_table
 from builders.compare import to_json as diff_json
+from builders.corrections import Corrections
 from builders.deb import Deb, Edit
 from builders.errors import BuildError
 from builders.finish import finish
-from builders.recipe.corrections import Corrections
 
 
 def opened(path: Path) -> None:

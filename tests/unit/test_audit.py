@@ -27,9 +27,9 @@ from builders.audit import (
     expand,
 )
 from builders.audit import facts as gathering
+from builders.corrections import Corrections
 from builders.errors import BuildError, Exit
 from builders.finish import finish
-from builders.recipe.corrections import Corrections
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 

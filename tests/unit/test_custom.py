@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from builders import recipe, reports
+from builders.corrections import OVERRIDES, WORDS, Corrections
 from builders.deb import Deb
 from builders.errors import BuildError
-from builders.recipe.corrections import OVERRIDES, WORDS, Corrections
 from builders.verbs import custom
 from tests.unit import debs
 from tests.unit.debs import Item

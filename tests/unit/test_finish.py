@@ -12,10 +12,10 @@ import pytest
 from debian.debian_support import Version
 
 from builders import ROOT
+from builders.corrections import Corrections
 from builders.deb import Deb, installed_size
 from builders.errors import BuildError
 from builders.finish import Finished, file_name, finish
-from builders.recipe.corrections import Corrections
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 

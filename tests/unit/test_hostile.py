@@ -15,10 +15,10 @@ import pytest
 
 from builders import ROOT
 from builders.audit import audit
+from builders.corrections import Corrections
 from builders.deb import Deb, DebError
 from builders.errors import BuildError
 from builders.finish import finish
-from builders.recipe.corrections import Corrections
 from tests.fuzz import hostile, mutate, seeds
 from tests.fuzz.targets import TARGETS, survive
 from tests.unit import debs

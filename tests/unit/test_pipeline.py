@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import artifacts, pipeline, reports
+from builders import ROOT, artifacts, pipeline, reports
 from builders.artifacts import Package
 from builders.engine import container
 from builders.errors import BuildError, Exit, Interrupted
@@ -262,8 +262,7 @@ def test_a_change_makes_anew_what_it_concerns(world: World, override: str, built
 
 
 def test_the_code_that_finishes_is_where_the_key_looks_for_it() -> None:
-    here = Path(pipeline.__file__).parent
-    assert all(any(here.glob(pattern)) for pattern in pipeline._CODE)
+    assert all(any(ROOT.glob(pattern)) for pattern in pipeline._CODE)
 
 
 def test_another_image_builds_anew(world: World) -> None:

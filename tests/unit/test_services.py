@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from builders.audit import audit
+from builders.corrections import Corrections, Override
 from builders.deb import Deb
 from builders.errors import BuildError
 from builders.finish import finish
-from builders.recipe.corrections import Corrections, Override
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 

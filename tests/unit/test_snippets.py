@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from builders.corrections import Corrections
 from builders.deb import Deb
 from builders.finish import Finished, finish
 from builders.finish.snippets import joined
-from builders.recipe.corrections import Corrections
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a recipe states about a finished package; `finish` applies it.
+"""What can be stated about a finished package; `finish` applies it.
 
-Apart from `finish`, so that a recipe is read without all that rewrites packages.
+A recipe states it, or a file of rules. Apart from `finish`, so that either is read without all
+that rewrites packages.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Corrections:
-    """What a recipe states about a finished package; an empty value keeps the raw one's.
+    """What is stated about a finished package; an empty value keeps the raw one's.
 
     package: the new name (Policy 5.6.1).
     maintainer, section, priority, homepage: fields of that name.
