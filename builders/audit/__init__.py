@@ -7,6 +7,7 @@ over its data gathered, and yields what it found. Nothing here prints.
 
 from __future__ import annotations
 
+from builders.audit.document import SCHEMA, to_json
 from builders.audit.expectations import Expectations
 from builders.audit.facts import Facts
 from builders.audit.inspection import audit, audit_all, expand
@@ -20,7 +21,6 @@ from builders.audit.model import (
     Severity,
     rule,
 )
-from builders.audit.report import SCHEMA, table, to_json
 from builders.audit.selection import exit_code
 
 __all__ = [
@@ -39,6 +39,5 @@ __all__ = [
     "exit_code",
     "expand",
     "rule",
-    "table",
     "to_json",
 ]

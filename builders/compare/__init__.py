@@ -2,22 +2,18 @@
 """What differs between two .debs, and what each difference means to who installs the second.
 
 `snapshot` reads one package as a stream, `changes` compares and judges, `pairs` finds what is to
-be compared, `show` says it. Nothing here prints.
+be compared. Nothing here prints.
 """
 
-from builders.compare.changes import Comparison, compare
+from builders.compare.changes import Comparison, compare, exit_code
 from builders.compare.pairs import Pairs, pairs
-from builders.compare.show import SCHEMA, exit_code, table, to_json
 from builders.compare.terms import Change
 
 __all__ = [
-    "SCHEMA",
     "Change",
     "Comparison",
     "Pairs",
     "compare",
     "exit_code",
     "pairs",
-    "table",
-    "to_json",
 ]

@@ -17,6 +17,7 @@ from builders.compare import contents
 from builders.compare.snapshot import Snapshot, take
 from builders.compare.terms import Change, change
 from builders.deb.relations import RELATIONS
+from builders.errors import Exit
 from builders.progress import printable
 
 _RELATIONS = (*RELATIONS, "Built-Using")
@@ -37,6 +38,11 @@ class Comparison:
 
     def count(self, severity: Severity) -> int:
         return sum(change.severity is severity for change in self.changes)
+
+
+def exit_code(found: Iterable[Comparison]) -> Exit:
+    """Exit.AUDIT where a change is judged an error, Exit.DONE otherwise."""
+    return Exit.AUDIT if any(c.count(Severity.ERROR) for c in found) else Exit.DONE
 
 
 def compare(old: Path, new: Path) -> Comparison:

@@ -43,8 +43,8 @@ class Wanted:
 def explain(name: str, form: str) -> Report:
     """One rule in words, or where none is named, all of them in a line each."""
     from builders.audit import RULES
-    from builders.audit import explain as words
     from builders.reports import Report
+    from builders.show import rules as words
 
     _known(form, DIFF_FORMS, "--explain and --rules with ")
     rules = [words.known(name)] if name else list(RULES.values())
@@ -85,16 +85,18 @@ def inspect(
     if wanted.form == "json":
         text = audit.to_json(reports, known)
     elif wanted.form == "sarif":
-        from builders.audit import sarif
+        from builders.show import sarif
 
         text = sarif.to_sarif(reports, VERSION)
     elif wanted.form == "github":
-        from builders.audit import github
+        from builders.show import github
 
         text = github.to_commands(reports)
     else:
+        from builders.show import findings
+
         full = bool(wanted.only)
-        text = audit.table(reports, face.width(), face.coloured(), full=full, known=known)
+        text = findings.table(reports, face.width(), face.coloured(), full=full, known=known)
     return text, selection.exit_code(reports, wanted.fail_on)
 
 
@@ -130,6 +132,7 @@ def _with_archive(
 def diff(paths: Sequence[str], form: str) -> tuple[str, int]:
     """What differs between two packages or two folders of them, as text; the exit status."""
     from builders import compare
+    from builders.show import changes
 
     _known(form, DIFF_FORMS, "--diff with ")
     if len(paths) != 2:
@@ -140,9 +143,9 @@ def diff(paths: Sequence[str], form: str) -> tuple[str, int]:
     found = compare.pairs(*map(Path, paths))
     comparisons = [compare.compare(old, new) for old, new in found.pairs]
     if form == "json":
-        text = compare.to_json(comparisons, found.only_old, found.only_new)
+        text = changes.to_json(comparisons, found.only_old, found.only_new)
     else:
-        text = compare.table(
+        text = changes.table(
             comparisons, found.only_old, found.only_new, face.width(), face.coloured()
         )
     return text, compare.exit_code(comparisons)

@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from builders import deb
-from builders.audit import audit, table, to_json
-from builders.audit.github import to_commands
-from builders.audit.sarif import to_sarif
+from builders.audit import audit, to_json
 from builders.compare import compare
-from builders.compare import table as diff_table
-from builders.compare import to_json as diff_json
 from builders.corrections import Corrections
 from builders.deb import Deb, Edit
 from builders.errors import BuildError
 from builders.finish import finish
+from builders.show.changes import table as diff_table
+from builders.show.changes import to_json as diff_json
+from builders.show.findings import table
+from builders.show.github import to_commands
+from builders.show.sarif import to_sarif
 
 
 def opened(path: Path) -> None:

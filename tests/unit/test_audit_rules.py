@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from builders import codecs
-from builders.audit import RULES, Expectations, Needs, audit, audit_all, explain, inspection
+from builders.audit import RULES, Expectations, Needs, audit, audit_all, inspection
 from builders.audit.archive import Archive, of_box
 from builders.errors import BuildError
 from builders.progress import printable
+from builders.show import rules
 from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
@@ -658,24 +659,24 @@ def test_paths_of_the_build_across_parts() -> None:
 def test_the_list_in_the_documents_is_current() -> None:
     text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     listed = text.partition("test_audit_rules.py -->\n")[2].partition("<!-- end of the rules")[0]
-    assert listed == explain.markdown()
+    assert listed == rules.markdown()
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
 def test_the_rules_in_words(width: int) -> None:
     for name, rule in RULES.items():
-        text = explain.text(name, width)
+        text = rules.text(name, width)
         assert max(map(len, text.splitlines())) <= max(40, min(width, 80))
         words = "".join(text.split())
         assert all("".join(part.split()) in words for part in (rule.remedy, rule.reference))
-    listing = explain.listing(width)
+    listing = rules.listing(width)
     assert all(f"{name} " in listing for name in RULES)
     assert max(map(len, listing.splitlines())) <= max(40, width)
 
 
 def test_a_rule_that_there_is_not() -> None:
     with pytest.raises(BuildError) as caught:
-        explain.text("md5sum", 80)
+        rules.text("md5sum", 80)
     assert caught.value.hint == "did you mean md5sums?"
 
 

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import ROOT
-from builders.compare import Change, Comparison, compare, exit_code, pairs, table, to_json
+from builders.compare import Change, Comparison, compare, exit_code, pairs
 from builders.compare.changes import parse_relations
-from builders.compare.show import _row
 from builders.compare.terms import change
 from builders.errors import BuildError, Exit
+from builders.show.changes import _row, table, to_json
 from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink

@@ -15,11 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import ROOT
-from builders.audit import RULES, Finding, Report, Severity, audit, exit_code, table, to_json
-from builders.audit.github import to_commands
-from builders.audit.sarif import to_sarif, uri
+from builders.audit import RULES, Finding, Report, Severity, audit, exit_code, to_json
 from builders.audit.selection import Selection, selection
 from builders.errors import BuildError, Exit
+from builders.show.findings import table
+from builders.show.github import to_commands
+from builders.show.sarif import to_sarif, uri
 from builders.verbs import inspect
 from builders.verbs.inspect import Wanted
 from tests.unit import debs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reports as SARIF 2.1.0 (OASIS), as code scanning and editors read it."""
+"""The reports of the audit as SARIF 2.1.0 (OASIS), as code scanning and editors read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from builders.audit.model import RULES, Finding, Report, Severity
+from builders.audit import RULES, Finding, Report, Severity
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reports as workflow commands, which GitHub Actions shows as annotations."""
+"""The reports of the audit as workflow commands, which GitHub Actions shows as annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builders.audit.model import Report, Severity
-from builders.audit.report import grouped, summary
+from builders.audit import Report, Severity
 from builders.progress import printable
+from builders.show.findings import grouped, summary
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from builders.audit import Severity
-from builders.compare.changes import Comparison
+from builders.compare import Change, Comparison
 from builders.compare.snapshot import Snapshot
-from builders.compare.terms import Change
-from builders.errors import Exit
 from builders.progress import printable
 
 SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
@@ -38,11 +36,6 @@ _MARKS = {
     "changed": ("~", "\033[33m"),
 }
 _BOLD, _DIM, _RESET = "\033[1m", "\033[2m", "\033[0m"
-
-
-def exit_code(found: Iterable[Comparison]) -> Exit:
-    """Exit.AUDIT where a change is judged an error, Exit.DONE otherwise."""
-    return Exit.AUDIT if any(c.count(Severity.ERROR) for c in found) else Exit.DONE
 
 
 # For people

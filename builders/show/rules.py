@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rules in words: for the terminal, and for docs/audit.md."""
+"""The rules of the audit in words: for the terminal, and for docs/audit.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from builders.audit.model import RULES, Needs, Rule, Severity
+from builders.audit import RULES, Needs, Rule, Severity
 from builders.errors import BuildError
 
 _LOOKS = {
