@@ -265,11 +265,12 @@ def check(
     offline: bool = False,
 ) -> int:
     """Have the suite's lintian and piuparts judge the packages; exit status 1 on a finding."""
+    from builders.show import trials
     from builders.trial import judges
 
     it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
     found = builds.check(it, flavour, path or [])
-    face.show(judges.report(found).said(format))
+    face.show(trials.verdicts(found).said(format))
     return judges.exit_code(found)
 
 
@@ -285,11 +286,12 @@ def install_test(
     offline: bool = False,
 ) -> int:
     """Install, use, upgrade, purge the packages on clean machines; exit status 1 on failure."""
+    from builders.show import trials
     from builders.trial import install
 
     it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
     found = builds.install_test(it, flavour, path or [])
-    face.show(install.report(found).said(format))
+    face.show(trials.cases(found).said(format))
     return install.exit_code(found)
 
 

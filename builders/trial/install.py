@@ -9,18 +9,15 @@ begins with "! " tells what is wrong, one with "= " what was seen. `installcases
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import face
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.progress import printable
-from builders.reports import Report
 from builders.trial import cases, clean
 from builders.trial.cases import Case, Machine, Subject
 
@@ -136,47 +133,6 @@ def _run(step: Step, machine: str, case: Case, told: str) -> Outcome:
     return Outcome(machine, case.name, state, seconds, saw, wrong, step.log)
 
 
-# What people see
-
-
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """1 where a case failed, else 0."""
     return int(Exit.AUDIT if any(o.state == FAILED for o in outcomes) else Exit.DONE)
-
-
-def report(outcomes: Sequence[Outcome]) -> Report:
-    """All outcomes, for people and for programs."""
-    cases = [
-        asdict(o) | {"seconds": round(o.seconds, 1), "log": str(o.log), "wrong": list(o.wrong)}
-        for o in outcomes
-    ]
-    return Report(face.outcomes(rows(outcomes)), {"cases": cases})
-
-
-def brief(outcomes: Sequence[Outcome]) -> str:
-    """All outcomes in a line."""
-    counts = Counter(o.state for o in outcomes)
-    told = (f"{counts[state]} {state}" for state in (OK, FAILED, SKIPPED) if counts[state])
-    machines = len({o.machine for o in outcomes})
-    return f"{len(outcomes)} cases on {machines} machines: {', '.join(told)}"
-
-
-_SHOWN = 10  # of what is wrong with one case
-
-
-def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
-    """Lines for people, each with the state that it belongs to ("" for one that goes on)."""
-    widths = [
-        max((len(str(getattr(o, key))) for o in outcomes), default=0) for key in ("machine", "case")
-    ]
-    lines: list[tuple[str, str]] = []
-    for o in outcomes:
-        took = f"{o.seconds:5.1f} s" if o.state != SKIPPED else "       "
-        head = f"{o.machine.ljust(widths[0])}  {o.case.ljust(widths[1])}  {took}  {o.saw}"
-        lines.append((o.state, head.rstrip()))
-        lines += [("", f"    {line}") for line in o.wrong[:_SHOWN]]
-        if len(o.wrong) > _SHOWN:
-            lines.append(("", f"    and {len(o.wrong) - _SHOWN} more"))
-    for log in dict.fromkeys(o.log for o in outcomes if o.state == FAILED):
-        lines.append(("", f"log: {log}"))
-    return lines

@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from builders.deb import Deb
 from builders.deb.relations import related
 from builders.errors import BuildError, Exit
 from builders.progress import printable
-from builders.reports import Report
 from builders.trial import clean, jail
 
 if TYPE_CHECKING:
@@ -260,60 +258,7 @@ def _crashed(step: Step, tool: str, status: int) -> BuildError:
     )
 
 
-# What people see
-
-
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """1 where a judge has an error or a warning, else 0."""
     wrong = any(v.count(ERROR) or v.count(WARNING) for v in verdicts)
     return int(Exit.AUDIT if wrong else Exit.DONE)
-
-
-def report(verdicts: Sequence[Verdict]) -> Report:
-    """All verdicts, for people and for programs."""
-    about = [
-        {
-            "judge": v.judge,
-            "version": v.version,
-            "seconds": round(v.seconds, 1),
-            "log": str(v.log),
-            "findings": [asdict(f) for f in v.findings],
-        }
-        for v in verdicts
-    ]
-    return Report("\n".join(rows(verdicts)), {"verdicts": about})
-
-
-def brief(verdicts: Sequence[Verdict]) -> str:
-    """All verdicts in a line."""
-    told = [
-        f"{v.judge}: {v.count(ERROR)} error(s), {v.count(WARNING)} warning(s)" for v in verdicts
-    ]
-    return "; ".join(told)
-
-
-def rows(verdicts: Sequence[Verdict]) -> list[str]:
-    """Lines for people: each kind of finding once, with how often and the first of its details."""
-    lines = []
-    for verdict in verdicts:
-        counts = Counter((f.severity, f.package, f.tag) for f in verdict.findings)
-        order = {ERROR: 0, WARNING: 1, OVERRIDDEN: 2}
-        for (severity, package, tag), count in sorted(
-            counts.items(), key=lambda item: (order[item[0][0]], item[0])
-        ):
-            first = next(
-                f.detail
-                for f in verdict.findings
-                if (f.severity, f.package, f.tag) == (severity, package, tag)
-            )
-            often = f" ({count} times)" if count > 1 else ""
-            head, *rest = first.splitlines() or [""]
-            lines.append(f"{severity}: {package}: {tag}{often}: {head}".rstrip(": "))
-            lines += [f"    {line}" for line in rest]
-    for verdict in verdicts:
-        lines.append(
-            f"{verdict.judge} {verdict.version}: {verdict.count(ERROR)} error(s), "
-            f"{verdict.count(WARNING)} warning(s), {verdict.count(OVERRIDDEN)} overridden, "
-            f"{verdict.seconds:.0f} s; log: {verdict.log}"
-        )
-    return lines

@@ -19,6 +19,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, clock, printable
 from builders.release import signing
 from builders.reports import Report
+from builders.show import trials
 from builders.steps import ccache
 from builders.trial import install, judges
 from builders.verbs import boot, builds, inspect, releases, testing
@@ -153,12 +154,14 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
 
     def judged() -> _Done:
         found = builds.check(it, flavour, [])
-        return _Done(judges.exit_code(found), judges.brief(found), judges.report(found).text)
+        return _Done(
+            judges.exit_code(found), trials.verdicts_in_brief(found), trials.verdicts(found).text
+        )
 
     def installed() -> _Done:
         found = builds.install_test(it, flavour, [])
-        text = install.report(found).text
-        return _Done(install.exit_code(found), install.brief(found), text)
+        text = trials.cases(found).text
+        return _Done(install.exit_code(found), trials.cases_in_brief(found), text)
 
     def booted() -> _Done:
         text, code = boot.boot_test(it, flavour, "auto", 300.0, "table")

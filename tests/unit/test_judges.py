@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from builders.show import trials
 from builders.trial.judges import (
     Finding,
     Verdict,
-    brief,
     complaints,
     exit_code,
     layers,
-    report,
-    rows,
     tags,
 )
 from tests.unit import debs
@@ -113,13 +111,13 @@ def test_only_what_is_not_overridden_makes_it_fail() -> None:
 
 
 def test_people_see_each_kind_once_and_every_overridden_one_is_counted() -> None:
-    shown = rows([verdict("error", "error", "overridden")])
+    shown = trials.verdict_rows([verdict("error", "error", "overridden")])
     assert shown[0] == "error: p: t (2 times): d0"
     assert "2 error(s), 0 warning(s), 1 overridden" in shown[-1]
-    said = json.loads(report([verdict("error")]).said("json"))
+    said = json.loads(trials.verdicts([verdict("error")]).said("json"))
     assert said["schema"] == 1
     assert said["verdicts"][0]["findings"][0]["tag"] == "t"
-    assert brief([verdict("error"), verdict()]) == (
+    assert trials.verdicts_in_brief([verdict("error"), verdict()]) == (
         "lintian: 1 error(s), 0 warning(s); lintian: 0 error(s), 0 warning(s)"
     )
 

@@ -18,6 +18,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
+from builders.show import trials
 from builders.sources.cache import Cache
 from builders.suite import downloads, image, mirror
 from builders.trial import cases, clean, install, judges
@@ -427,10 +428,10 @@ def test_what_stands_on_a_failed_case_is_skipped(
     states = [o.state for o in found]
     assert states[:2] == [OK, FAILED]
     assert set(states[2:]) == {SKIPPED}
-    shown = [line for _, line in install.rows(found)]
+    shown = [line for _, line in trials.case_rows(found)]
     assert any(line.startswith("fresh  install") for line in shown)
     assert shown[-1].startswith("log: ")
-    assert install.brief(found) == (
+    assert trials.cases_in_brief(found) == (
         f"{len(found)} cases on 1 machines: 1 ok, 1 failed, {len(found) - 2} skipped"
     )
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What became of packages that were tried: the cases on clean machines, and Debian's judges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from builders import face
+from builders.reports import Report
+from builders.trial.install import FAILED, OK, SKIPPED, Outcome
+from builders.trial.judges import ERROR, OVERRIDDEN, WARNING, Verdict
+
+_SHOWN = 10  # of what is wrong with one case
+
+
+def cases(outcomes: Sequence[Outcome]) -> Report:
+    """All outcomes, for people and for programs."""
+    documents = [
+        asdict(o) | {"seconds": round(o.seconds, 1), "log": str(o.log), "wrong": list(o.wrong)}
+        for o in outcomes
+    ]
+    return Report(face.outcomes(case_rows(outcomes)), {"cases": documents})
+
+
+def cases_in_brief(outcomes: Sequence[Outcome]) -> str:
+    """All outcomes in a line."""
+    counts = Counter(o.state for o in outcomes)
+    told = (f"{counts[state]} {state}" for state in (OK, FAILED, SKIPPED) if counts[state])
+    machines = len({o.machine for o in outcomes})
+    return f"{len(outcomes)} cases on {machines} machines: {', '.join(told)}"
+
+
+def case_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """Lines for people, each with the state that it belongs to ("" for one that goes on)."""
+    widths = [
+        max((len(str(getattr(o, key))) for o in outcomes), default=0) for key in ("machine", "case")
+    ]
+    lines: list[tuple[str, str]] = []
+    for o in outcomes:
+        took = f"{o.seconds:5.1f} s" if o.state != SKIPPED else "       "
+        head = f"{o.machine.ljust(widths[0])}  {o.case.ljust(widths[1])}  {took}  {o.saw}"
+        lines.append((o.state, head.rstrip()))
+        lines += [("", f"    {line}") for line in o.wrong[:_SHOWN]]
+        if len(o.wrong) > _SHOWN:
+            lines.append(("", f"    and {len(o.wrong) - _SHOWN} more"))
+    for log in dict.fromkeys(o.log for o in outcomes if o.state == FAILED):
+        lines.append(("", f"log: {log}"))
+    return lines
+
+
+def verdicts(judged: Sequence[Verdict]) -> Report:
+    """All verdicts, for people and for programs."""
+    about = [
+        {
+            "judge": v.judge,
+            "version": v.version,
+            "seconds": round(v.seconds, 1),
+            "log": str(v.log),
+            "findings": [asdict(f) for f in v.findings],
+        }
+        for v in judged
+    ]
+    return Report("\n".join(verdict_rows(judged)), {"verdicts": about})
+
+
+def verdicts_in_brief(judged: Sequence[Verdict]) -> str:
+    """All verdicts in a line."""
+    told = [f"{v.judge}: {v.count(ERROR)} error(s), {v.count(WARNING)} warning(s)" for v in judged]
+    return "; ".join(told)
+
+
+def verdict_rows(judged: Sequence[Verdict]) -> list[str]:
+    """Lines for people: each kind of finding once, with how often and the first of its details."""
+    lines = []
+    for verdict in judged:
+        counts = Counter((f.severity, f.package, f.tag) for f in verdict.findings)
+        order = {ERROR: 0, WARNING: 1, OVERRIDDEN: 2}
+        for (severity, package, tag), count in sorted(
+            counts.items(), key=lambda item: (order[item[0][0]], item[0])
+        ):
+            first = next(
+                f.detail
+                for f in verdict.findings
+                if (f.severity, f.package, f.tag) == (severity, package, tag)
+            )
+            often = f" ({count} times)" if count > 1 else ""
+            head, *rest = first.splitlines() or [""]
+            lines.append(f"{severity}: {package}: {tag}{often}: {head}".rstrip(": "))
+            lines += [f"    {line}" for line in rest]
+    for verdict in judged:
+        lines.append(
+            f"{verdict.judge} {verdict.version}: {verdict.count(ERROR)} error(s), "
+            f"{verdict.count(WARNING)} warning(s), {verdict.count(OVERRIDDEN)} overridden, "
+            f"{verdict.seconds:.0f} s; log: {verdict.log}"
+        )
+    return lines
