@@ -28,9 +28,9 @@ from benchmarks.machine import Row, show
 from builders import ROOT, run
 from builders.audit import audit
 from builders.deb import Deb
+from builders.engine.step import Step
 from builders.errors import BuildError
 from builders.progress import Silent
-from builders.steps.step import Step
 from builders.trial import clean
 from builders.verbs import builds
 

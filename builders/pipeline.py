@@ -17,12 +17,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from builders import ROOT, kernel, xen
 from builders.artifacts import NOTHING, Manifest, Package, note_build, publish
 from builders.artifacts import read as read_manifest
-from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE
+from builders.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE, Place
+from builders.engine.step import Step
 from builders.engine.transfer import ChangedError
 from builders.epoch import parse as parse_epoch
 from builders.errors import BuildError, Exit, Interrupted
@@ -34,12 +35,10 @@ from builders.run import Run
 from builders.stages import Output, Store
 from builders.steps import ccache
 from builders.steps.slots import MAKEFLAGS, OPEN, Slots
-from builders.steps.step import Step
 from builders.steps.tree import explain_patch, prepare
 from builders.suite import image, mirror
 
 if TYPE_CHECKING:
-    from builders.rebuild.variation import Variation
     from builders.sources.cache import Fetched
     from builders.suite.image import Image
 
@@ -64,6 +63,19 @@ class State:
     why: str
 
 
+class Surroundings(Protocol):
+    """Another box for the builds, as far as one container can play it."""
+
+    @property
+    def place(self) -> Place: ...
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """`recipe` with the sources that the other box needs."""
+
+    def plan(self, plan: Plan) -> Plan:
+        """`plan` as it runs there."""
+
+
 class Pipeline:
     """The stages of one run.
 
@@ -80,7 +92,7 @@ class Pipeline:
         shell: Callable[[Step], None] | None = None,
         keep_going: bool = False,
         clean: bool = False,
-        variation: Variation | None = None,
+        variation: Surroundings | None = None,
     ) -> None:
         self._run = run
         self._recipe: Recipe = variation.recipe(run.recipe) if variation else run.recipe

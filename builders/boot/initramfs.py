@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from builders.engine.step import Step
 from builders.plan import OUT, WORK
 from builders.recipe import DebianPackage
 from builders.run import Run
 from builders.stages import Store
-from builders.steps.step import Step
 from builders.suite import mirror
 from builders.suite.image import Image
 

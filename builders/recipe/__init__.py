@@ -8,21 +8,16 @@ the key and the remedy. Nothing here touches the network, the engine or the cloc
 
 from builders.recipe.files import RECIPES
 from builders.recipe.loading import DEFAULT, flavour, load, names, read_corrections
-from builders.recipe.model import (
-    KINDS,
-    Builder,
+from builders.recipe.model import KINDS, Flavour, Kernel, Recipe, Xen
+from builders.sources.pins import (
     DebianPackage,
     DebianSource,
-    Flavour,
     GitSource,
-    Kernel,
     Pooled,
-    Recipe,
     Source,
-    Suite,
     UrlSource,
-    Xen,
 )
+from builders.suite.model import Builder, Suite
 
 __all__ = [
     "DEFAULT",

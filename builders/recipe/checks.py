@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from builders import ROOT
+from builders import ROOT, forms
 from builders.corrections import (
     OVERRIDES,
     PURGEABLE,
@@ -24,21 +24,12 @@ from builders.corrections import (
     Corrections,
     purge_problem,
 )
-from builders.recipe import debian, forms
+from builders.recipe import debian
 from builders.recipe.files import is_file
-from builders.recipe.model import (
-    Builder,
-    DebianSource,
-    GitSource,
-    Kernel,
-    Pooled,
-    Recipe,
-    Source,
-    Suite,
-    UrlSource,
-    Xen,
-)
+from builders.recipe.model import Kernel, Recipe, Xen
 from builders.recipe.schema import Reader, dotted, nearest
+from builders.sources.pins import DebianSource, GitSource, Pooled, Source, UrlSource
+from builders.suite.model import Builder, Suite
 
 RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _INSTALLABLE = re.compile(  # what apt-get(8) installs: name, architecture, version or suite

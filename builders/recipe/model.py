@@ -8,63 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.corrections import Corrections
-
-
-@dataclass(frozen=True)
-class UrlSource:
-    """A file served at several addresses, the first that serves the right bytes wins."""
-
-    name: str
-    urls: tuple[str, ...]
-    sha256: str
-    size: int | None = None  # bytes
-    filename: str = ""  # default: the last part of the first address
-
-
-@dataclass(frozen=True)
-class GitSource:
-    """A tree at one commit (40 hexadecimal digits) of a git repository."""
-
-    name: str
-    urls: tuple[str, ...]
-    commit: str
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """A tarball that mirrors may have after their lists have gone on to a newer version.
-
-    version: of the source package; path: of the tarball below the main archive's address.
-    """
-
-    version: str
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class DebianSource:
-    """The upstream tarball of a source package; `version` is exact, or a glob such as 4.17.*.
-
-    pooled: one more version that may be taken, where `version` admits it.
-    """
-
-    name: str
-    package: str
-    version: str
-    pooled: Pooled | None = None
-
-
-@dataclass(frozen=True)
-class DebianPackage:
-    """A binary package of the suite; `version` is exact, or a glob such as 6.1.*."""
-
-    name: str
-    package: str
-    version: str
-
-
-Source = UrlSource | GitSource | DebianSource | DebianPackage
+from builders.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
+from builders.suite.model import Builder, Suite
 
 KINDS: dict[str, type[Any]] = {
     "url": UrlSource,
@@ -72,52 +17,6 @@ KINDS: dict[str, type[Any]] = {
     "debian-source": DebianSource,
     "debian-package": DebianPackage,
 }
-
-
-@dataclass(frozen=True)
-class Suite:
-    """The Debian suite that everything is built in and for.
-
-    mirror, security: where it is served; empty means what the box's own apt uses.
-    pockets: further suites beside the main one ("updates", "security").
-    security_suite: what the security pocket is called, where that is not NAME-security.
-    keyring: file of the keys that may sign it; empty means the box's Debian keyring.
-    signed_by: fingerprints of the keys in it that sign this suite. With these the box verifies
-    the archive itself, which allows for keys that have expired since they signed.
-    release_sha256: suite as sources.list(5) names it -> digest of its Release file, for a
-    suite that does not change any more.
-    image: a registry image by digest (name@sha256:...), used where it can be had.
-    vsyscall: its glibc needs the kernel's vsyscall page (glibc before 2.14).
-    """
-
-    name: str
-    mirror: str = ""
-    security: str = ""
-    components: tuple[str, ...] = ("main",)
-    pockets: tuple[str, ...] = ("updates", "security")
-    security_suite: str = ""
-    keyring: str = ""
-    signed_by: tuple[str, ...] = ()
-    release_sha256: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    vsyscall: bool = False
-
-
-@dataclass(frozen=True)
-class Builder:
-    """The builder image: packages on top of the clean root, and limits for a step.
-
-    build_dep: source packages of the suite whose build dependencies are installed too.
-    memory: GiB for one step; pids: processes and threads; nofile: open files;
-    disk: GiB that the engine's storage needs for the whole recipe.
-    """
-
-    packages: tuple[str, ...]
-    build_dep: tuple[str, ...] = ()
-    memory: int = 8
-    pids: int = 4096
-    nofile: int = 16384
-    disk: int = 12
 
 
 @dataclass(frozen=True)

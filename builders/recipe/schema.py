@@ -11,11 +11,13 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from builders import forms
 from builders.corrections import Corrections
 from builders.errors import BuildError
 from builders.progress import printable
-from builders.recipe import forms
-from builders.recipe.model import KINDS, Source, Suite
+from builders.recipe.model import KINDS
+from builders.sources.pins import Source
+from builders.suite.model import Suite
 
 RESERVED = frozenset({"name", "overrides"})  # of a Recipe: not for a file to say
 

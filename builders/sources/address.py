@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from builders.progress import printable
-from builders.recipe import UrlSource
+from builders.sources.pins import UrlSource
 
 
 @dataclass(frozen=True)

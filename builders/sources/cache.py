@@ -35,8 +35,8 @@ from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Interrupted
 from builders.files import hold
-from builders.recipe import DebianPackage, DebianSource, Source, UrlSource
 from builders.sources.partial import Partial
+from builders.sources.pins import DebianPackage, DebianSource, Source, UrlSource
 from builders.sources.scratch import scratch, sweep
 from builders.sources.storage import storage_error, sync
 

@@ -21,7 +21,6 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from builders.errors import Interrupted
 from builders.progress import Task, printable
-from builders.recipe import UrlSource
 from builders.sources.address import (
     Failed,
     Missing,
@@ -36,6 +35,7 @@ from builders.sources.cache import Cache, CachedFile, WrongDigest, file_name
 from builders.sources.deadline import Deadline
 from builders.sources.deadline import session as session_of
 from builders.sources.partial import Partial
+from builders.sources.pins import UrlSource
 from builders.sources.storage import storage_error
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Reporter, Task
-from builders.recipe import DebianPackage, DebianSource, GitSource, Source, UrlSource
 from builders.sources.address import (
     Failed,
     Missing,
@@ -34,6 +33,7 @@ from builders.sources.address import (
 from builders.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.sources.download import Download, probe
 from builders.sources.git import Git, commit_as_tar
+from builders.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
 from builders.sources.scratch import scratch
 
 

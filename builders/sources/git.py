@@ -16,8 +16,8 @@ from pathlib import Path
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Task, printable
-from builders.recipe import GitSource
 from builders.sources.address import Failed, Passing, Patience, is_local
+from builders.sources.pins import GitSource
 from builders.sources.storage import storage_error
 
 # What another try does not change.

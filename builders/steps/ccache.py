@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.engine.step import Step
 from builders.plan import OUT, WORK
-from builders.steps.step import Step
 
 if TYPE_CHECKING:
     from builders.run import Run

@@ -17,7 +17,7 @@ from builders.progress import Reporter
 
 if TYPE_CHECKING:
     from builders.engine.container import Container
-    from builders.steps.step import Step
+    from builders.engine.step import Step
 
 
 def on_failure(reporter: Reporter) -> Callable[[Step], None]:

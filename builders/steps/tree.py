@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from builders.engine.log import lines
 from builders.errors import BuildError, Exit
 from builders.plan import Plan, patch_files
 from builders.progress import printable
-from builders.steps.log import lines
 
 if TYPE_CHECKING:
+    from builders.engine.step import Step
     from builders.sources.cache import Fetched
-    from builders.steps.step import Step
 
 _TOLD = 100  # hunks that an error names
 

@@ -40,10 +40,11 @@ from builders.engine.container import Container
 from builders.errors import BuildError, Exit
 from builders.files import of_file
 from builders.progress import printable
-from builders.recipe import Suite, UrlSource
-from builders.run import Run
+from builders.session import Session
 from builders.sources.address import Failed
+from builders.sources.pins import UrlSource
 from builders.suite import mirror
+from builders.suite.model import Suite
 
 LISTS = "/var/lib/apt/lists"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -315,7 +316,7 @@ class Lists:
     sources: tuple[tuple[Path, str], ...]
 
 
-def lists(run: Run, folder: Path, *, sources: bool = True) -> Lists:
+def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     """Verify the suite's archive and write its package lists to `folder`.
 
     They are named, and of the content, that apt-get update would leave. sources: the lists of
@@ -347,7 +348,7 @@ def lists(run: Run, folder: Path, *, sources: bool = True) -> Lists:
     return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
 
 
-def held(run: Run, container: Container, folder: Path) -> Lists:
+def held(run: Session, container: Container, folder: Path) -> Lists:
     """The package lists that a container's apt has, copied to `folder` and verified again.
 
     No network is asked. Raises BuildError (SOURCE) where a list is not what its signed Release
@@ -433,7 +434,7 @@ def keyring(suite: Suite) -> Path:
     return stated
 
 
-def _keyring(run: Run) -> Path:
+def _keyring(run: Session) -> Path:
     """The suite's keyring, on the box together with what reads it."""
     suite = run.recipe.suite
     of_debian = keyring(suite).parent == Path(KEYRING).parent and not keyring(suite).exists()
@@ -457,7 +458,7 @@ class _Release:
     files: Mapping[str, bytes]
 
 
-def _release(run: Run, keyring: Path, base: str, name: str) -> _Release:
+def _release(run: Session, keyring: Path, base: str, name: str) -> _Release:
     """A suite's verified Release file."""
     if run.recipe.suite.signed_by:
         return _detached(run, keyring, base, name)
@@ -468,7 +469,7 @@ def _release(run: Run, keyring: Path, base: str, name: str) -> _Release:
     return _Release(opened(inline, keyring, f"{base}/InRelease"), {"InRelease": inline})
 
 
-def _detached(run: Run, keyring: Path, base: str, name: str) -> _Release:
+def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
     suite = run.recipe.suite
     release = _get(run, f"{base}/Release")
     digest = hashlib.sha256(release).hexdigest()
@@ -493,7 +494,7 @@ def _detached(run: Run, keyring: Path, base: str, name: str) -> _Release:
     return _Release(release, {"Release": release, "Release.gpg": signature})
 
 
-def _get(run: Run, url: str, missing: bytes | None = None) -> bytes:
+def _get(run: Session, url: str, missing: bytes | None = None) -> bytes:
     """What `url` serves, of at most _LIMIT bytes; `missing`, where given, if there is no such."""
     from builders.sources.download import get
 
@@ -521,7 +522,7 @@ def _unserved(url: str, why: str) -> BuildError:
     )
 
 
-def _fetch(run: Run, folder: Path, wanted: Sequence[_List]) -> list[Path]:
+def _fetch(run: Session, folder: Path, wanted: Sequence[_List]) -> list[Path]:
     """The lists, through the cache, each of the digest that its Release states, unpacked."""
     from builders.sources.fetching import fetch_all
 
@@ -573,7 +574,7 @@ def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
 # -- where apt finds them -------------------------------------------------------------
 
 
-def provide(run: Run, container: Container) -> None:
+def provide(run: Session, container: Container) -> None:
     """Lay the suite's verified package lists where the container's apt has them."""
     with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
         written = lists(run, Path(folder))
@@ -581,7 +582,7 @@ def provide(run: Run, container: Container) -> None:
 
 
 @contextmanager
-def bootstrap(run: Run) -> Iterator[list[str]]:
+def bootstrap(run: Session) -> Iterator[list[str]]:
     """The options that make mmdebstrap(1) use the suite's verified package lists alone.
 
     They hold for the length of the block.

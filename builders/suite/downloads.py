@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from builders.engine.step import Step
 from builders.errors import BuildError, Exit
 from builders.progress import printable
-from builders.run import Run
-from builders.steps.step import Step
+from builders.session import Session
 from builders.suite import archive, index
 from builders.suite.index import Offer
 
@@ -25,7 +25,7 @@ _SHOWN = 5  # names in an error
 _SUM = re.compile(r"([0-9a-f]{64})  (\S+\.deb)")
 
 
-def install(run: Run, step: Step, phase: str, command: str, hint: str = "") -> None:
+def install(run: Session, step: Step, phase: str, command: str, hint: str = "") -> None:
     """Run `command` (an apt-get that installs), once what it downloads was compared.
 
     BuildError (SOURCE) where a file is not what the index lists; nothing is installed then.
@@ -35,7 +35,7 @@ def install(run: Run, step: Step, phase: str, command: str, hint: str = "") -> N
     step.phase(phase, command, hint=hint)
 
 
-def check(run: Run, step: Step, folder: str, names: Sequence[str] | None = None) -> None:
+def check(run: Session, step: Step, folder: str, names: Sequence[str] | None = None) -> None:
     """Compare the .debs in `folder` of the step's container with the suite's index.
 
     names: those that count, as apt stores them; None stands for all. Those that are not as they
@@ -75,7 +75,7 @@ def _digests(step: Step, folder: str) -> dict[str, str]:
     return {match[2]: match[1] for match in matches if match}
 
 
-def _listed(run: Run, step: Step, packages: set[str]) -> dict[str, set[str]]:
+def _listed(run: Session, step: Step, packages: set[str]) -> dict[str, set[str]]:
     """The name under which apt stores a package -> the digests that the index has for it."""
     found: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:

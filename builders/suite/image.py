@@ -21,15 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.engine import step
 from builders.engine.container import BUILDER
 from builders.engine.failures import engine_errors
 from builders.engine.labels import LABEL, labels
 from builders.engine.transfer import read
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import Recipe, Suite
-from builders.run import Run
-from builders.steps import step
+from builders.session import Basis, Session
 from builders.suite import archive, downloads, mirror, namespace
+from builders.suite.model import Suite
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -72,7 +72,7 @@ class Image:
         return _digest(f"{self.name}\n{self.packages}")
 
 
-def inputs(recipe: Recipe) -> dict[str, str]:
+def inputs(recipe: Basis) -> dict[str, str]:
     """All that the builder image is made from, save the state of the mirror."""
     suite, builder = recipe.suite, recipe.builder
     more = {
@@ -106,7 +106,7 @@ def root_key(suite: Suite) -> str:
     return _digest(json.dumps([*parts, mirror.named(suite)]))[:16]
 
 
-def key(recipe: Recipe) -> str:
+def key(recipe: Basis) -> str:
     """The key of the recipe's builder image."""
     return _digest(json.dumps(inputs(recipe), sort_keys=True))[:16]
 
@@ -115,13 +115,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def find(run: Run) -> Image | None:
+def find(run: Session) -> Image | None:
     """The builder image, where the engine has it."""
     tag = name(run.recipe)
     return Image(tag, _packages(run, tag)) if exists(run.client, tag) else None
 
 
-def name(recipe: Recipe) -> str:
+def name(recipe: Basis) -> str:
     """The name of the recipe's builder image in an engine."""
     return f"dom0-debs/builder-{recipe.suite.name}:{key(recipe)}"
 
@@ -138,7 +138,7 @@ def exists(client: DockerClient, tag: str) -> bool:
     return True
 
 
-def _packages(run: Run, tag: str) -> str:
+def _packages(run: Session, tag: str) -> str:
     """The list of packages that lies in the image; its container is never started."""
     with engine_errors("reading the builder image"):
         held = run.client.containers.create(
@@ -156,7 +156,7 @@ def _packages(run: Run, tag: str) -> str:
 _root_lock = threading.Lock()
 
 
-def clean_root(run: Run, *, refresh: bool = False) -> str:
+def clean_root(run: Session, *, refresh: bool = False) -> str:
     """The name of the suite's clean root in the engine, made if it is not there."""
     suite = run.recipe.suite
     tag = f"dom0-debs/root-{suite.name}:{root_key(suite)}"
@@ -167,7 +167,7 @@ def clean_root(run: Run, *, refresh: bool = False) -> str:
     return tag
 
 
-def _pull(run: Run, pinned: str, tag: str) -> bool:
+def _pull(run: Session, pinned: str, tag: str) -> bool:
     """Take the registry image; False where it can't be had, and the bootstrap serves instead."""
     import docker.errors
 
@@ -183,7 +183,7 @@ def _pull(run: Run, pinned: str, tag: str) -> bool:
     return True
 
 
-def _bootstrap(run: Run, suite: Suite, tag: str) -> None:
+def _bootstrap(run: Session, suite: Suite, tag: str) -> None:
     served = mirror.of(suite)
     lines = [
         line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
@@ -203,7 +203,7 @@ def _keyring(suite: Suite) -> list[str]:
     return [f"--keyring={keyring}"] if suite.keyring or keyring.exists() else []
 
 
-def _import(run: Run, command: list[str], tag: str) -> None:
+def _import(run: Session, command: list[str], tag: str) -> None:
     """Run mmdebstrap(1) and import the root that it writes to its standard output."""
     suite = run.recipe.suite
     log = run.logs / "root.log"
@@ -251,7 +251,7 @@ class _Group:
 
 
 def _until_done(
-    process: subprocess.Popen[bytes], log: Path, suite: Suite, run: Run
+    process: subprocess.Popen[bytes], log: Path, suite: Suite, run: Session
 ) -> Iterator[bytes]:
     """What the bootstrap writes; an error where it failed, so that no half root is imported."""
     assert process.stdout is not None  # noqa: S101 - opened with a pipe
@@ -270,17 +270,17 @@ def _until_done(
         )
 
 
-def update(run: Run, it: step.Step) -> None:
+def update(run: Session, it: step.Step) -> None:
     """Give the apt of a step its package lists, which the box has verified."""
     it.say("update")
     archive.provide(run, it.container)
 
 
-def _build_dep(recipe: Recipe) -> str:
+def _build_dep(recipe: Basis) -> str:
     return _BUILD_DEP.format(sources=" ".join(sorted(recipe.builder.build_dep)))
 
 
-def build(run: Run) -> Image:
+def build(run: Session) -> Image:
     """Make the builder image from the clean root."""
     recipe = run.recipe
     repository, _, tag = name(recipe).rpartition(":")

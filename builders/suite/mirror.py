@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from builders import forms
 from builders.errors import BuildError
 from builders.progress import printable
-from builders.recipe import Suite, forms
+from builders.suite.model import Suite
 
 MAIN = "DOM0_DEBS_MIRROR"
 SECURITY = "DOM0_DEBS_SECURITY_MIRROR"

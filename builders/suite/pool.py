@@ -16,9 +16,9 @@ from pathlib import Path
 from debian.debian_support import Version
 
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource, Pooled, UrlSource
-from builders.run import Run
+from builders.session import Session
 from builders.sources.fetching import Candidate
+from builders.sources.pins import DebianPackage, DebianSource, Pooled, UrlSource
 from builders.suite import archive, index, mirror
 from builders.suite.index import Offer
 
@@ -33,7 +33,7 @@ DebianKind = DebianSource | DebianPackage
 class Pool:
     """What the suite has of the Debian sources of a recipe."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Session) -> None:
         self._run = run
 
     def candidates(self, sources: Sequence[DebianKind]) -> Mapping[str, Sequence[Candidate]]:

@@ -28,10 +28,10 @@ from builders.deb.relations import name_fault
 from builders.deb.versions import version_fault
 from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
+from builders.engine.step import Step
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.progress import printable
-from builders.steps.step import Step
 from builders.suite import downloads, image, mirror
 from builders.trial import jail
 

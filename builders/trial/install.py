@@ -22,8 +22,8 @@ from builders.trial import cases, clean
 from builders.trial.cases import Case, Machine, Subject
 
 if TYPE_CHECKING:
+    from builders.engine.step import Step
     from builders.run import Run
-    from builders.steps.step import Step
     from builders.trial.clean import Supply
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"

@@ -19,8 +19,8 @@ from builders.progress import printable
 from builders.trial import clean, jail
 
 if TYPE_CHECKING:
+    from builders.engine.step import Step
     from builders.run import Run
-    from builders.steps.step import Step
     from builders.trial.clean import Supply
 
 ERROR, WARNING, OVERRIDDEN = "error", "warning", "overridden"
@@ -247,7 +247,7 @@ def _version(step: Step, tool: str) -> str:
 
 
 def _crashed(step: Step, tool: str, status: int) -> BuildError:
-    from builders.steps.step import excerpt
+    from builders.engine.step import excerpt
 
     return BuildError(
         f"{tool} could not do its work: it ended with status {status}",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from builders import doctor, ends, recipe, run
 from builders.artifacts import Package
+from builders.engine.step import Step
 from builders.errors import BuildError
 from builders.pipeline import TARGETS, Pipeline, State
 from builders.progress import Reporter
 from builders.run import Run
 from builders.sources.cache import Cache
 from builders.steps import ccache
-from builders.steps.step import Step
 from builders.steps.tree import prepare
 from builders.suite import image
 from builders.verbs import maintainer

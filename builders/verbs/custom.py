@@ -17,16 +17,16 @@ from builders.audit import elf
 from builders.corrections import Corrections
 from builders.deb import Deb, Edit, rewrite
 from builders.deb.tar import FILE_TYPES
+from builders.engine.log import lines
 from builders.errors import BuildError
 from builders.finish import Beside, Finished, finish
 from builders.progress import printable
 from builders.recipe import read_corrections
 from builders.sources.scratch import scratch
-from builders.steps.log import lines
 
 if TYPE_CHECKING:
+    from builders.engine.step import Step
     from builders.run import Run
-    from builders.steps.step import Step
 
 _IN = f"{plan.WORK}/in/own"
 LEFT_OUT = "what its ELF files depend on is left out: --recipe names whose builder computes it"
@@ -96,7 +96,7 @@ def _inside(n: int, package: Deb) -> str:
 
 def _in_builder(it: Run, raw: Sequence[Deb], into: Path) -> None:
     """What the suite's tools make of each package, as `plan.collect` has it."""
-    from builders.steps.step import Step
+    from builders.engine.step import Step
     from builders.suite import image
 
     with it.alone():

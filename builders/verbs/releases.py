@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import face
+from builders import face, forms
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter
-from builders.recipe import forms
 from builders.verbs import builds
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from builders import recipe
+from builders.engine.step import Step
 from builders.host import dom0, domu
 from builders.host.domu import Asked
 from builders.progress import Silent
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.steps.step import Step
 from tests.build.test_bookworm import built  # noqa: F401 - a fixture
 from tests.engine import hosts
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from builders.engine.step import Step
 from builders.run import Run
-from builders.steps.step import Step
 from builders.trial import clean
 
 UUID = "5a4b1c0e-0000-4000-8000-000000000001"

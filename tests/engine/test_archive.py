@@ -19,12 +19,12 @@ import pytest
 
 from builders import ROOT
 from builders.engine import connection
+from builders.engine.step import Step
 from builders.errors import BuildError, Exit
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.steps.step import Step
 from builders.suite import archive, image
 from tests.engine.suites import download, index, needs_debian, package
 from tests.unit.archives import Keys, release

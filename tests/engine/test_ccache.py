@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from builders.engine.step import Step
 from builders.run import Run
 from builders.steps import ccache
-from builders.steps.step import Step
 
 from .conftest import Box
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from builders.deb import Added, Deb, create
-from builders.steps.step import Step
+from builders.engine.step import Step
 from builders.suite import image
 from tests.engine.conftest import Box
 from tests.unit import debs

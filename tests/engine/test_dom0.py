@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from builders import recipe
+from builders.engine.step import Step
 from builders.host import dom0
 from builders.host.dom0 import Style
 from builders.progress import Silent
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.steps.step import Step
 from tests.engine import hosts
 from tests.unit.debs import Item, make
 

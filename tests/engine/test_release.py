@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builders.engine.step import Step
 from builders.release import publish, signing
-from builders.steps.step import Step
 from builders.trial import clean
 from tests.unit.releases import RECIPE, Box, keyring
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from builders.deb import Added, create
+from builders.engine.step import Step
 from builders.progress import Silent
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.steps.step import Step
 from builders.trial import clean, install, judges
 from builders.trial.install import Outcome
 

@@ -23,8 +23,8 @@ from builders.engine.container import BUILDER, Container, Limits, Place
 from builders.engine.failures import engine_errors
 from builders.engine.labels import labels
 from builders.engine.live import Live
+from builders.engine.log import excerpt
 from builders.errors import BuildError, Exit, Interrupted
-from builders.steps.log import excerpt
 from tests.unit.containers import Archives, Client, Played, tar
 
 

@@ -14,11 +14,11 @@ import pytest
 from docker import DockerClient
 
 from builders.engine import container
+from builders.engine.step import Step
 from builders.errors import BuildError, Exit
 from builders.recipe import load
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.steps.step import Step
 from builders.suite import downloads, mirror
 from builders.suite.archive import file_name
 from tests.unit.archives import Keys, release

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import ROOT
+from builders import ROOT, forms
 from builders.errors import BuildError, Exit
-from builders.recipe import Suite, UrlSource, debian, forms, load, names, read_corrections
+from builders.recipe import Suite, UrlSource, debian, load, names, read_corrections
 from builders.suite import mirror
 from tests.unit.samples import SHA256, WHOLE
 

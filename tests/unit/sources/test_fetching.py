@@ -111,7 +111,7 @@ def test_no_socket_is_opened_when_everything_is_cached(cache: Cache, tmp_path: P
         from builders.sources.cache import Cache
         from builders.errors import BuildError
         from builders.progress import Silent
-        from builders.recipe import GitSource, UrlSource
+        from builders.recipe import (GitSource, UrlSource)
         from builders.sources.fetching import fetch_all
         cache = Cache(Path({str(cache.root)!r}))
         tree = {tree!r}
@@ -146,7 +146,7 @@ def test_the_socket_guard_catches_a_download(cache: Cache) -> None:
         from builders.sources.cache import Cache
         from builders.progress import Silent
         from builders.sources.fetching import fetch_all
-        from builders.recipe import UrlSource
+        from builders.recipe import (UrlSource)
         assert not any(e.startswith("socket.") for e in seen)
         with __import__("contextlib").suppress(Exception):
             fetch_all([{source(DEAD)!r}], Cache(Path({str(cache.root)!r})), Silent())
@@ -198,7 +198,7 @@ def test_a_write_that_fails_is_told_at_once(tmp_path: Path) -> None:
             from builders.sources.cache import Cache
             from builders.errors import BuildError
             from builders.progress import Silent
-            from builders.recipe import UrlSource
+            from builders.recipe import (UrlSource)
             from builders.sources.fetching import fetch_all
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             try:

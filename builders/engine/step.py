@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from builders.engine.container import PLACE, SHORT, Container, Place
 from builders.engine.failures import disk_full
+from builders.engine.log import excerpt
 from builders.errors import BuildError, Exit
 from builders.progress import Silent, clock
-from builders.steps.log import excerpt
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from builders.run import Run
+    from builders.session import Session
 
 __all__ = ["Step", "excerpt"]
 
@@ -35,7 +35,7 @@ class Step:
 
     def __init__(
         self,
-        run: Run,
+        run: Session,
         name: str,
         image: str,
         *,
