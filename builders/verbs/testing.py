@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from builders import ROOT
@@ -23,6 +24,7 @@ _PARTS: dict[str, list[list[str]]] = {
         [*_PYTHON, "ruff", "check", "."],
         [*_PYTHON, "ruff", "format", "--check", "."],
         [*_PYTHON, "mypy"],
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"],
     ],
     "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
     "dpkg": [[*_PYTHON, "pytest", "-q", "tests/differential"]],
@@ -65,7 +67,7 @@ def run(reporter: Reporter, only: str, *, build: bool) -> Report:
         for command in _PARTS[part]:
             done = subprocess.run(command, cwd=ROOT, stdout=_STDERR, check=False)
             if done.returncode:
-                shown = " ".join(["python", *command[1:]])
+                shown = " ".join([Path(command[0]).name, *command[1:]])
                 raise BuildError(f"{part}: {shown} ended with {done.returncode}", exit=Exit.STEP)
         took = time.monotonic() - begun
         reporter.line(f"{part}: passed in {clock(took)}")
