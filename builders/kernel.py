@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from builders import ROOT, plan, recipe
 from builders.errors import BuildError, Exit
+from builders.kconfig import options
 from builders.plan import TREE, WORK, Phase, Plan
 from builders.recipe import Flavour, Recipe
 
@@ -18,8 +18,6 @@ export KBUILD_BUILD_TIMESTAMP="$(date -u -d "@$SOURCE_DATE_EPOCH")"
 export KBUILD_BUILD_USER=builder KBUILD_BUILD_HOST=builder KDEB_COMPRESS=none
 export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
 """
-_SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
-_UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,6 @@ def read_fragments(flavour: Flavour) -> dict[str, str]:
     folder = ROOT / "configs" / "kernel"
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
     return {name: text.rstrip("\n") + "\n" for name, text in texts.items()}
-
-
-def options(text: str) -> dict[str, str]:
-    """The options of a .config or a fragment; "n" stands for one that is not set."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        if match := _SET.match(line.strip()):
-            found[match[1]] = match[2]
-        elif match := _UNSET.match(line.strip()):
-            found[match[1]] = "n"
-    return found
 
 
 def compare(fragments: Mapping[str, str], config: str) -> list[Dropped]:

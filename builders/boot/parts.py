@@ -16,7 +16,7 @@ from builders.boot import initramfs, modules
 from builders.boot.modules import Module
 from builders.deb import Deb, is_file
 from builders.errors import BuildError
-from builders.kernel import options
+from builders.kconfig import options
 from builders.sources.scratch import scratch
 
 if TYPE_CHECKING:

@@ -78,7 +78,8 @@ def end(local: Daemon, number: signal.Signals) -> None:
 def test_it_is_started_and_used_and_outlives_who_started_it(local: Daemon) -> None:
     code = (
         "from pathlib import Path, PosixPath\n"
-        "from builders.engine.daemon import Daemon, start\nfrom builders.progress import Silent\n"
+        "from builders.engine.daemon import Daemon, start\n"
+        "from builders.progress import Silent\n"
         f"start({local!r}, Silent())\n"
     )
     starters = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]

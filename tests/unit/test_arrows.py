@@ -29,7 +29,7 @@ def test_arrows_point_down() -> None:
     [
         ("builders/codecs/model.py", "from builders.recipe import Recipe"),
         ("builders/release/notes.py", "def late():\n    from builders.show import findings"),
-        ("builders/engine/step.py", "if TYPE_CHECKING:\n    from builders.run import Run"),
+        ("builders/engine/step.py", "if TYPE_CHECKING:\n    from builders import pipeline"),
         ("builders/sources/git.py", "from builders import deb"),
         ("builders/elsewhere.py", ""),
     ],

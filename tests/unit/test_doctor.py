@@ -327,7 +327,8 @@ def test_a_mirror_is_not_asked_where_all_is_there(world: World) -> None:
 
 
 def test_a_source_that_cannot_be_reached(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: "404 everywhere")
+    why = "404 everywhere"
+    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: why)
     checks = world.examine()
     assert checks["source xen"].state == FAIL
     assert checks["source xen"].why == "404 everywhere"

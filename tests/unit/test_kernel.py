@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from builders import ROOT, kernel
 from builders.errors import BuildError, Exit
-from builders.kernel import Dropped, compare, options
+from builders.kconfig import options
+from builders.kernel import Dropped, compare
 from builders.plan import WORK
 from builders.recipe import Recipe, load, names
 from tests.unit.samples import Box, package, recipe

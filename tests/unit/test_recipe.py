@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import kernel, recipe
+from builders import kconfig, kernel, recipe
 from builders.errors import BuildError, Exit
 from builders.recipe import DebianPackage, DebianSource, GitSource, Pooled, Recipe, UrlSource, load
 from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE
@@ -74,7 +74,7 @@ def test_every_shipped_recipe_loads(name: str) -> None:
     # The option that the whole project is about: what is audited, some flavour's fragments ask for.
     for option, value in it.audit.kernel_options.items():
         fragments = [kernel.read_fragments(f).values() for f in it.kernel.flavours.values()]
-        asked = [kernel.options(text).get(option) for texts in fragments for text in texts]
+        asked = [kconfig.options(text).get(option) for texts in fragments for text in texts]
         assert value in asked
     for label, flavour in it.kernel.flavours.items():
         texts = kernel.read_fragments(flavour).values()

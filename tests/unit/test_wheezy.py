@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import kernel, xen
+from builders import kconfig, kernel, xen
 from builders.errors import BuildError
 from builders.plan import Plan
 from builders.recipe import load
@@ -101,7 +101,7 @@ def test_the_kernel_is_built_as_in_2012(box: Box, tmp_path: Path) -> None:
         "CONCURRENCY_LEVEL=3",
     ]
     written = (box.work / "tree" / ".config").read_text()
-    assert kernel.options(written) == {
+    assert kconfig.options(written) == {
         "CONFIG_DEBUG_INFO": "n",
         "CONFIG_XEN_PCIDEV_BACKEND": "y",
     }

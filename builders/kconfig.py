@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of a kernel, as its .config or a fragment of one writes them."""
+
+from __future__ import annotations
+
+import re
+
+_SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
+_UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
+
+
+def options(text: str) -> dict[str, str]:
+    """The options of a .config or a fragment; "n" stands for one that is not set."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if match := _SET.match(line.strip()):
+            found[match[1]] = match[2]
+        elif match := _UNSET.match(line.strip()):
+            found[match[1]] = "n"
+    return found
