@@ -7,10 +7,11 @@ import lzma
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from builders import codecs
+from tests.fuzz.kinds import CASES, case
 from tests.unit import debs
 from tests.unit.debs import Item, elf, symlink
 
@@ -51,11 +52,13 @@ def control_of(files: dict[str, bytes], fields: str = "") -> bytes:
 # Too much of something
 
 
+@case("compression")
 def declared() -> bytes:
     """A file of 8 TB, of which nothing is there."""
     return deb(gzipped([header("./usr/share/x", 8 << 40)]))
 
 
+@case("compression")
 def zeros() -> bytes:
     """6 GiB of zeros in one file: a bomb by its ratio."""
     block = bytes(16 << 20)
@@ -68,11 +71,13 @@ def zeros() -> bytes:
     return deb(gzipped(parts()))
 
 
+@case("compression")
 def tail() -> bytes:
     """Zeros without end after the archive."""
     return deb(gzipped([header("./x"), *[bytes(16 << 20)] * 20]))
 
 
+@case("compression")
 def xz_tail() -> bytes:
     """The same in xz, where a megabyte of it costs 150 bytes."""
     packer = lzma.LZMACompressor(preset=0)
@@ -81,6 +86,7 @@ def xz_tail() -> bytes:
     return deb(b"".join([*parts, packer.flush()]), suffix=".xz")
 
 
+@case("tar")
 def names() -> bytes:
     """More members than are read: 250 000."""
     head = header("./usr/share/x/0000000")
@@ -96,6 +102,7 @@ def names() -> bytes:
     return deb(b"".join([*map(packer.compress, parts()), packer.flush()]))
 
 
+@case("tar")
 def long_names() -> bytes:
     """Names of 60 KB each."""
 
@@ -111,12 +118,14 @@ def long_names() -> bytes:
     return deb(gzipped(parts()))
 
 
+@case("tar")
 def names_of_nothing() -> bytes:
     """Long names without end, and no member that has them."""
     raw = header("././@LongLink", 40_000, tarfile.GNUTYPE_LONGNAME) + b"x" * 40_448
     return deb(gzipped([raw] * 10_000))
 
 
+@case("files")
 def findings() -> bytes:
     """Fifty thousand files, each of them in the wrong place."""
 
@@ -129,6 +138,7 @@ def findings() -> bytes:
     return deb(gzipped(parts()))
 
 
+@case("control")
 def md5sums() -> bytes:
     """As long a list of sums as control.tar may hold."""
     line = b"d41d8cd98f00b204e9800998ecf8427e  usr/%07d\n"
@@ -136,33 +146,39 @@ def md5sums() -> bytes:
     return deb(gzipped([header("./x"), _END]), control=control_of({"md5sums": text}))
 
 
+@case("control")
 def conffiles() -> bytes:
     text = b"".join(b"/etc/%07d\n" % n for n in range((1 << 20) // 13))
     return deb(gzipped([header("./x"), _END]), control=control_of({"conffiles": text}))
 
 
+@case("control")
 def fields() -> bytes:
     """As many fields as a control file may have."""
     text = "".join(f"X-{number}: y\n" for number in range(70_000))
     return deb(gzipped([header("./x"), _END]), control=control_of({}, text))
 
 
+@case("control")
 def relations() -> bytes:
     text = "Depends: " + ", ".join(f"p{n} | q{n} (>= {n})" for n in range(150_000)) + "\n"
     return deb(gzipped([header("./x"), _END]), control=control_of({}, text))
 
 
+@case("scripts")
 def script() -> bytes:
     """A maintainer script of 20 MB, with NULs and escapes."""
     text = b"#!/bin/sh\nset -e\n" + b"\0\033[2J if then (( ; \n" * (1 << 20)
     return deb(gzipped([header("./x"), _END]), control=control_of({"postinst": text}))
 
 
+@case("control")
 def control_size() -> bytes:
     """A control file of 4 GB, by its header."""
     return deb(gzipped([_END]), control=gzipped([header("./control", 4 << 30), bytes(1 << 20)]))
 
 
+@case("control")
 def control_zeros() -> bytes:
     """And one where they are there."""
     parts = [header("./control", 4 << 30), *[bytes(16 << 20)] * 16]
@@ -172,22 +188,26 @@ def control_zeros() -> bytes:
 # Lies
 
 
+@case("tar")
 def after_the_end() -> bytes:
     """A member after the end of the archive, which tar(1) with -i would unpack."""
     return deb(gzipped([header("./x"), _END, header("./usr/bin/hidden", 1), b"x", bytes(511)]))
 
 
+@case("ar")
 def ar_after() -> bytes:
     more = debs.ar([("data.tar.gz", b"other")])[8:]
     return deb(gzipped([header("./x"), _END]), after=more)
 
 
+@case("tar")
 def pax() -> bytes:
     record = b"30 path=../../../../etc/shadow\n"
     head = header("./PaxHeaders/x", len(record), tarfile.XHDTYPE)
     return deb(gzipped([head, record + bytes(-len(record) % 512), header("./x"), _END]))
 
 
+@case("tar")
 def sparse() -> bytes:
     return deb(gzipped([header("./x", 512, b"S"), bytes(512), _END]))
 
@@ -200,26 +220,32 @@ def _numbered(field: slice, number: bytes) -> bytes:
     return deb(gzipped([bytes(raw), _END]))
 
 
+@case("tar")
 def negative() -> bytes:
     return _numbered(slice(124, 136), b"\xff" * 12)  # a size, in base 256
 
 
+@case("tar")
 def negative_mode() -> bytes:
     return _numbered(slice(100, 108), b"\xff" * 8)
 
 
+@case("tar")
 def wide_mode() -> bytes:
     return _numbered(slice(100, 108), b"\x80\0\1\0\0\0\0\0")
 
 
+@case("tar")
 def wide_owner() -> bytes:
     return _numbered(slice(108, 116), b"\x80\0\1\0\0\0\0\0")
 
 
+@case("tar")
 def outside() -> bytes:
     return deb(gzipped([header("./a/../../../etc/passwd", 1), b"x", bytes(511), _END]))
 
 
+@case("tar")
 def links() -> bytes:
     """Links that lead to each other, out of the package, and to nowhere."""
     items = [
@@ -234,22 +260,26 @@ def links() -> bytes:
     return deb(gzipped([debs.tar(items)]))
 
 
+@case("control")
 def not_utf8() -> bytes:
     raw = debs.control_tar(dict(debs.CONTROL, Description="x@y"))
     return deb(gzipped([_END]), control=gzipped([raw.replace(b"x@y", b"x\xffy")]))
 
 
+@case("control")
 def line_breaks() -> bytes:
     """A field with what only Unicode takes for line breaks."""
     text = "Comment: x\n a\x1cb\u2028c\x85d\n e\rf\n"
     return deb(gzipped([_END]), control=control_of({}, text))
 
 
+@case("tar")
 def names_not_utf8() -> bytes:
     items = [Item("./usr/share/\udcff\udc80"), Item("./etc/\udcfe", b"x"), symlink("./l", "\udcff")]
     return deb(gzipped([debs.tar(items)]))
 
 
+@case("files")
 def escapes() -> bytes:
     """Terminal escapes in all that is shown."""
     bad = "\033]0;x\007\033[2J\u202e\x9b2J"
@@ -264,6 +294,7 @@ def escapes() -> bytes:
     return deb(gzipped([debs.tar(debs.with_folders(items))]), control=control)
 
 
+@case("elf")
 def elves() -> bytes:
     """ELF files whose headers lie about each offset, size and count."""
     whole = elf(["libc.so.6", "libx.so.1"], soname="liby.so.1")
@@ -278,6 +309,7 @@ def elves() -> bytes:
     return deb(gzipped([debs.tar(debs.with_folders(items))]))
 
 
+@case("elf")
 def elf_without_end() -> bytes:
     """A dynamic section of 60 MB that asks for a library in each of its entries."""
     entry = struct.pack("<QQ", 1, 1)
@@ -292,48 +324,12 @@ def elf_without_end() -> bytes:
     return deb(gzipped([header("./usr/bin/x", total), *body, bytes(-total % 512), _END]))
 
 
-HOSTILE: dict[str, Callable[[], bytes]] = {
-    it.__name__.replace("_", "-"): it
-    for it in (
-        declared,
-        zeros,
-        tail,
-        xz_tail,
-        names,
-        long_names,
-        names_of_nothing,
-        findings,
-        md5sums,
-        conffiles,
-        fields,
-        relations,
-        script,
-        control_size,
-        control_zeros,
-        after_the_end,
-        ar_after,
-        pax,
-        sparse,
-        negative,
-        negative_mode,
-        wide_mode,
-        wide_owner,
-        outside,
-        links,
-        not_utf8,
-        line_breaks,
-        names_not_utf8,
-        escapes,
-        elves,
-        elf_without_end,
-    )
-}
-
-
 def write(folder: Path, *names: str) -> dict[str, Path]:
-    """Make the packages, all of them where none is named; name to path."""
+    """Make these packages of the register; name to path."""
     made = {}
-    for name in names or HOSTILE:
+    for name in names:
         made[name] = folder / f"{name}.deb"
-        made[name].write_bytes(HOSTILE[name]())
+        content = CASES[name].make()
+        assert isinstance(content, bytes), name
+        made[name].write_bytes(content)
     return made

@@ -2,7 +2,7 @@
 # ruff: noqa: E501  # tables of kinds
 """Packages of which each table is within its limit, and the product of two is not.
 
-Each is below 5 MB. `PRODUCTS` has them by name, made when they are asked for.
+Each is below 5 MB.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from builders import codecs
+from tests.fuzz.kinds import case
 from tests.unit import debs
 
-LIMIT = 5_000_000  # bytes of a package
 _END = bytes(1024)
 _GZIP = codecs.by_name("gzip")
-PRODUCTS: dict[str, Callable[[], bytes]] = {}
 
 
 def packed(parts: Iterable[bytes], level: int = 9) -> bytes:
@@ -77,14 +76,6 @@ def tree(members: Iterable[bytes], level: int = 9) -> bytes:
     return deb(packed(parts(), level))
 
 
-def product(name: str) -> Callable[[Callable[[], bytes]], Callable[[], bytes]]:
-    def register(make: Callable[[], bytes]) -> Callable[[], bytes]:
-        PRODUCTS[name] = make
-        return make
-
-    return register
-
-
 # Tables of ELF files
 
 
@@ -120,7 +111,7 @@ def elf(
 _NAME = b"\0libx.so.1\0" + bytes(5000)
 for _loads in (1, 500, 60_000):
     for _tag, _what in ((1, "needed"), (14, "soname"), (29, "runpath"), (15, "rpath")):
-        product(f"elf-{_loads}-loads-{_what}")(
+        case("elf", "elf-tags", f"elf-{_loads}-loads-{_what}")(
             lambda loads=_loads, tag=_tag: tree(  # type: ignore[misc]
                 [member("./usr/lib/libx.so.1", elf(loads, [(tag, 1)] * 19_900, _NAME))]
             )
@@ -134,7 +125,7 @@ for _label, _text in (
     ("folders", "/a:" * 1360),
 ):
     for _tag, _step in ((1, 0), (1, 1), (29, 0), (29, 1), (14, 1)):
-        product(f"elf-strings-{_label}-{_tag}-{_step}")(
+        case("elf", "elf-strings", f"elf-strings-{_label}-{_tag}-{_step}")(
             lambda text=_text, tag=_tag, step=_step: tree(  # type: ignore[misc]
                 member(
                     f"./usr/lib/lib{n}.so",
@@ -148,14 +139,14 @@ for _label, _text in (
             )
         )
 for _count, _folder in ((120_000, "usr/lib"), (120_000, "usr/bin"), (60_000, "usr/lib/x/y")):
-    product(f"elf-{_count}-files-{_folder.replace('/', '-')}")(
+    case("elf", "elf-files", f"elf-{_count}-files-{_folder.replace('/', '-')}")(
         lambda count=_count, folder=_folder: tree(  # type: ignore[misc]
             (member(f"./{folder}/{n}.so", elf(1, [(1, 1)] * 3, _NAME[:120])) for n in range(count)),
             1,
         )
     )
 for _sections, _notes in ((65_000, 0), (0, 60_000), (20_000, 20_000)):
-    product(f"elf-{_sections}-sections-{_notes}-notes")(
+    case("elf", "elf-sections", f"elf-{_sections}-sections-{_notes}-notes")(
         lambda sections=_sections, notes=_notes: tree(  # type: ignore[misc]
             member(f"./usr/lib/lib{n}.so", elf(1, [(1, 1)], _NAME, sections=sections, notes=notes))
             for n in range(300)
@@ -175,7 +166,7 @@ def _needs(libraries: int, versions: int, loop: bool) -> bytes:
 
 
 for _loop in (False, True):
-    product(f"elf-versions-{_loop}")(
+    case("elf", "elf-versions", f"elf-versions-{_loop}")(
         lambda loop=_loop: tree(  # type: ignore[misc]
             member(f"./usr/lib/lib{n}.so", _needs(60_000, 60_000, loop)) for n in range(200)
         )
@@ -184,30 +175,32 @@ for _loop in (False, True):
 
 # Members, and the folders above them
 
-product("deep-path-30k")(lambda: tree([member("./" + "a/" * 30_000 + "f", b"x")]))
-product("deep-paths-2k")(
+case("tar", "deep-path-30k", "deep-path-30k")(
+    lambda: tree([member("./" + "a/" * 30_000 + "f", b"x")])
+)
+case("tar", "deep-paths-2k", "deep-paths-2k")(
     lambda: tree(member("./" + "a/" * 2000 + f"{n}", b"x") for n in range(4000))
 )
-product("deep-folders")(
+case("tar", "deep-folders", "deep-folders")(
     lambda: tree(member("./" + "/".join("a" * n) + "/", kind=b"5") for n in range(1, 2000))
 )
-product("paths-4k")(
+case("tar", "paths-4k", "paths-4k")(
     lambda: tree(member("./" + ("b" * 200 + "/") * 19 + f"{n}", b"x") for n in range(10_000))
 )
-product("links-in-a-chain")(
+case("tar", "links-in-a-chain", "links-in-a-chain")(
     lambda: tree(member(f"./usr/lib/{n}", kind=b"2", link=f"{n + 1}") for n in range(100_000))
 )
-product("links-in-a-circle")(
+case("tar", "links-in-a-circle", "links-in-a-circle")(
     lambda: tree(
         member(f"./usr/lib/{n}", kind=b"2", link=f"{(n + 1) % 100_000}") for n in range(100_000)
     )
 )
-product("links-up")(
+case("tar", "links-up", "links-up")(
     lambda: tree(
         member(f"./usr/lib/{n}", kind=b"2", link="../" * 30 + f"{n}") for n in range(100_000)
     )
 )
-product("hard-links-in-a-chain")(
+case("tar", "hard-links-in-a-chain", "hard-links-in-a-chain")(
     lambda: tree(
         [
             member("./usr/lib/0", b"x"),
@@ -215,7 +208,7 @@ product("hard-links-in-a-chain")(
         ]
     )
 )
-product("folders-through-links")(
+case("tar", "folders-through-links", "folders-through-links")(
     lambda: tree(
         [
             *(member(f"./usr/lib/{n}", kind=b"2", link=f"{n + 1}") for n in range(5000)),
@@ -224,12 +217,12 @@ product("folders-through-links")(
     )
 )
 for _kind, _what in ((b"5", "folders"), (b"0", "files"), (b"6", "pipes"), (b"2", "links")):
-    product(f"{_what}-190k")(
+    case("tar", "members", f"{_what}-190k")(
         lambda kind=_kind: tree(  # type: ignore[misc]
             (head(f"./usr/lib/{n:06d}", kind=kind, link="x") for n in range(190_000)), 1
         )
     )
-    product(f"{_what}-twice")(
+    case("tar", "members-twice", f"{_what}-twice")(
         lambda kind=_kind: tree(  # type: ignore[misc]
             (head(f"./usr/lib/{n % 5:06d}", kind=kind, link="x") for n in range(150_000)), 1
         )
@@ -242,7 +235,7 @@ for _path in (
     "usr/share/info/{}.info", "lib/{}", "usr/src/linux-headers-{}/Makefile", "run/{}", "home/{}",
     "usr/lib/debug/{}", "boot/xen-{}.gz", "{}", "usr/{}", "opt/{}", "usr/lib/lib{}.so.1",
 ):  # fmt: skip
-    product("many-" + _path.format("x").replace("/", "-"))(
+    case("files", "many-files", "many-" + _path.format("x").replace("/", "-"))(
         lambda name=_path: tree(  # type: ignore[misc]
             (member("./" + name.format(n), b"#!/bin/sh\nx\n") for n in range(40_000)), 1
         )
@@ -253,7 +246,7 @@ for _piece, _what in (
     (b"a" * 64, "letters"), (b"\0", "zeros"),
 ):  # fmt: skip
     for _path in ("usr/lib/x.la", "boot/config-1", "usr/lib/systemd/system/x.service", "etc/init.d/x", "usr/share/doc/sample/README", "usr/share/man/man1/x.1"):  # fmt: skip
-        product(f"large-{_what}-{_path.replace('/', '-')}")(
+        case("files", "large-file", f"large-{_what}-{_path.replace('/', '-')}")(
             lambda text=_piece, path=_path: tree(  # type: ignore[misc]
                 [member("./" + path, text * ((48 << 20) // len(text)))]
             )
@@ -273,9 +266,9 @@ def zeros(gib: float, count: int = 1) -> Iterator[bytes]:
             yield block
 
 
-product("zeros-900-mib-gzip")(lambda: tree(zeros(0.9)))
-product("zeros-2-gib-gzip")(lambda: tree(zeros(2)))
-product("zeros-900-mib-in-documents")(
+case("compression", "zeros-gzip", "zeros-900-mib-gzip")(lambda: tree(zeros(0.9)))
+case("compression", "zeros-gzip", "zeros-2-gib-gzip")(lambda: tree(zeros(2)))
+case("compression", "zeros-in-documents", "zeros-900-mib-in-documents")(
     lambda: tree(
         part.replace(b"./usr/lib/0.txt", b"./usr/share/doc", 1) if n == 0 else part
         for n, part in enumerate(zeros(0.9))
@@ -300,9 +293,13 @@ def _bzip2(parts: Iterable[bytes]) -> bytes:
     return b"".join([*map(packer.compress, parts), packer.flush()])
 
 
-product("zeros-900-mib-xz")(lambda: deb(_xz([*zeros(0.9), _END]), ".xz"))
-product("zeros-900-mib-zstd")(lambda: deb(_zstd([*zeros(0.9), _END]), ".zst"))
-product("zeros-500-mib-bzip2")(lambda: deb(_bzip2([*zeros(0.5), _END]), ".bz2"))
+case("compression", "zeros-xz", "zeros-900-mib-xz")(lambda: deb(_xz([*zeros(0.9), _END]), ".xz"))
+case("compression", "zeros-zstd", "zeros-900-mib-zstd")(
+    lambda: deb(_zstd([*zeros(0.9), _END]), ".zst")
+)
+case("compression", "zeros-bzip2", "zeros-500-mib-bzip2")(
+    lambda: deb(_bzip2([*zeros(0.5), _END]), ".bz2")
+)
 
 
 def _xz_blocks(count: int) -> bytes:
@@ -313,23 +310,29 @@ def _xz_blocks(count: int) -> bytes:
     )
 
 
-product("xz-500k-blocks")(lambda: deb(_xz_blocks(500_000), ".xz"))
-product("xz-4k-blocks")(lambda: deb(_xz_blocks(4000), ".xz"))
-product("xz-streams")(lambda: deb(lzma.compress(b"") * 100_000, ".xz"))
-product("gzip-members")(lambda: deb(gzip.compress(b"", mtime=0) * 200_000))
-product("gzip-members-of-a-block")(
+case("compression", "xz-blocks", "xz-500k-blocks")(lambda: deb(_xz_blocks(500_000), ".xz"))
+case("compression", "xz-blocks", "xz-4k-blocks")(lambda: deb(_xz_blocks(4000), ".xz"))
+case("compression", "xz-streams", "xz-streams")(lambda: deb(lzma.compress(b"") * 100_000, ".xz"))
+case("compression", "gzip-members", "gzip-members")(
+    lambda: deb(gzip.compress(b"", mtime=0) * 200_000)
+)
+case("compression", "gzip-members-of-a-block", "gzip-members-of-a-block")(
     lambda: deb(
         b"".join(gzip.compress(head(f"./usr/{n}"), 1, mtime=0) for n in range(30_000))
         + gzip.compress(_END)
     )
 )
-product("bzip2-streams")(lambda: deb(bz2.compress(b"") * 200_000, ".bz2"))
-product("zstd-frames")(lambda: deb(_zstd([]) * 400_000, ".zst"))
-product("zstd-skippable")(lambda: deb(b"\x50\x2a\x4d\x18\0\0\0\0" * 500_000, ".zst"))
-product("zstd-blocks")(
+case("compression", "bzip2-streams", "bzip2-streams")(
+    lambda: deb(bz2.compress(b"") * 200_000, ".bz2")
+)
+case("compression", "zstd-frames", "zstd-frames")(lambda: deb(_zstd([]) * 400_000, ".zst"))
+case("compression", "zstd-skippable", "zstd-skippable")(
+    lambda: deb(b"\x50\x2a\x4d\x18\0\0\0\0" * 500_000, ".zst")
+)
+case("compression", "zstd-blocks", "zstd-blocks")(
     lambda: deb(b"\x28\xb5\x2f\xfd\x00\x58" + b"\0\0\0" * 1_000_000 + b"\1\0\0", ".zst")
 )
-product("zstd-runs")(
+case("compression", "zstd-runs", "zstd-runs")(
     lambda: deb(b"\x28\xb5\x2f\xfd\x00\x70" + b"\x02\0\x10\0" * 1_000_000 + b"\x03\0\0\0", ".zst")
 )
 
@@ -342,13 +345,16 @@ def field(name: str, value: str) -> Callable[[], bytes]:
 
 
 _LONG = 900_000  # characters; the control file may have 1 MiB
+_GROUPS = {"at": "field-address", "angle": "field-address", "name": "field-words", "lines": "field-lines", "arabic": "field-not-ascii"}  # fmt: skip
 for _field in ("Maintainer", "Version", "Package", "Architecture", "Section", "Homepage", "Description", "Source", "Multi-Arch", "Priority", "Installed-Size", "X-Unknown", "Essential", "Uploaders"):  # fmt: skip
     for _what, _value in (
         ("a", "a" * _LONG), ("at", "a <" + "a@" * (_LONG // 2)), ("angle", "<" * _LONG), ("name", "a " * (_LONG // 2)),
         ("digits", "1" * _LONG), ("dots", "1." * (_LONG // 2)), ("mixed", "1.a" * (_LONG // 3)), ("dashes", "1-" * (_LONG // 2)),
         ("tildes", "1~" * (_LONG // 2)), ("colons", "1:" * (_LONG // 2)), ("lines", "x\n " * (_LONG // 3)), ("arabic", "\u0663" * (_LONG // 2)),
     ):  # fmt: skip
-        product(f"field-{_field}-{_what}".lower())(field(_field, _value))
+        case("control", _GROUPS.get(_what, "field-long"), f"field-{_field}-{_what}".lower())(
+            field(_field, _value)
+        )
 for _field in (
     "Depends",
     "Pre-Depends",
@@ -368,7 +374,12 @@ for _field in (
         ("brackets", "a [" * (_LONG // 3)),
         ("long", "a (>= " + "1." * (_LONG // 2) + ")"),
     ):
-        product(f"relations-{_field}-{_what}".lower())(field(_field, _value))
+        case("control", f"relations-{_what}", f"relations-{_field}-{_what}".lower())(
+            field(_field, _value)
+        )
+
+
+_AREAS = dict.fromkeys(("md5sums", "triggers", "shlibs", "symbols", "templates"), "control")
 
 
 def _lines(form: str, size: int = 20 << 20) -> bytes:
@@ -394,21 +405,27 @@ for _file, _what, _form in (
     ("preinst", "bashisms", "#!/bin/sh\nfunction f{} {{ a+=(b) <<<c; }}\n"),
 ):
     for _size in (1, 14):
-        product(f"{_file}-{_what}-{_size}")(
+        case(_AREAS.get(_file, "scripts"), f"{_file}-{_what}", f"{_file}-{_what}-{_size}")(
             lambda name=_file, form=_form, size=_size: deb(  # type: ignore[misc]
                 files={name: _lines(form, size << 20)}
             )
         )
-product("conffiles-many")(lambda: deb(files={"conffiles": _lines("/etc/{}\n", 900 << 10)}))
-product("conffiles-and-files")(
+case("control", "conffiles-many", "conffiles-many")(
+    lambda: deb(files={"conffiles": _lines("/etc/{}\n", 900 << 10)})
+)
+case("control", "conffiles-and-files", "conffiles-and-files")(
     lambda: deb(
         packed([*(member(f"./etc/{n}", b"x") for n in range(40_000)), _END], 1),
         files={"conffiles": b"".join(b"/etc/%d\n" % n for n in range(40_000))},
     )
 )
-product("control-files")(lambda: deb(files={f"f{n}": b"" for n in range(20_000)}))
-product("fields-many")(lambda: deb(fields={f"X-{n}": "y" for n in range(70_000)}))
-product("changelog-bomb")(
+case("control", "control-files", "control-files")(
+    lambda: deb(files={f"f{n}": b"" for n in range(20_000)})
+)
+case("control", "fields-many", "fields-many")(
+    lambda: deb(fields={f"X-{n}": "y" for n in range(70_000)})
+)
+case("files", "changelog-bomb", "changelog-bomb")(
     lambda: tree(
         [
             member(
@@ -418,7 +435,7 @@ product("changelog-bomb")(
         ]
     )
 )
-product("changelog-entries")(
+case("files", "changelog-entries", "changelog-entries")(
     lambda: tree(
         [
             member(

@@ -3,59 +3,29 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from builders import ROOT
 from builders.audit import audit
 from builders.corrections import Corrections
 from builders.deb import Deb, DebError
 from builders.errors import BuildError
 from builders.finish import finish
 from tests.fuzz import hostile, mutate, seeds
+from tests.fuzz.catalogue import kinds
+from tests.fuzz.kinds import AREAS
 from tests.fuzz.targets import TARGETS, survive
 from tests.unit import debs
 
-SLOW = {"names", "md5sums", "findings", "zeros", "conffiles", "fields", "relations"}
-SLOW |= {"long-names", "names-of-nothing", "elf-without-end", "control-zeros", "script"}
 
-
-def measured(*paths: Path) -> list[dict[str, Any]]:
-    """What each target needed for the packages, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.measure", *map(str, paths)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def bounded(rows: list[dict[str, Any]]) -> None:
-    assert not [row for row in rows if "CRASH" in row["said"]]
-    assert not [row for row in rows if row["peak"] > 256 << 10]
-    assert not [row for row in rows if row["seconds"] > 30]
-
-
-def test_the_quick_ones(tmp_path: Path) -> None:
-    made = hostile.write(tmp_path, *(name for name in hostile.HOSTILE if name not in SLOW))
-    rows = measured(*made.values())
-    assert len(rows) == 4 * len(made)
-    bounded(rows)
-
-
-@pytest.mark.skipif(not os.environ.get("CI"), reason="takes minutes; always in CI")
-@pytest.mark.parametrize("name", sorted(SLOW))
-def test_the_slow_ones(tmp_path: Path, name: str) -> None:
-    bounded(measured(*hostile.write(tmp_path, name).values()))
+def test_the_kinds() -> None:
+    """As many as docs/security.md says, in every part of a package; none is there twice."""
+    found = kinds()
+    assert len(found) >= 150
+    assert {area for area, _ in found} == set(AREAS)
+    assert len({kind for _, kind in found}) == len(found)
 
 
 @pytest.mark.parametrize(
