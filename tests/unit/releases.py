@@ -44,9 +44,10 @@ class Lines(Terminal):
 
 @dataclass
 class Box:
-    """Artifacts and a source cache below one folder."""
+    """Artifacts and a source cache below one folder; sources: where the cache lies in it."""
 
     root: Path
+    sources: str = "cache"
     reporter: Lines = field(default_factory=Lines)
     installed: str = PACKAGES
     ccache: bool = False  # whether the builds used it
@@ -58,7 +59,7 @@ class Box:
 
     def run(self) -> Run:
         loaded = recipe.load(RECIPE)
-        return Run(loaded, self.reporter, self.folder, Cache(self.root / "cache"))
+        return Run(loaded, self.reporter, self.folder, Cache(self.root / self.sources))
 
     def build(
         self,

@@ -139,12 +139,13 @@ def serve(
     upto: int | None = None,
     end: Callable[[Exchange], None] | None = None,
     shift: int = 0,
+    pause: float = 0.0,
 ) -> Behaviour:
     """Serve `data`.
 
     upto: stop after that many bytes of the body although all are announced, then
     do `end` (default: close the connection). shift: begin a range that many bytes
-    off, and say so.
+    off, and say so. pause: seconds before each 64 KiB of the body.
     """
 
     def behave(exchange: Exchange) -> None:
@@ -161,7 +162,11 @@ def serve(
             part = data[begin:]
             span = f"bytes {begin}-{len(data) - 1}/{len(data)}"
             exchange.begin(206, common | {"Content-Range": span, "Content-Length": len(part)})
-        exchange.body(part if upto is None else part[:upto])
+        part = part if upto is None else part[:upto]
+        for at in range(0, len(part), 1 << 16):
+            if exchange.command == "GET" and pause and exchange.site.closing.wait(pause):
+                return
+            exchange.body(part[at : at + (1 << 16)])
         if end is not None:
             end(exchange)
 
@@ -278,8 +283,8 @@ HOLDING: dict[str, tuple[Behaviour, str]] = {
 }
 
 
-def folder(path: str | os.PathLike[str]) -> Behaviour:
-    """Serve the files below `path` as they are."""
+def folder(path: str | os.PathLike[str], *, pause: float = 0.0) -> Behaviour:
+    """Serve the files below `path` as they are; pause: as `serve` has it."""
 
     def behave(exchange: Exchange) -> None:
         name = os.path.normpath(os.path.join(path, exchange.path.partition("?")[0].lstrip("/")))  # noqa: PTH118
@@ -287,6 +292,6 @@ def folder(path: str | os.PathLike[str]) -> Behaviour:
             status(404)(exchange)
             return
         with open(name, "rb") as stream:  # noqa: PTH123
-            serve(stream.read())(exchange)
+            serve(stream.read(), pause=pause)(exchange)
 
     return behave
