@@ -572,10 +572,10 @@ def reproduce(
     format: str = "table",
 ) -> int:
     """Build again as if on another box; exit status 1 where a byte of a package differs."""
-    from builders.rebuild import reproduce as reproduction
+    from builders.verbs import rebuild
 
     it = builds.begin(recipe, set_ or [], Terminal())
-    text, code = reproduction.verb(it, flavour, only, seconds, format)
+    text, code = rebuild.reproduce(it, flavour, only, seconds, format)
     face.show(text)
     return code
 

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builders.artifacts import Package
-from builders.errors import BuildError, Exit
-from builders.pipeline import STAGES, TARGETS, Pipeline
+from builders.pipeline import TARGETS, Pipeline
 from builders.rebuild.variation import Variation
 
 if TYPE_CHECKING:
@@ -111,28 +108,3 @@ def compare(
             told = tuple(differences(a.path, b.path, known))
         found.append(Compared(name, a.sha256 if a else "", b.sha256 if b else "", told))
     return found
-
-
-def verb(run: Run, flavour: str, only: str, seconds: int, form: str) -> tuple[str, int]:
-    """What `reproduce` found, as a table or json, and the exit status."""
-    if form not in ("table", "json"):
-        raise BuildError(f"--format {form}: no such format", hint="table or json")
-    if only not in ("", *TARGETS):
-        raise BuildError(f"--only {only}: there is no such build", hint="xen or kernel")
-    compared = reproduce(run, flavour, [only] if only else TARGETS, seconds=seconds)
-    same = all(each.same for each in compared)
-    kept = run.folder / FOLDER / STAGES
-    text = json.dumps([asdict(c) for c in compared], indent=2) if form == "json" else ""
-    built = f"built again with {Variation(seconds=seconds).about()}\n"
-    return text or built + report(compared, kept), Exit.DONE if same else Exit.AUDIT
-
-
-def report(compared: Sequence[Compared], kept: Path) -> str:
-    """What was compared, for people. kept: where the second build is, if it differs."""
-    lines = []
-    for each in compared:
-        lines.append(f"{'same' if each.same else 'DIFFERS':<8} {each.file}  {each.first[:16]}")
-        lines += [f"         {text}" for text in each.differences]
-    if not all(each.same for each in compared):
-        lines.append(f"the second build is kept: {kept}")
-    return "\n".join(lines)

@@ -22,10 +22,11 @@ from builders.audit import RULES
 from builders.errors import BuildError
 from builders.pipeline import State
 from builders.progress import Silent
+from builders.rebuild.reproduce import Compared
 from builders.reports import Report
 from builders.sources.cache import CachedFile, Fetched
 from builders.suite.image import Image
-from builders.verbs import builds, ci, hosts, inspect, testing, upkeep
+from builders.verbs import builds, ci, hosts, inspect, rebuild, testing, upkeep
 
 SCHEMA = json.loads((ROOT / "docs/schemas/reports.schema.json").read_text())
 NAMES = sorted(Collection.from_module(tasks).task_names)
@@ -158,3 +159,25 @@ def test_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     found = said(testing.bench(Silent(), "idle", "json"), "bench")["benchmarks"]["idle"]
     assert [(row["figure"], row["met"]) for row in found["rows"]] == [(0.375, True), (3.0, False)]
     assert found["load"] == 1.5
+
+
+def test_a_build_that_was_made_again(tmp_path: Path) -> None:
+    same, other = "a" * 64, "b" * 64
+    one = Compared("xen.deb", same, same)
+    assert rebuild.report([one], tmp_path) == f"same     xen.deb  {same[:16]}"
+    lines = rebuild.report([one, Compared("k.deb", same, other, ("why",))], tmp_path).splitlines()
+    assert lines[1:] == [
+        f"DIFFERS  k.deb  {same[:16]}",
+        "         why",
+        f"the second build is kept: {tmp_path}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("only", "form", "message"),
+    [("", "xml", "--format xml: no such format"), ("qemu", "json", "--only qemu: there is no")],
+)
+def test_what_cannot_be_made_again(only: str, form: str, message: str) -> None:
+    it = builds.begin("xen-4.17-bookworm", [], Silent())
+    with pytest.raises(BuildError, match=message):
+        rebuild.reproduce(it, "minimal", only, 1, form)
