@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every part asks of files: digests, locks, and writes that are whole or not at all."""
+"""What every part asks of files: digests, locks, and writes that are whole or not at all.
+
+Folders for what is needed for a moment are here too, with what a run that was killed left of them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # What link(2) says where the file system has no hard links, or these two have no file in common.
@@ -83,3 +90,54 @@ def link(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise
+
+
+@contextmanager
+def scratch(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder in `parent` (default: that of tempfile) that is gone after the block.
+
+    prefix: of its name; what killed runs of this user left under the same one goes first. A run
+    that is at work holds a lock on its folder, which ends with it, however it ends (flock(2)).
+    Raises OSError where no folder can be made.
+    """
+    place = parent or Path(tempfile.gettempdir())
+    sweep(prefix, place)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        held = hold(folder)
+        if held is not None:  # otherwise another run's sweep came between: take another one
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Where to write a file that becomes `path`, by one rename, where the block ends well.
+
+    It lies in a folder beside it, which goes in any case; also what a killed run left there.
+    Raises OSError.
+    """
+    with scratch(f".{path.name}.", path.parent) as folder:
+        yield folder / path.name
+        (folder / path.name).replace(path)
+
+
+def sweep(prefix: str, place: Path) -> None:
+    """Remove the folders below `place` whose names begin so and that no running process holds.
+
+    Only this user's, and no link: in a folder that all may write, others make names too.
+    """
+    for folder in place.glob(f"{glob.escape(prefix)}*"):
+        try:
+            if folder.is_symlink() or not folder.is_dir() or folder.lstat().st_uid != os.geteuid():
+                continue
+            held = hold(folder)
+        except OSError:
+            continue
+        if held is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)

@@ -32,7 +32,7 @@ from builders.plan import Plan
 from builders.progress import clock
 from builders.recipe import Recipe, Source, flavour
 from builders.run import Run
-from builders.stages import Output, Store
+from builders.stages import STAGES, Output, Store
 from builders.steps import ccache
 from builders.steps.slots import MAKEFLAGS, OPEN, Slots
 from builders.steps.tree import explain_patch, prepare
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from builders.suite.image import Image
 
 TARGETS = ("xen", "kernel")
-STAGES = "stages"  # the folder of a recipe's finished stages
 Made = tuple[Output, Output]  # a build, and that build finished
 # What a finished package's bytes also depend on.
 _CODE = (
@@ -251,7 +250,6 @@ class Pipeline:
 
     def build(self) -> list[Package]:
         """Make all that is missing and publish the finished packages; they are returned."""
-        self._store.sweep()
         done = self._finished()
         if done is None:
             done = self._make()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from builders import ROOT, files
 from builders.errors import BuildError
 from builders.recipe import Recipe
 from builders.session import Session
+from builders.stages import STAGES, Store
 
 
 @dataclass
@@ -50,7 +51,8 @@ class Run(Session):
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold the artifacts in `folder`; BuildError where another run does.
 
-    The lock lies beside the folder, so that who holds it may remove the folder.
+    The lock lies beside the folder, so that who holds it may remove the folder. What a run that was
+    killed left half-made there goes first.
     """
     lock = _lock(folder)
     try:
@@ -67,6 +69,10 @@ def alone_in(folder: Path) -> Iterator[None]:
             hint="wait for it, or stop it, then run this again",
         )
     try:
+        Store(folder / STAGES).sweep()
+        for left in folder.glob(".*.new"):  # as `files.write` and `files.link` call them
+            with suppress(OSError):
+                left.unlink()
         yield
     finally:
         os.close(held)

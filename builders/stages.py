@@ -26,6 +26,7 @@ from typing import Any
 from builders.errors import BuildError, Exit
 from builders.files import of_file, write
 
+STAGES = "stages"  # the folder of a recipe's finished stages
 _RECORD = "stage.json"
 _FORMAT = 1  # of stage.json; another one is not read, and its stage is made again
 _LARGEST = 64 << 20  # bytes of stage.json: the inputs of a kernel are many, its notes too

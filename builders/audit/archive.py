@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from builders.deb.versions import parsed_version
 from builders.errors import BuildError, Exit
+from builders.files import appearing
 
 # Of a suite's own lists: hundreds of thousands, and none that is malformed. deb.relations,
 # which looks for faults, takes nine times as long.
@@ -121,9 +121,8 @@ def _keep(path: Path, rows: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f"{path.name.partition('-')[0]}-*.tsv"):
             old.unlink()
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(rows, "utf-8")
-        temporary.replace(path)
+        with appearing(path) as fresh:
+            fresh.write_text(rows, "utf-8")
 
 
 def _cat(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from builders.boot import cpio, modules, qemu
 from builders.boot.parts import Parts
 from builders.boot.qemu import HIDDEN, Console, Machine
 from builders.errors import BuildError, Exit
-from builders.sources.scratch import scratch
+from builders.files import scratch
 
 if TYPE_CHECKING:
     from builders.run import Run

@@ -16,8 +16,8 @@ from builders.boot import initramfs, modules
 from builders.boot.modules import Module
 from builders.deb import Deb, is_file
 from builders.errors import BuildError
+from builders.files import scratch
 from builders.kconfig import options
-from builders.sources.scratch import scratch
 
 if TYPE_CHECKING:
     from builders.artifacts import Package

@@ -53,10 +53,7 @@ class Machine:
             f"{_doubled(self.kernel)} {self.linux_options.replace(',', ',,')}",
             _doubled(self.initrd),
         ]
-        return [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
+        words = [
             "qemu-system-x86_64",
             *("-accel", accel),
             # Interrupts are remapped by the IOMMU that is emulated, not by KVM.
@@ -76,6 +73,7 @@ class Machine:
             *("-append", self.xen_options),
             *("-initrd", ",".join(modules)),
         ]
+        return box.tethered(words, "KILL")
 
 
 def _card(address: str) -> tuple[str, str]:

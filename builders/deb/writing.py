@@ -9,7 +9,6 @@ import io
 import os
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from builders.deb.layout import Layout, header_bytes
 from builders.deb.reading import Deb, Index, telling
 from builders.deb.tar import Entry, installed_size, is_file
 from builders.errors import BuildError, Exit
+from builders.files import appearing
 
 _SIGNATURE = "_gpg"  # of debsigs and dpkg-sig: _gpgorigin, _gpgbuilder
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
@@ -170,20 +170,11 @@ def _appearing(destination: Path) -> Iterator[io.FileIO]:
     It is not synced to disk, as dpkg-deb does not either: a stage syncs what it keeps.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+        with appearing(destination) as fresh, io.FileIO(fresh, "wb") as out:
+            yield out
+            os.fchmod(out.fileno(), 0o644)
     except OSError as error:
         raise _unwritable(destination, error) from error
-    temporary = Path(name)
-    try:
-        with io.FileIO(descriptor, "wb") as out:
-            yield out
-            os.fchmod(descriptor, 0o644)
-        temporary.replace(destination)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(destination, error) from error
-        raise
 
 
 def _unwritable(destination: Path, error: OSError) -> BuildError:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builders.errors import BuildError, Exit
+from builders.files import scratch
 from builders.progress import Reporter
 
 SETUP = "DOM0_DEBS_SETUP"  # "no": nothing is installed or started; set by ./inv --no-setup
@@ -127,6 +128,15 @@ def tail(text: str, lines: int = _TAIL) -> str:
     return "\n".join(text.rstrip().splitlines()[-lines:])
 
 
+def tethered(words: Sequence[str], number: str = "TERM") -> list[str]:
+    """The command `words` as it gets a signal when the thread that starts it ends, however that is.
+
+    number: of the signal, as setpriv(1) has it, without which the command is as it was.
+    """
+    setpriv = command("setpriv")
+    return [setpriv, "--pdeathsig", number, *words] if setpriv else list(words)
+
+
 def _present(proof: str) -> bool:
     return Path(proof).exists() if proof.startswith("/") else command(proof) is not None
 
@@ -135,12 +145,25 @@ def _apt_install(packages: Sequence[str], reporter: Reporter) -> None:
     # Recommends stay out: docker.io's are git, apparmor and the like. tini, which
     # an engine needs for --init, and iptables are Depends of docker.io.
     install = ["install", "-y", "--no-install-recommends", *packages]
-    handle, name = tempfile.mkstemp(prefix="dom0-debs-apt-", suffix=".log")
-    log = Path(name)
     reporter.line(
         f"installing {' '.join(packages)} with apt-get (./inv --no-setup would not install it)"
     )
-    with os.fdopen(handle, "wb") as out, reporter.work("apt-get") as task:
+    with scratch("dom0-debs-apt-") as folder:
+        _apt_logged(install, packages, folder / "log", reporter)
+    left = [package for package in packages if not _present(PACKAGES[package])]
+    if left:
+        raise BuildError(
+            f"apt-get installed {' '.join(left)}, but {PACKAGES[left[0]]} is still not there",
+            hint="look at PATH, and at dpkg -L " + left[0],
+            exit=Exit.ENGINE,
+        )
+
+
+def _apt_logged(
+    install: Sequence[str], packages: Sequence[str], log: Path, reporter: Reporter
+) -> None:
+    """Run apt-get(8); where it fails, its log is kept in a place that the error names."""
+    with log.open("wb") as out, reporter.work("apt-get") as task:
         task.show("install", " ".join(packages))
         status = _apt_get(install, out.fileno())
         if status != 0:
@@ -151,20 +174,15 @@ def _apt_install(packages: Sequence[str], reporter: Reporter) -> None:
             task.show("install", " ".join(packages))
             status = _apt_get(install, out.fileno())
     if status != 0:
+        handle, kept = tempfile.mkstemp(prefix="dom0-debs-apt-", suffix=".log")
+        os.close(handle)
+        shutil.copyfile(log, kept)
         raise BuildError(
             f"apt-get could not install {' '.join(packages)} (exit status {status})",
             hint=f"mend what it says, then run the same command again, or: "
             f"apt-get update && {install_command(packages)}",
-            log=log,
+            log=Path(kept),
             excerpt=tail(log.read_text(errors="replace")),
-            exit=Exit.ENGINE,
-        )
-    log.unlink()
-    left = [package for package in packages if not _present(PACKAGES[package])]
-    if left:
-        raise BuildError(
-            f"apt-get installed {' '.join(left)}, but {PACKAGES[left[0]]} is still not there",
-            hint="look at PATH, and at dpkg -L " + left[0],
             exit=Exit.ENGINE,
         )
 

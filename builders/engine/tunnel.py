@@ -10,12 +10,13 @@ every stream of the API works as on the box.
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import threading
-from pathlib import Path
+import weakref
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from builders.engine import box
+from builders.files import scratch
 
 _READY = "dom0-debs-tunnel-ready"
 _PATIENCE = 60.0  # seconds, with whatever ssh asks on the terminal
@@ -41,8 +42,9 @@ class Tunnel:
         ssh = box.command("ssh")
         if ssh is None:
             raise FileNotFoundError("there is no ssh client on this box")
-        self._folder = tempfile.TemporaryDirectory(prefix="dom0-debs-ssh-")
-        folder = Path(self._folder.name)
+        stack = ExitStack()
+        folder = stack.enter_context(scratch("dom0-debs-ssh-"))
+        self._clear = weakref.finalize(self, stack.close)  # at the end of the process, too
         self.socket = folder / "docker.sock"
         self._errors = folder / "ssh.log"
         arguments = [
@@ -89,4 +91,4 @@ class Tunnel:
                 stream.close()
         self._process.terminate()
         self._process.wait()
-        self._folder.cleanup()
+        self._clear()

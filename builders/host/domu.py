@@ -8,9 +8,7 @@ known to be harmless between double quotes, for xl's parser and for xm's, which 
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TypedDict
 
 from builders import ROOT
 from builders.errors import BuildError
+from builders.files import appearing
 from builders.host.pci import FORM, Bdf
 from builders.host.problems import Problems, quoted
 from builders.host.values import LOOPBACK, address, exposed, mebibytes
@@ -420,14 +419,8 @@ def write(content: str, path: Path) -> None:
         there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
         if not there.startswith(HEAD):
             raise BuildError(f"{path} is there, and not made here", hint="name another file")
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), 0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with appearing(path) as fresh:
+            fresh.write_text(content, encoding="utf-8")
+            fresh.chmod(0o644)
     except OSError as error:
         raise BuildError(f"{path}: {error.strerror}", hint="name another file with --out") from None

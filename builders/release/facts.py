@@ -21,10 +21,10 @@ from builders import ROOT, artifacts, kernel, recipe, xen
 from builders.artifacts import Target
 from builders.deb import Deb
 from builders.errors import BuildError, Exit
-from builders.pipeline import STAGES, corrections_digest
+from builders.pipeline import corrections_digest
 from builders.recipe import RECIPES, Recipe, Source
 from builders.sources.cache import Cache
-from builders.stages import Output, Store
+from builders.stages import STAGES, Output, Store
 from builders.suite import mirror
 
 

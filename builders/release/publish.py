@@ -106,7 +106,7 @@ def publish(
         builds = facts.collect(name, run.folder, run.cache, flavour)
         with (
             _making(folder) as fresh,
-            signing.signer(key, run.folder, run.reporter) as signer,
+            signing.signer(key, run.reporter) as signer,
             run.reporter.work("release") as task,
         ):
             before = _believed(folder, run, signer, old_key)

@@ -6,11 +6,8 @@ from __future__ import annotations
 import base64
 import functools
 import os
-import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,13 +15,13 @@ from pathlib import Path
 
 from builders.engine import box
 from builders.errors import BuildError, Exit
+from builders.files import scratch
 from builders.progress import Reporter, printable
 from builders.release import armor
-from builders.release.layout import disk_error
 
 PASSPHRASE = "DOM0_DEBS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
-_HOME = ".signing"  # in the artifacts: tells of a GNUPGHOME of ours
 _PREFIX = "dom0-debs-gpg-"
+_AS_LONG_AS_WE = ("--", "sh", "-c", "echo; exec cat >/dev/null")  # have its standard input open
 _LONGEST = 200  # characters of a fingerprint, a user id or a path that is shown
 _TRIAL = "dom0-debs trial key (thrown away after one release)"
 _TRIAL_LIFE = "30d"
@@ -154,16 +151,14 @@ def _listed(home: Path | None, kind: str, name: str) -> list[_Key]:
 
 
 @contextmanager
-def signer(key: str, folder: Path, reporter: Reporter) -> Iterator[Signer]:
+def signer(key: str, reporter: Reporter) -> Iterator[Signer]:
     """The key to sign with, for the block.
 
     key: a fingerprint, key id or user id in the user's keyring, or a file that holds a secret
     key; "" makes one for this release alone, whose secret half is gone afterwards.
-    folder: of artifacts, which the caller holds: a run that was killed is tidied up after there.
     Raises BuildError where gpg is missing, or no key or several match, or it can't sign.
     """
     box.ensure_tools(["gnupg", "gpgv"], reporter)
-    _tidy(folder / _HOME)
     if key and not _is_file(key):
         if len(key) > _LONGEST or not key.isprintable():  # not shown: it may be the secret itself
             raise BuildError(
@@ -175,15 +170,12 @@ def signer(key: str, folder: Path, reporter: Reporter) -> Iterator[Signer]:
             raise BuildError(f"--sign-key {key}: no such file", hint="name a key or a key file")
         yield _usable(None, key, f"--sign-key {key}")
         return
-    try:
-        home = _home(folder / _HOME)
+    with _own_home() as home:
         if key:
             _gpg(home, [*_unlock(), "--import", "--", str(Path(key).absolute())])
             yield _usable(home, "", f"--sign-key {key}")
         else:
             yield _ephemeral(home, reporter)
-    finally:
-        _tidy(folder / _HOME)
 
 
 def _is_file(name: str) -> bool:
@@ -207,36 +199,32 @@ def secret_key(given: str) -> bytes | None:
     return data if len(data) > _LONGEST and (data[0] & 0xFC == 0x94 or data[0] == 0xC5) else None
 
 
-def _home(link: Path) -> Path:
-    """A new GNUPGHOME, which `link` tells of before there is any.
+@contextmanager
+def _own_home() -> Iterator[Path]:
+    """A new GNUPGHOME for the block, whose agent ends with this process, however that ends.
 
     It is not below the artifacts: the path of the agent's socket has to be short (unix(7)).
     """
-    home = Path(tempfile.gettempdir()) / f"{_PREFIX}{secrets.token_hex(8)}"
-    try:
-        link.symlink_to(home)
-        home.mkdir(0o700)
-    except OSError as error:
-        raise disk_error(error, link.parent) from None
-    return home
-
-
-def _tidy(link: Path) -> None:
-    """Remove the GNUPGHOME that `link` tells of, and end its agent; then the link."""
-    try:
-        home = link.readlink()
-        ours = home.name.startswith(_PREFIX) and home.lstat().st_uid == os.geteuid()
-    except OSError:
-        ours = False
-    if ours:
-        subprocess.run(
-            ["gpgconf", "--homedir", str(home), "--kill", "all"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
+    with scratch(_PREFIX) as home:
+        agent = subprocess.Popen(
+            # One that was given a command ends with it; it is there once that runs (gpg-agent(1)).
+            [*("gpg-agent", "--quiet", "--homedir", str(home)), "--daemon", *_AS_LONG_AS_WE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-        shutil.rmtree(home, ignore_errors=True)
-    link.unlink(missing_ok=True)
+        with agent:
+            try:
+                assert agent.stdout is not None  # noqa: S101 - asked for above
+                agent.stdout.readline()  # where there is none: gpg says what is wrong
+                yield home
+            finally:
+                subprocess.run(
+                    ["gpgconf", "--homedir", str(home), "--kill", "all"],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    check=False,
+                )
 
 
 def _ephemeral(home: Path, reporter: Reporter) -> Signer:
@@ -314,9 +302,9 @@ def _weakness(algorithm: str, bits: str) -> str:
 @functools.lru_cache(maxsize=4)
 def _shown(keyring: bytes) -> tuple[tuple[str, ...], ...]:
     """What gpg tells of keys, in the fields of its listing (GnuPG's doc/DETAILS)."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as home, in_memory(keyring) as keys:
+    with scratch("dom0-debs-keyring-") as home, in_memory(keyring) as keys:
         wanted = ["--with-colons", "--with-subkey-fingerprint", "--show-keys", path_of(keys)]
-        listed = _gpg(Path(home), ["--no-options", *wanted]).stdout.decode("utf-8", "replace")
+        listed = _gpg(home, ["--no-options", *wanted]).stdout.decode("utf-8", "replace")
     return tuple(tuple(line.split(":")) for line in listed.split("\n"))
 
 

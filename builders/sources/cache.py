@@ -34,13 +34,13 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Interrupted
-from builders.files import hold
+from builders.files import hold, scratch, sweep
 from builders.sources.partial import Partial
 from builders.sources.pins import DebianPackage, DebianSource, Source, UrlSource
-from builders.sources.scratch import scratch, sweep
 from builders.sources.storage import storage_error, sync
 
 _BLOCK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,10 @@ class Cache:
         path = self.root / "identity"
         try:
             if not path.exists():
-                fresh = self._folder() / f".identity-{secrets.token_hex(4)}"
-                fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
-                fresh.replace(path)
+                with self.scratch() as folder:
+                    fresh = folder / "identity"
+                    fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
+                    fresh.replace(path)
             return path.read_text(encoding="ascii").strip()
         except (OSError, ValueError) as error:
             problem = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
@@ -112,7 +113,7 @@ class Cache:
 
     def path(self, sha256: str) -> Path:
         """Where the file of that digest is, or would be."""
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        if not _SHA256.fullmatch(sha256):
             raise ValueError(f"not a sha256: {sha256!r}")
         return self.root / "sha256" / sha256[:2] / sha256
 
@@ -354,6 +355,25 @@ class Cache:
     def sweep(self) -> None:
         """Remove what killed runs left under way; unfinished downloads stay, to be gone on with."""
         sweep("", self.root / "tmp")
+        for path in self._under_way():
+            # Nobody goes on with one that has arrived, or that has not begun.
+            if self.has(path.name) or Partial(path).size() == 0:
+                with contextlib.suppress(OSError):
+                    self._forget(path)
+
+    def _under_way(self) -> set[Path]:
+        """Where downloads are that are not complete, each by the digest that it is to have."""
+        found = {path.with_suffix("") for path in self.root.glob("partial/*")}
+        return {path for path in found if _SHA256.fullmatch(path.name)}
+
+    def _forget(self, path: Path) -> None:
+        """Throw a download away that nobody holds."""
+        lock = path.with_suffix(".lock")
+        held = hold(lock, make=True)
+        if held is not None:
+            Partial(path).discard()
+            lock.unlink(missing_ok=True)
+            os.close(held)
 
     def _folder(self, name: str = "") -> Path:
         folder = self.root / name
@@ -389,13 +409,8 @@ class Cache:
             for record in self.root.glob("resolved/*.json"):
                 if not self._still_whole(record):
                     record.unlink(missing_ok=True)
-            for path in {p.with_suffix("") for p in self.root.glob("partial/*")}:
-                lock = path.with_suffix(".lock")
-                held = hold(lock, make=True)
-                if held is not None:
-                    Partial(path).discard()
-                    lock.unlink(missing_ok=True)
-                    os.close(held)
+            for path in self._under_way():
+                self._forget(path)
             self.sweep()
         except OSError as error:
             raise storage_error(error, self.root) from None

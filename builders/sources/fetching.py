@@ -19,6 +19,7 @@ from itertools import zip_longest
 from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.files import scratch
 from builders.progress import Reporter, Task
 from builders.sources.address import (
     Failed,
@@ -34,7 +35,6 @@ from builders.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.sources.download import Download, probe
 from builders.sources.git import Git, commit_as_tar
 from builders.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
-from builders.sources.scratch import scratch
 
 
 @dataclass(frozen=True)

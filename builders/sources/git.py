@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from builders.engine import box
 from builders.errors import BuildError, Exit, Interrupted
 from builders.progress import Task, printable
 from builders.sources.address import Failed, Passing, Patience, is_local
@@ -50,7 +51,10 @@ _SETTINGS = {
     "core.packedGitLimit": "1g",
 }
 _MEMORY = 4 << 20  # KiB of memory that git may have: a tree of trees unfolds in it
-_LIMITED = f'ulimit -v {_MEMORY} 2>/dev/null; exec git "$@"'
+# The shell stays, and hands SIGTERM on to git's helpers too: they do not end with git.
+_LIMITED = (
+    f"ulimit -v {_MEMORY} 2>/dev/null; trap 'trap - TERM; kill -TERM 0' TERM\ngit \"$@\" & wait $!"
+)
 
 
 class Git:
@@ -103,7 +107,7 @@ class Git:
         output, errors = self.folder / "stdout", self.folder / "stderr"
         with output.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments],
+                box.tethered(["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments]),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -25,7 +25,6 @@ import os
 import re
 import shlex
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from urllib.parse import unquote, urlsplit
 from builders.engine.box import ensure_tools
 from builders.engine.container import Container
 from builders.errors import BuildError, Exit
-from builders.files import of_file
+from builders.files import of_file, scratch
 from builders.progress import printable
 from builders.session import Session
 from builders.sources.address import Failed
@@ -47,6 +46,7 @@ from builders.suite import mirror
 from builders.suite.model import Suite
 
 LISTS = "/var/lib/apt/lists"
+LISTED = "dom0-debs-lists-"  # of the box's folders for package lists: what their names begin with
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ARCHITECTURE = "amd64"  # of everything that is built here
 _LIMIT = 64 << 20  # bytes that no Release file reaches
@@ -107,8 +107,7 @@ def verify(
     what: the address, for errors.
     Raises BuildError (SOURCE) with the reason of each signature where none does.
     """
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
-        folder = Path(home)
+    with scratch("dom0-debs-signature-") as folder:
         (folder / "Release").write_bytes(release)
         (folder / "Release.gpg").write_bytes(signature)
         files = [str(folder / "Release.gpg"), str(folder / "Release")]
@@ -122,8 +121,7 @@ def opened(inline: bytes, keyring: Path, what: str) -> bytes:
     """
     if not _INLINE.fullmatch(inline):
         raise _refused(what, ["it is not one signed text and nothing else"])
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-gpg-") as home:
-        folder = Path(home)
+    with scratch("dom0-debs-signature-") as folder:
         (folder / "InRelease").write_bytes(inline)
         files = ["--output", str(folder / "Release"), str(folder / "InRelease")]
         _verdict(folder, keyring.absolute(), (), what, files)
@@ -576,8 +574,8 @@ def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
 
 def provide(run: Session, container: Container) -> None:
     """Lay the suite's verified package lists where the container's apt has them."""
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
-        written = lists(run, Path(folder))
+    with scratch(LISTED) as folder:
+        written = lists(run, folder)
         container.put(LISTS, [(path.name, path) for path in written.files])
 
 
@@ -587,14 +585,13 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
 
     They hold for the length of the block.
     """
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as name:
-        folder = Path(name)
+    with scratch(LISTED) as folder:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
         folder.chmod(0o755)  # mmdebstrap runs as another user
         hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
         yield [
             "--skip=update,check/signed-by",
-            f"--setup-hook=sync-in {shlex.quote(name)} {LISTS}",
+            f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
             *hooks,
         ]

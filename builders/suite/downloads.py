@@ -9,12 +9,11 @@ more, by their signature, and each file by the digest in them, before anything o
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from builders.engine.step import Step
 from builders.errors import BuildError, Exit
+from builders.files import scratch
 from builders.progress import printable
 from builders.session import Session
 from builders.suite import archive, index
@@ -78,8 +77,8 @@ def _digests(step: Step, folder: str) -> dict[str, str]:
 def _listed(run: Session, step: Step, packages: set[str]) -> dict[str, set[str]]:
     """The name under which apt stores a package -> the digests that the index has for it."""
     found: dict[str, set[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
-        held = archive.held(run, step.container, Path(folder))
+    with scratch(archive.LISTED) as folder:
+        held = archive.held(run, step.container, folder)
         for path, at in held.packages:
             for offer in index.packages(path, at, packages):
                 found.setdefault(stored(offer), set()).update(f.sha256 for f in offer.files)

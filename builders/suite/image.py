@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.engine import step
+from builders.engine import box, step
 from builders.engine.container import BUILDER
 from builders.engine.failures import engine_errors
 from builders.engine.labels import LABEL, labels
@@ -213,7 +213,7 @@ def _import(run: Session, command: list[str], tag: str) -> None:
         task.show("bootstrap", suite.name)
         # Its own session: the terminal's Ctrl-C reaches this tool alone, which then ends it.
         with subprocess.Popen(
-            command,
+            box.tethered(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=out,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from debian.debian_support import Version
 
 from builders.errors import BuildError, Exit
+from builders.files import scratch
 from builders.session import Session
 from builders.sources.fetching import Candidate
 from builders.sources.pins import DebianPackage, DebianSource, Pooled, UrlSource
@@ -45,8 +44,8 @@ class Pool:
         main = mirror.of(suite).main
         binary = {s.package for s in sources if isinstance(s, DebianPackage)}
         upstream = {s.package for s in sources if isinstance(s, DebianSource)}
-        with tempfile.TemporaryDirectory(prefix="dom0-debs-lists-") as folder:
-            held = archive.lists(self._run, Path(folder), sources=bool(upstream))
+        with scratch(archive.LISTED) as folder:
+            held = archive.lists(self._run, folder, sources=bool(upstream))
             offered = {
                 DebianPackage: [
                     offer

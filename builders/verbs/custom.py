@@ -19,10 +19,10 @@ from builders.deb import Deb, Edit, rewrite
 from builders.deb.tar import FILE_TYPES
 from builders.engine.log import lines
 from builders.errors import BuildError
+from builders.files import scratch
 from builders.finish import Beside, Finished, finish
 from builders.progress import printable
 from builders.recipe import read_corrections
-from builders.sources.scratch import scratch
 
 if TYPE_CHECKING:
     from builders.engine.step import Step

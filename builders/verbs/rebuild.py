@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
-from builders.pipeline import STAGES, TARGETS
+from builders.pipeline import TARGETS
 from builders.rebuild import reproduce as again
 from builders.rebuild.variation import Variation
+from builders.stages import STAGES
 
 if TYPE_CHECKING:
     from builders.run import Run

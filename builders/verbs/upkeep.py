@@ -11,13 +11,12 @@ from typing import Any
 
 from builders import artifacts, doctor, face, recipe, run
 from builders.errors import BuildError, Exit
-from builders.pipeline import STAGES
 from builders.progress import Reporter
 from builders.recipe import Recipe
 from builders.reports import Report
 from builders.run import Run
 from builders.sources.cache import Cache
-from builders.stages import Store
+from builders.stages import STAGES, Store
 from builders.verbs.builds import known_form
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders import kernel, recipe, xen
-from builders.pipeline import STAGES, corrections_digest
+from builders.pipeline import corrections_digest
 from builders.progress import Terminal
 from builders.run import Run
 from builders.sources.cache import Cache, Fetched
-from builders.stages import Store
+from builders.stages import STAGES, Store
 from builders.suite import mirror
 from tests.unit import debs
 

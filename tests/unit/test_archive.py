@@ -460,6 +460,19 @@ def test_verified_lists_are_laid_out_as_apt_would(served: Archive) -> None:
     assert sorted(fetched) == ["Packages.bz2", "Release", "Release.gpg", "Sources.bz2"]
 
 
+def test_what_killed_runs_left_of_lists_and_signatures_goes(
+    served: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = [tmp_path / f"dom0-debs-{name}-1" for name in ("lists", "signature")]
+    for path in left:
+        path.mkdir()
+        (path / "Release").touch()
+    with archive.bootstrap(served.run()):
+        assert not any(path.exists() for path in left)
+    assert not list(tmp_path.glob("dom0-debs-*"))
+
+
 def test_lists_come_from_the_cache_the_next_time(served: Archive) -> None:
     first = served.lists()
     served.site.requests.clear()

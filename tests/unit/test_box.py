@@ -58,6 +58,7 @@ def test_what_is_missing_is_installed_in_one_go_and_said(
     commands.add("apt-get", FRESH)
     commands.add("git")
     (commands.folder / "lists").touch()
+    (tmp_path / "dom0-debs-apt-killed").mkdir()
     heard = Heard()
     ensure_tools(["git", "xz-utils", "gpgv", "xz"], heard)
     assert commands.calls() == [f"{APT} install -y --no-install-recommends xz-utils gpgv"]

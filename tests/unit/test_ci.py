@@ -119,7 +119,7 @@ def test_an_armored_key_of_the_environment_signs(
         fingerprint = keys.make("Alice <alice@example.org>")
         secret = keys.export(fingerprint, tmp_path / "secret", secret=True)
         monkeypatch.setenv(ci.KEY, secret.read_text())
-    with ci._key() as key, signing.signer(key, tmp_path, Silent()) as signer:
+    with ci._key() as key, signing.signer(key, Silent()) as signer:
         assert signer.fingerprint == fingerprint
         assert signing.check(signer.public(), signer.clear(b"x\n")) == (fingerprint, b"x\n")
 

@@ -12,6 +12,8 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from urllib.parse import unquote
 import pytest
 from debian.deb822 import BuildInfo, Changes, Packages, Release
 
+from builders import ROOT
 from builders.boot import proof
 from builders.boot.checks import Boot, Check
 from builders.errors import BuildError, Exit
@@ -369,24 +372,45 @@ def test_what_a_killed_run_left_is_swept(box: Box) -> None:
     left = box.folder / ".release-release-killed"
     left.mkdir()
     (left / "half").write_text("")
-    home = signing._home(box.folder / ".signing")
-    (home / "secret").write_text("")
     release(box)
     assert not left.exists()
-    assert not home.exists()
-    assert not (box.folder / ".signing").is_symlink()
 
 
-@pytest.mark.parametrize("name", ["mine", "dom0-debs-gpg-0"])
-def test_nothing_but_a_home_of_ours_is_swept(box: Box, tmp_path: Path, name: str) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "thesis").write_text("")
-    if name != "mine":
-        (tmp_path / name).symlink_to(mine)
-    (box.folder / ".signing").symlink_to(tmp_path / name)
-    release(box)
-    assert (mine / "thesis").exists()
+HOLDER = """
+import os, signal
+from builders.release import signing
+from builders.progress import Silent
+with signing.signer("", Silent()) as signer:
+    print(signer.home, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_keyring_of_a_killed_run_is_swept_and_its_agent_ends(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t") as short:  # of an agent's socket (unix(7))
+        monkeypatch.setenv("TMPDIR", short)
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        killed = subprocess.run(
+            [sys.executable, "-c", HOLDER], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        home = Path(killed.stdout.strip())
+        assert home.parent == Path(short), killed.stderr
+        assert list(home.glob("private-keys-v1.d/*"))
+        until = time.monotonic() + 10
+        while any(str(home).encode() in line for line in command_lines()):
+            assert time.monotonic() < until, "its agent still runs"
+            time.sleep(0.1)
+        release(box, key="")
+        assert not list(Path(short).iterdir())
+
+
+def command_lines() -> Iterator[bytes]:
+    """Of every process."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "cmdline").read_bytes()
 
 
 def _kill_at(step: int) -> None:

@@ -8,37 +8,42 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from builders import ROOT
+from builders.files import appearing, scratch, sweep
 from builders.progress import Silent
+from builders.run import alone_in
 from builders.sources.cache import Cache
 from builders.sources.fetching import fetch_all
-from builders.sources.scratch import scratch, sweep
 from builders.verbs import custom
 from tests.unit import debs
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from builders.sources.scratch import scratch
-with scratch("mine-", Path(sys.argv[1])) as folder:
+from builders.files import scratch
+with scratch(sys.argv[2], Path(sys.argv[1])) as folder:
     (folder / "file").write_text("x")
     print(folder, flush=True)
     time.sleep(60)
 """
 
 
-def killed(place: Path) -> Path:
+def killed(place: Path, prefix: str = "mine-") -> Path:
     """The folder of a run that was killed at work."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(place)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(place), prefix],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout
     folder = Path(process.stdout.readline().strip())
-    with scratch("mine-", place):
+    with scratch(prefix, place):
         assert folder.exists(), "it is at work"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -96,6 +101,62 @@ def test_a_fetch_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
     fetch_all([], cache, Silent())
     assert not list((tmp_path / "tmp").iterdir())
     assert len(list((tmp_path / "partial").iterdir())) == 1  # to be gone on with
+
+
+def test_a_fetch_sweeps_a_download_that_has_arrived(tmp_path: Path) -> None:
+    """Killed after the file was taken in, or before its first byte; one under way stays."""
+    cache = Cache(tmp_path / "cache")
+    (tmp_path / "file").write_bytes(b"all of it")
+    arrived = cache.adopt(tmp_path / "file").sha256
+    with cache.partial("2" * 64) as held:
+        for name in (arrived, "1" * 64):
+            path = held.path.with_name(name)
+            path.with_suffix(".lock").touch()
+            path.with_suffix(".json").write_text("{}")
+        cache.sweep()
+        assert [p.name for p in held.path.parent.iterdir()] == [f"{'2' * 64}.lock"]
+
+
+def test_whoever_holds_artifacts_sweeps_them(tmp_path: Path) -> None:
+    folder = tmp_path / "recipe"
+    for left in ("stages/xen-finish/.making-1/x.deb", ".manifest.json.new", ".x_1_amd64.deb.new"):
+        (folder / left).parent.mkdir(parents=True, exist_ok=True)
+        (folder / left).write_text("half of it")
+    (folder / "stages/xen-finish/0").mkdir()
+    with alone_in(folder):
+        left_over = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+    assert left_over == ["stages", "stages/xen-finish", "stages/xen-finish/0"]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a [1].cfg"
+    path.write_text("before")
+    killed(tmp_path, f".{path.name}.")
+    with suppress(RuntimeError), appearing(path) as fresh:
+        fresh.write_text("half")
+        assert len(list(tmp_path.iterdir())) == 2  # what was killed is gone
+        raise RuntimeError
+    assert path.read_text() == "before"
+    with appearing(path) as fresh:
+        fresh.write_text("after")
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_tethered_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    code = """
+import subprocess, sys, threading, time
+from builders.engine.box import tethered
+script = "import time; print('up', flush=True); time.sleep(60)"
+subprocess.Popen(tethered([sys.executable, "-c", script, sys.argv[1]]))
+time.sleep(60)
+"""
+    tool = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(tool, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGKILL)
+        process.stdout.read()  # ends with the last who could write
 
 
 def test_finish_sweeps_what_a_killed_one_left(

@@ -114,6 +114,9 @@ def test_a_tunnel_ends_with_the_process_that_is_killed(
         os.kill(pid, 0)
         process.send_signal(signal.SIGKILL)
     assert gone(pid)
+    (left,) = short.glob("dom0-debs-ssh-*")
+    Tunnel("ssh://far.example.org").close()
+    assert not left.exists()
 
 
 @pytest.mark.usefixtures("ssh")

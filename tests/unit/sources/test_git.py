@@ -9,13 +9,17 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.recipe import GitSource
 from builders.sources.cache import Cache
@@ -64,6 +68,38 @@ def test_a_commit_becomes_a_tar(cache: Cache, tmp_path: Path, as_url: bool) -> N
     assert fetch(tree(repo, commit), cache) == fetched
     assert list(cache.root.glob("tmp/*")) == []
     assert heard.labels == ["bios"]
+
+
+def test_git_ends_with_the_tool(tmp_path: Path) -> None:
+    """Killed by itself: git is in a session of its own, and hears of no group."""
+    with Site(servers.stall) as site:
+        tool = subprocess.Popen([sys.executable, "-c", STALLED, str(tmp_path), site.url], cwd=ROOT)
+        while not site.requests:
+            time.sleep(0.05)
+        tool.kill()
+        tool.wait()
+        until = time.monotonic() + 5
+        while running := [line for line in command_lines() if site.url.encode() in line]:
+            assert time.monotonic() < until, running
+            time.sleep(0.05)
+
+
+STALLED = """
+import sys
+from pathlib import Path
+from builders.progress import Silent
+from builders.recipe import GitSource
+from builders.sources.cache import Cache
+from builders.sources.fetching import fetch_all
+fetch_all([GitSource("bios", (sys.argv[2],), "1" * 40)], Cache(Path(sys.argv[1])), Silent())
+"""
+
+
+def command_lines() -> Iterator[bytes]:
+    """Of every process that the kernel tells of."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "cmdline").read_bytes()
 
 
 def test_a_server_without_single_commits_gives_the_same_tar(cache: Cache, tmp_path: Path) -> None:
