@@ -7,19 +7,20 @@ import dataclasses
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from builders.audit import elf, traces
 from builders.audit.elf import Elf, ElfError
 from builders.audit.expectations import Expectations
-from builders.deb import Content, Control, Deb, Entry
+from builders.deb import Content, Control, Deb, Entry, Oddity
 from builders.deb.fields import is_udeb
 from builders.deb.metadata import read_conffiles
 from builders.deb.relations import related
 
+_ODDITIES = 10_000  # that are remembered
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
 _TEXT_LIMIT = 4 << 20  # of a kernel configuration; Debian's have 270 KB
 _TEXTS = 32 << 20  # of all texts together
@@ -47,6 +48,8 @@ class Facts:
     traces: path to what of the build's folders a file names.
     kernels: path of a kernel image to the version line in its header.
     unread: paths of ELF objects that could not be looked into, and why.
+    oddities: what no sound archive has; of two members of one name, all else here is about
+        the later one.
     """
 
     control: Control
@@ -63,6 +66,7 @@ class Facts:
     traces: dict[str, list[str]] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    oddities: list[Oddity] = field(default_factory=list)
     expectations: Expectations = field(default_factory=Expectations)
     budget: elf.Budget = field(default_factory=elf.Budget)
 
@@ -77,6 +81,7 @@ class Facts:
             tuple(conffile.path for conffile in listed),
             frozenset(conffile.path for conffile in listed if conffile.removed),
             expectations=expectations,
+            oddities=list(package.oddities),
         )
 
     @property
@@ -115,7 +120,16 @@ def gather(package: Deb, facts: Facts, *, contents: bool = True) -> None:
     contents: whether files are read at all; without, only what their headers say is known.
     """
     digests: dict[str, str] = {}
-    for entry, content in package.entries():
+    twice: set[str] = set()
+
+    def tell(oddity: Oddity) -> None:
+        if len(facts.oddities) < _ODDITIES:
+            facts.oddities.append(oddity)
+        if oddity.kind == "duplicate":
+            twice.add(oddity.path)
+            _forget(facts, oddity.path)
+
+    for entry, content in package.entries(tell):
         if contents and entry.info.isreg():
             digests[entry.path] = _look(entry, content, facts)
         elif contents and entry.info.islnk():
@@ -124,6 +138,51 @@ def gather(package: Deb, facts: Facts, *, contents: bool = True) -> None:
                 facts.elves[entry.path] = facts.elves[entry.target]
         md5 = digests.get(entry.path, "")
         facts.entries.append(dataclasses.replace(entry, md5=md5) if md5 else entry)
+    if twice:
+        facts.entries = _last(facts.entries, twice)
+
+
+def _forget(facts: Facts, path: str) -> None:
+    """What was gathered of a member that another one of its name takes the place of."""
+    tables: tuple[MutableMapping[str, Any], ...] = (
+        facts.elves,
+        facts.modules,
+        facts.scripts,
+        facts.texts,
+        facts.traces,
+        facts.kernels,
+        facts.unread,
+    )
+    for table in tables:
+        table.pop(path, None)
+    facts.compressed.discard(path)
+
+
+def _last(entries: list[Entry], twice: set[str]) -> list[Entry]:
+    """Each member once, as dpkg leaves it, in the place where it came first as what it is.
+
+    It makes links last of all, yet none in the place of a folder; else the later one stays.
+    """
+    chosen: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.path in twice:
+            before = chosen.get(entry.path)
+            if before is None or _rank(entry) >= _rank(before):
+                chosen[entry.path] = entry
+    done: set[str] = set()
+    kept = []
+    for entry in entries:
+        best = chosen.get(entry.path, entry)
+        if entry is best or (entry.path not in done and entry.info.isdir() and best.info.isdir()):
+            if entry.path not in done:
+                kept.append(best)
+            if entry.path in twice:
+                done.add(entry.path)
+    return kept
+
+
+def _rank(entry: Entry) -> int:
+    return 2 if entry.info.isdir() else 1 if entry.info.issym() else 0
 
 
 def _look(entry: Entry, content: Content, facts: Facts) -> str:

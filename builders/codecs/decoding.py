@@ -9,18 +9,31 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from builders.codecs.model import CHUNK, MEMORY, ZSTD, Codec, CodecError, Packed
+from builders.codecs.model import CHUNK, MEMORY, Codec, CodecError, Packed
 
+_GZIP = b"\x1f\x8b"
 _INPUT = 1 << 16  # compressed bytes that are decoded at a time
 
 
-def decoded(packed: Packed) -> Iterator[bytes]:
-    """What `packed` decompresses to, by one core; CodecError where it is damaged."""
+class Rest:
+    """What of compressed bytes nobody reads. size: in bytes, known at the end of the data."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+def decoded(packed: Packed, rest: Rest | None = None) -> Iterator[bytes]:
+    """What `packed` decompresses to, by one core; CodecError where it is damaged.
+
+    As dpkg does, only the first stream or frame is read, but all members of gzip (bzip2, liblzma
+    and libzstd stop where a stream ends, zlib's gzread(3) goes on while there is a member).
+    rest: is told how many bytes come after that.
+    """
     codec = packed.codec
-    return guarded(codec, _DECODERS[codec.name](_pieces(packed, _SLICE.get(codec, _INPUT))))
+    return guarded(codec, _DECODERS[codec.name](packed, rest or Rest()))
 
 
-def _pieces(packed: Packed, count: int) -> Iterator[bytes]:
+def _pieces(packed: Packed, count: int = _INPUT) -> Iterator[bytes]:
     offset = 0
     while piece := packed.read(offset, count):
         offset += len(piece)
@@ -39,17 +52,24 @@ def guarded(codec: Codec, chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise CodecError(f"the {codec.name} data asks for too much memory") from None
 
 
-def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzip(packed: Packed, rest: Rest) -> Iterator[bytes]:
+    if packed.read(0, 2) != _GZIP:  # gzread(3) hands on what is not compressed
+        yield from _pieces(packed)
+        return
     decoder = zlib.decompressobj(wbits=31)
-    for piece in pieces:
-        rest = piece
-        while rest:
+    offset = 0
+    while piece := packed.read(offset, _INPUT):
+        offset += len(piece)
+        left = piece
+        while left:
             if decoder.eof:  # gzip(1): members that follow each other are one file
-                if not rest.strip(b"\0"):
-                    break
+                start = offset - len(left)
+                if packed.read(start, 2) != _GZIP:
+                    rest.size = packed.size - start
+                    return
                 decoder = zlib.decompressobj(wbits=31)
-            out = decoder.decompress(rest, CHUNK)
-            rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+            out = decoder.decompress(left, CHUNK)
+            left = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             if out:
                 yield out
         # With nothing left to feed there may still be output inside.
@@ -59,56 +79,55 @@ def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise EOFError
 
 
-def _streams(start: Callable[[], Any]) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
-    """A decoder of streams that follow each other, for bz2's and lzma's decompressors."""
+def _stream(start: Callable[[], Any]) -> Callable[[Packed, Rest], Iterator[bytes]]:
+    """A decoder of one stream, for bz2's and lzma's decompressors."""
 
-    def decode(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def decode(packed: Packed, rest: Rest) -> Iterator[bytes]:
         decoder = start()
-        for piece in pieces:
-            rest = piece
-            while rest or not (decoder.eof or decoder.needs_input):
-                if decoder.eof:
-                    if not rest.strip(b"\0"):  # stream padding (xz file format 2.2)
-                        break
-                    decoder = start()
-                out = decoder.decompress(rest, CHUNK)
-                rest = decoder.unused_data if decoder.eof else b""
+        offset = 0
+        while piece := packed.read(offset, _INPUT):
+            offset += len(piece)
+            out = decoder.decompress(piece, CHUNK)
+            while True:
                 if out:
                     yield out
-        if not decoder.eof:
-            raise EOFError
+                if decoder.eof:
+                    rest.size = packed.size - offset + len(decoder.unused_data)
+                    return
+                if decoder.needs_input:
+                    break
+                out = decoder.decompress(b"", CHUNK)
+        raise EOFError
 
     return decode
 
 
-def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _unzstd(packed: Packed, rest: Rest) -> Iterator[bytes]:
     import zstandard  # slow to import, and seldom needed
 
-    context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-    decoder = context.decompressobj()
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if decoder.eof:
-                decoder = context.decompressobj()
-            try:
-                out = decoder.decompress(rest)
-            except zstandard.ZstdError as error:
-                raise ValueError(error) from None
-            rest = decoder.unused_data if decoder.eof else b""
-            if out:
-                yield out
-    if not decoder.eof:
-        raise EOFError
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    offset = 0
+    while piece := packed.read(offset, _SLICE):
+        offset += len(piece)
+        try:
+            out = decoder.decompress(piece)
+        except zstandard.ZstdError as error:
+            raise ValueError(error) from None
+        if out:
+            yield out
+        if decoder.eof:
+            rest.size = packed.size - offset + len(decoder.unused_data)
+            return
+    raise EOFError
 
 
-_DECODERS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
+_DECODERS: dict[str, Callable[[Packed, Rest], Iterator[bytes]]] = {
     "gzip": _gunzip,
-    "bzip2": _streams(bz2.BZ2Decompressor),
-    "lzma": _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY)),
-    "xz": _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)),
+    "bzip2": _stream(bz2.BZ2Decompressor),
+    "lzma": _stream(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY)),
+    "xz": _stream(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)),
     "zstd": _unzstd,
 }
 # zstandard has no limit on what one call gives out. A block is 4 bytes at least and becomes
 # 128 KiB at most (RFC 8878 section 3.1.1.2), so that this much makes 64 MiB in the worst case.
-_SLICE = {ZSTD: 2048}
+_SLICE = 2048

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from builders.codecs.decoding import decoded, guarded
+from builders.codecs.decoding import Rest, decoded, guarded
 from builders.codecs.model import CHUNK, MEMORY, NONE, XZ, Packed, cores
 from builders.codecs.xzblocks import xz_decode
 from builders.codecs.xzformat import XzTable, xz_table
@@ -19,11 +19,17 @@ _AHEAD = 32 << 20  # bytes that are decoded ahead at least, where blocks are sma
 class Reader:
     """What comes out of a Packed, from the front to the end."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], rest: Rest | None = None) -> None:
         self._chunks = chunks
+        self._rest = rest or Rest()
         self._chunk = memoryview(b"")
         self._at = 0  # in the chunk
         self.position = 0
+
+    @property
+    def unread(self) -> int:
+        """Compressed bytes after the end of what is read, which dpkg passes over too."""
+        return self._rest.size
 
     def read(self, count: int) -> memoryview:
         """At least one byte, at most `count`; nothing at the end."""
@@ -96,7 +102,8 @@ def reader(packed: Packed, threads: int | None = None) -> Reader:
         table = xz_table(packed)
         if table and len(table.blocks) > 1:
             return Reader(_xz_chunks(packed, table, threads or cores()))
-    return Reader(decoded(packed))
+    rest = Rest()
+    return Reader(decoded(packed, rest), rest)
 
 
 class Kept:
@@ -113,7 +120,8 @@ class Kept:
         """A reader as `reader` makes it, which keeps what goes by."""
         if packed.codec in (NONE, XZ):  # read from anywhere, or by several threads
             return reader(packed)
-        return Reader(self._keep(decoded(packed)))
+        rest = Rest()
+        return Reader(self._keep(decoded(packed, rest)), rest)
 
     def _keep(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         size = 0

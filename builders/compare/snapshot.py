@@ -20,7 +20,7 @@ from pathlib import Path
 from builders import deb
 from builders.audit import elf as elves
 from builders.audit.elf import Elf, ElfError
-from builders.deb import Content, Deb, Entry
+from builders.deb import Content, Deb, Entry, pass_over
 from builders.progress import printable
 
 _CONFIG = re.compile(r"/boot/config-[^/]+")
@@ -99,7 +99,7 @@ def take(path: Path) -> Snapshot:
     budget = elves.Budget()
 
     def look() -> Iterator[Entry]:
-        for entry, content in package.entries():
+        for entry, content in package.entries(pass_over):
             if entry.info.islnk():
                 files[entry.path] = files[entry.target]
             else:

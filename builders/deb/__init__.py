@@ -7,9 +7,11 @@ to be held in memory has a limit. What dpkg itself would not unpack is refused.
 
 from builders.deb.ar import Member
 from builders.deb.control import Control, dump_control, ordered, parse_control
+from builders.deb.controltar import CONTROL_LIMIT, CONTROL_TAR_LIMIT
 from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
-from builders.deb.reading import CONTROL_LIMIT, CONTROL_TAR_LIMIT, Deb, Index
+from builders.deb.oddities import Oddity, pass_over
+from builders.deb.reading import Deb, Index
 from builders.deb.tar import Content, Entry, installed_size, is_file
 from builders.deb.writing import create, rewrite
 
@@ -25,11 +27,13 @@ __all__ = [
     "Entry",
     "Index",
     "Member",
+    "Oddity",
     "create",
     "dump_control",
     "installed_size",
     "is_file",
     "ordered",
     "parse_control",
+    "pass_over",
     "rewrite",
 ]

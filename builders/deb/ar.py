@@ -12,11 +12,13 @@ from typing import BinaryIO
 from builders import codecs
 from builders.codecs import Packed
 from builders.deb.error import DebError
+from builders.deb.oddities import Oddity, Tell, refuse
 from builders.progress import printable
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 _MEMBERS = 64  # in the ar archive
+_INT_MAX = (1 << 31) - 1  # of C: more is no version of the format
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,11 @@ _CONTROL_NAMES = {"control.tar", "control.tar.gz", "control.tar.xz", "control.ta
 _DATA_NAMES = {"data.tar" + codec.suffix for codec in codecs.CODECS}
 
 
-def read_members(file: BinaryIO) -> tuple[Member, ...]:
-    """The members of the ar archive, in the order that deb(5) asks for."""
+def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
+    """The members of the ar archive, in the order that deb(5) asks for.
+
+    Of what comes after data.tar only signatures are told. tell: is told what is odd.
+    """
     size = os.fstat(file.fileno()).st_size
     magic = file.read(len(AR_MAGIC))
     if magic != AR_MAGIC:
@@ -50,24 +55,24 @@ def read_members(file: BinaryIO) -> tuple[Member, ...]:
     members: list[Member] = []
     data = False
     while (at := file.tell()) < size:
-        header = file.read(AR_HEADER)
-        if len(header) < AR_HEADER:
-            raise DebError("truncated", f"cut short: {len(header)} bytes of a header are left")
-        if header[58:] != b"`\n":
-            raise DebError("damaged", f"the ar header at offset {at} is damaged")
-        name = header[:16].rstrip(b" ").removesuffix(b"/").decode("ascii", "backslashreplace")
-        length = _decimal(header[48:58], at)
-        if at + AR_HEADER + length > size:
-            raise DebError(
-                "truncated",
-                f"cut short: {printable(name)} has {length} bytes by its header,"
-                f" {size - at - AR_HEADER} are there",
-            )
-        member = Member(name, at + AR_HEADER, length, _decimal(header[16:28], at))
+        name, length, mtime, sound = _header(file.read(AR_HEADER), at, size)
+        if not sound:
+            message = f"the ar header at offset {at} is damaged"
+            if not data:
+                raise DebError("damaged", message)
+            tell(Oddity("odd", f"{message}, after all that dpkg reads"))
+        member = Member(name, at + AR_HEADER, length, mtime)
         if not members:
             _check_version(member, file)
         elif not data and not name.startswith("_"):
             data = _check_order(member, members)
+        elif not name.startswith("_"):
+            # apt reads the last one of a name.
+            first = next((m for m in members if m.name == name and name in _CONTROL_NAMES), None)
+            kind = "odd" if first is None or _same(file, first, member) else "refused"
+            tell(Oddity(kind, f"{printable(name)!r} comes after data.tar: dpkg skips it"))
+            file.seek(member.start + length + length % 2)
+            continue
         if any(m.name == name for m in members):
             raise DebError("duplicate", f"{printable(name)} is there twice")
         members.append(member)
@@ -84,14 +89,49 @@ def read_members(file: BinaryIO) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def _same(file: BinaryIO, one: Member, other: Member) -> bool:
+    """Whether two members have the same content."""
+    if one.size != other.size:
+        return False
+    steps = range(0, one.size, codecs.CHUNK)
+    return all(
+        os.pread(file.fileno(), min(codecs.CHUNK, one.size - at), one.start + at)
+        == os.pread(file.fileno(), min(codecs.CHUNK, one.size - at), other.start + at)
+        for at in steps
+    )
+
+
+def _header(header: bytes, at: int, size: int) -> tuple[str, int, int, bool]:
+    """Name, size, time of a member, and whether its header is one; dpkg and apt read these all.
+
+    at: the offset of the header in a file of `size` bytes.
+    """
+    if len(header) < AR_HEADER:
+        raise DebError("truncated", f"cut short: {len(header)} bytes of a header are left")
+    name = header[:16].rstrip(b" ").removesuffix(b"/").decode("ascii", "backslashreplace")
+    length = _decimal(header[48:58], at)
+    times = [
+        _decimal(field, at) if field.strip(b" ") else 0
+        for field in (header[16:28], header[28:34], header[34:40], header[40:48])
+    ]
+    if not name.strip("/"):
+        raise DebError("damaged", f"the member at offset {at} has no name")
+    end = at + AR_HEADER + length
+    if end + length % 2 > size:
+        there = size - at - AR_HEADER
+        raise DebError(
+            "truncated",
+            f"cut short: {printable(name)} has {length} bytes by its header, {there} are there",
+        )
+    return name, length, times[0], header[58:] == b"`\n"
+
+
 def _decimal(text: bytes, at: int) -> int:
-    digits = text.strip(b" ")
-    if not digits.isdigit():
-        # A time is left out by some archivers; a size that is not there cannot be used.
-        if not digits and len(text) == 12:
-            return 0
-        raise DebError("damaged", f"the ar header at offset {at} is damaged")
-    return int(digits)
+    """A number, which ends at a space for dpkg and apt alike."""
+    match = re.fullmatch(rb" *([0-9]+)(?: .*)?", text, re.DOTALL)
+    if match is None:
+        raise DebError("damaged", f"a field of the ar header at offset {at} is no number")
+    return int(match[1])
 
 
 def _check_version(member: Member, file: BinaryIO) -> None:
@@ -100,8 +140,9 @@ def _check_version(member: Member, file: BinaryIO) -> None:
             "format",
             f"not a .deb: its first member is {printable(member.name)!r}, not debian-binary",
         )
-    version = file.read(min(member.size, 64)).partition(b"\n")[0]
-    if not re.fullmatch(rb"2\.\d+", version):
+    version, end, _ = file.read(min(member.size, 64)).partition(b"\n")
+    match = re.fullmatch(rb"0*2\.([0-9]+)", version)
+    if match is None or not end or int(match[1]) > _INT_MAX:
         shown = printable(version.decode("latin-1"))
         raise DebError("format", f"a .deb of format {shown!r}; only 2.x is known")
 

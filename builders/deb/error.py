@@ -9,7 +9,7 @@ from builders.errors import BuildError, Exit
 class DebError(BuildError):
     """A .deb that cannot be used.
 
-    kind: truncated, format, damaged, traversal, duplicate, name or limit.
+    kind: truncated, format, damaged, traversal, duplicate, absolute, name or limit.
     """
 
     def __init__(self, kind: str, message: str, hint: str = "") -> None:

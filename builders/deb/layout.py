@@ -16,7 +16,7 @@ from builders.deb.edit import Added, Edit
 from builders.deb.error import DebError
 from builders.deb.owners import GROUPS, USERS, fixed
 from builders.deb.reading import Index
-from builders.deb.tar import FILE_TYPES, Entry, absolute
+from builders.deb.tar import FILE_TYPES, Entry, absolute, lost
 from builders.errors import BuildError
 from builders.progress import printable
 
@@ -38,11 +38,17 @@ class Layout:
         self._tidy = edit.tidy or edit.members
         self._there = {entry.path: entry for entry in index.entries}
         self._written: dict[str, str] = {}  # path to digest
+        self._folders = {"/"}  # that were written
         self._leaves: set[str] = set()  # paths of those that are no directories
         self.moved = self._moves()
         self._members(index)
         for added in edit.add:
             self._add(added)
+        for path, base in lost(self.entries):
+            raise BuildError(
+                f"dpkg would lose {printable(path)}: it unpacks {printable(base)} under that name",
+                hint="remove or rename one of them",
+            )
         self.unchanged = self._end(index)
 
     def _moves(self) -> dict[str, str | None]:
@@ -95,7 +101,7 @@ class Layout:
             return
         if entry.info.isdir() and path in self._written:
             return  # it had to come earlier, for what was renamed into it
-        if path != entry.path:
+        if path != entry.path or (self._tidy and posixpath.dirname(path) not in self._folders):
             self._parents(path)
         info = self._header(entry, name, path)
         md5 = entry.md5
@@ -124,7 +130,7 @@ class Layout:
 
     def _header(self, entry: Entry, name: str, path: str) -> tarfile.TarInfo:
         info = copy.copy(entry.info)
-        if path != entry.path:
+        if path != entry.path or (self._tidy and info.name.startswith("/")):
             info.name = "." + path
         if name in self._edit.modes:
             info.mode = self._edit.modes[name] & 0o7777
@@ -135,6 +141,9 @@ class Layout:
                 )
             info.linkname = self._edit.links[name]
         if self._tidy:
+            info.mode &= 0o7777
+            if info.islnk() and info.linkname.startswith("/"):
+                info.linkname = "." + entry.target
             if self._edit.epoch is not None:
                 info.mtime = min(info.mtime, self._edit.epoch)
             if not fixed(info.uname, info.uid, USERS):
@@ -144,16 +153,15 @@ class Layout:
         return info
 
     def _parents(self, path: str) -> None:
-        """Directories that have to be there before `path` is."""
+        """Directories that have to be there before `path` is: dpkg makes none by itself."""
         for parent in list(above(path))[:0:-1]:
             if parent in self._leaves:
-                raise BuildError(
-                    f"{printable(path)} can't be: {printable(parent)} is no directory",
-                    hint="name another path, or remove that one",
-                )
+                raise _below(path, parent)
             if parent in self._written:
                 continue
             there = self._there.get(parent)
+            if there is not None and not there.info.isdir() and self.moved[parent] == parent:
+                raise _below(path, parent)
             if there is not None and there.info.isdir() and self.moved[parent] == parent:
                 info = self._header(there, parent, parent)
             else:
@@ -210,8 +218,7 @@ class Layout:
                 f"the edit gives {printable(path)} twice", hint="remove the one that is there"
             )
         self._written[path] = md5
-        if not info.isdir():
-            self._leaves.add(path)
+        (self._folders if info.isdir() else self._leaves).add(path)
         self.entries.append(Entry(info, path, 0, 0, 0, md5))
 
     def _range(self, start: int, end: int) -> None:
@@ -244,6 +251,13 @@ class Layout:
         self._range(index.end, index.end + min(end, there))
         self._bytes(bytes(max(0, end - there)))
         return self.pieces == [Range(0, index.end + index.trailer)]
+
+
+def _below(path: str, parent: str) -> BuildError:
+    return BuildError(
+        f"{printable(path)} can't be: {printable(parent)} is no directory",
+        hint="name another path, or remove that one",
+    )
 
 
 def above(path: str) -> Iterator[str]:

@@ -19,14 +19,20 @@ from builders import codecs
 from builders.codecs import CodecError
 from builders.deb.ar import Member, packed_member, read_members
 from builders.deb.control import Control, parse_control
+from builders.deb.controltar import read_control_files
 from builders.deb.error import DebError
 from builders.deb.metadata import read_conffiles, read_md5sums
-from builders.deb.tar import FILE_TYPES, Content, Entry, read_trailer, walk
+from builders.deb.oddities import Oddity, Tell, pass_over, refuse
+from builders.deb.tar import (
+    FILE_TYPES,
+    Content,
+    Entry,
+    read_trailer,
+    walk,
+)
 from builders.errors import BuildError, Exit
 from builders.progress import printable
 
-CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few MiB
-CONTROL_LIMIT = 1 << 20  # of the file control, and of conffiles
 _DATA_LIMIT = 4 << 30  # data.tar, decompressed, where it is packed more tightly than _RATIO
 _RATIO = 200
 
@@ -55,12 +61,14 @@ class Deb:
         control_files: Mapping[str, bytes],
         control_modes: Mapping[str, int],
         control: Control,
+        oddities: Sequence[Oddity] = (),
     ) -> None:
         self.path = path
         self.members = members
         self.control_files = dict(control_files)
         self.control_modes = dict(control_modes)
         self.control = control
+        self.oddities = oddities  # of the ar archive and of control.tar; dpkg takes these
         self.kept = codecs.Kept()  # the data, where `index` has read it and it is small
 
     @classmethod
@@ -72,32 +80,16 @@ class Deb:
         if path.exists() and not path.is_file():
             raise DebError("format", f"{path} is no file", "name a .deb")
         with telling(path), path.open("rb") as file:
-            members = read_members(file)
+            oddities: list[Oddity] = []
+            members = read_members(file, oddities.append)
             member = next(m for m in members if m.name.startswith("control.tar"))
             source = codecs.reader(packed_member(file, member))
-            files: dict[str, bytes] = {}
-            modes: dict[str, int] = {}
             try:
-                for entry, content in walk(source, CONTROL_TAR_LIMIT):
-                    if entry.path == "/":
-                        continue
-                    name = entry.path[1:]
-                    if entry.info.type not in FILE_TYPES or "/" in name:
-                        raise DebError(
-                            "format", f"control.tar has {printable(name)}, which is no plain file"
-                        )
-                    if name == "control" and entry.info.size > CONTROL_LIMIT:
-                        raise DebError("limit", f"the control file has over {CONTROL_LIMIT} bytes")
-                    if name == "conffiles" and entry.info.size > CONTROL_LIMIT:
-                        raise DebError("limit", f"conffiles has over {CONTROL_LIMIT} bytes")
-                    files[name] = b"".join(iter(lambda c=content: bytes(c.chunk()), b""))  # type: ignore[misc]
-                    modes[name] = entry.info.mode & 0o7777
-                read_trailer(source)
+                files, modes = read_control_files(source, oddities.append)
             finally:
                 source.close()
-            if "control" not in files:
-                raise DebError("format", "control.tar has no file control")
-            return cls(path, members, files, modes, parse_control(files["control"]))
+            control = parse_control(files["control"])
+            return cls(path, members, files, modes, control, tuple(oddities))
 
     @property
     def conffiles(self) -> tuple[str, ...]:
@@ -114,18 +106,26 @@ class Deb:
     def data_member(self) -> Member:
         return next(m for m in self.members if m.name.startswith("data.tar"))
 
-    def entries(self) -> Iterator[tuple[Entry, Content]]:
+    def entries(self, tell: Tell = refuse) -> Iterator[tuple[Entry, Content]]:
         """The members of data.tar in order, each with its content as an unbuffered stream.
 
         A content can be read until the next member is asked for.
+        tell: is told what is odd; without it, that ends in DebError.
         """
         with telling(self.path), self.path.open("rb") as file:
             source = codecs.reader(packed_member(file, self.data_member))
             try:
-                yield from walk(source, _limit(self.data_member))
-                read_trailer(source)
+                yield from walk(source, _limit(self.data_member), tell)
+                read_trailer(source, tell)
             finally:
                 source.close()
+
+    def settled(self) -> Iterator[tuple[Entry, Content]]:
+        """As `entries`, but each path once, by the member that dpkg leaves there."""
+        offsets = {entry.path: entry.offset for entry in self.index.entries}
+        for entry, content in self.entries(pass_over):
+            if offsets.get(entry.path) == entry.offset:
+                yield entry, content
 
     def data(self) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
         """As `entries`, in the terms of tarfile."""
@@ -136,6 +136,7 @@ class Deb:
     def index(self) -> Index:
         """All members of data.tar with the digests of the files: one pass over the data."""
         found: list[Entry] = []
+        odd = _Mendable()
         digests: list[str | Future[str]] = []
         with (
             telling(self.path),
@@ -145,7 +146,7 @@ class Deb:
             packed = packed_member(file, self.data_member)
             source = self.kept.first(packed)
             try:
-                for entry, content in walk(source, _limit(self.data_member)):
+                for entry, content in walk(source, _limit(self.data_member), odd.tell):
                     found.append(entry)
                     if entry.info.type not in FILE_TYPES:
                         digests.append("")
@@ -157,12 +158,46 @@ class Deb:
                     else:
                         digests.append(_digest(content))
                 end = found[-1].end if found else 0
-                rest, zero = read_trailer(source)
+                rest, zero = read_trailer(source, odd.tell)
             finally:
                 source.close()
             sums = [each if isinstance(each, str) else each.result() for each in digests]
         trailer = source.position - end if zero and rest >= tarfile.BLOCKSIZE else 0
-        return Index(_linked(found, sums), end, trailer)
+        return Index(odd.once(_linked(found, sums)), end, trailer)
+
+
+class _Mendable:
+    """What is odd about a data.tar that is to be written anew, where that mends it."""
+
+    def __init__(self) -> None:
+        self._twice: set[str] = set()
+
+    def tell(self, oddity: Oddity) -> None:
+        """Remember it; raises DebError where it cannot be mended."""
+        pass_over(oddity)
+        if oddity.kind == "duplicate":
+            self._twice.add(oddity.path)
+
+    def once(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Each path as dpkg leaves it: by its last member.
+
+        Raises DebError where dpkg's order of work decides: of links and files of one name, or
+        of a hard link to one of two files.
+        """
+        if not self._twice:
+            return entries
+        last = {entry.path: entry for entry in entries}
+        for entry in entries:
+            path = entry.target if entry.info.islnk() else entry.path
+            if path in self._twice and (
+                entry.info.islnk() or entry.info.type != last[path].info.type
+            ):
+                raise DebError(
+                    "duplicate",
+                    f"{printable(path)} is there twice, and not as two files or two folders",
+                    "make the package again with dpkg-deb -b",
+                )
+        return tuple(entry for entry in entries if entry is last[entry.path])
 
 
 _LARGE = 1 << 20  # bytes that are worth a thread

@@ -8,6 +8,8 @@ real package.
 from __future__ import annotations
 
 import io
+import os
+import posixpath
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -17,15 +19,18 @@ from typing import Any
 from builders import codecs
 from builders.codecs import Reader
 from builders.deb.error import DebError
-from builders.deb.headers import Headers
+from builders.deb.headers import BAD_MODE, Headers
+from builders.deb.oddities import Oddity, Tell, refuse
 from builders.progress import printable
 
 _ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
 _NAMES_LIMIT = 64 << 20  # bytes of memory that the names of all members take
 _WORD = (1 << 32) - 1  # mode_t, uid_t and gid_t; base 256 in a header can say more, and less
-_PATH_LIMIT = 64 << 10  # PATH_MAX is 4096
+_NAME_LIMIT = 64 << 10  # of a long name in the archive
+_SUFFIX = len(".dpkg-new")  # dpkg unpacks a file under its name with this
+_PATH_MAX, _NAME_MAX = 4096, 255  # of Linux, with the zero and without (limits.h)
 _TRAILER_LIMIT = 1 << 20  # after the end of a tar archive; tar(1) pads to 10 KiB
-FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _TYPES = (
     *FILE_TYPES,
     tarfile.LNKTYPE,
@@ -57,7 +62,7 @@ class Entry:
     @property
     def target(self) -> str:
         """What a hard link is another name of, as an absolute path."""
-        return absolute(self.info.linkname)
+        return _located(self.info.linkname)[0]
 
 
 class Content(io.RawIOBase):
@@ -99,59 +104,55 @@ class Content(io.RawIOBase):
 
 def absolute(name: str) -> str:
     """The absolute path that a member's name stands for; DebError where it leaves the root."""
+    path, oddity = _located(name)
+    if oddity is not None:
+        raise oddity.error
+    return path
+
+
+def _located(name: str) -> tuple[str, Oddity | None]:
+    """The absolute path that a name stands for, and what is odd about the name."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        raise DebError(
-            "traversal",
-            f"a member is named {printable(name)!r}, which leads out of the package",
-            "do not install it: no sound build makes such a package",
-        )
-    return "/" + "/".join(parts)
+    if ".." in parts:
+        path = posixpath.normpath("/" + "/".join(parts))
+        message = f"a member is named {printable(name)!r}, which leads out of the package"
+        return path, Oddity("traversal", message, path)
+    path = "/" + "/".join(parts)
+    if name.startswith("/"):
+        message = f"a member is named {printable(name)!r}, with a slash before it"
+        return path, Oddity("absolute", message, path)
+    return path, None
 
 
-def walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
+def _unpackable(info: tarfile.TarInfo, path: str) -> str:
+    """Why dpkg could not unpack a member of this name; "" where it can."""
+    last = info.name.rpartition("/")[2]
+    if not _exact(info.name):
+        return f"its name {printable(info.name)!r} is empty once ./ is taken away"
+    if path == "/":
+        return "" if info.isdir() or info.issym() else "it is the root, and no folder"
+    if last == "." or info.name.endswith("/"):
+        return f"its name {printable(info.name)!r} ends in a slash or a dot"
+    if len(os.fsencode(last)) + _SUFFIX > _NAME_MAX or (
+        len(os.fsencode(info.name)) + _SUFFIX >= _PATH_MAX
+    ):
+        return f"its name has {len(os.fsencode(info.name))} bytes: there is no room for .dpkg-new"
+    if info.issym() and not 0 < len(os.fsencode(info.linkname)) < _PATH_MAX:
+        return f"it links to a name of {len(os.fsencode(info.linkname))} bytes"
+    return ""
+
+
+def walk(source: Reader, limit: int, tell: Tell = refuse) -> Iterator[tuple[Entry, Content]]:
     """The members of a tar archive, each with its content; what is not read is passed over.
 
     limit: bytes of the archive; what goes past it is refused before it is read.
+    tell: is told what is odd, before the member that it is about; it may raise.
 
     tarfile would believe the sizes of its own extension headers and read them whole, and know
-    types that dpkg refuses, so that only a single header is read as it does.
+    types that dpkg refuses, so that headers are read here, in the way of dpkg.
     """
-    longname = longlink = None
-    offset = source.position
-    seen: dict[str, bool] = {}  # whether a path is a file
-    names = 0
-    headers = Headers()
-    while True:
-        if source.position > limit:
-            raise _too_large(limit)
-        header = source.upto(tarfile.BLOCKSIZE)
-        if len(header) < tarfile.BLOCKSIZE:
-            raise DebError("truncated", "the archive ends without an end mark")
-        if not header.strip(b"\0"):
-            if longname is not None or longlink is not None:
-                raise DebError("damaged", "a long name belongs to no member")
-            return
-        try:
-            info = headers.read(header)
-        except (tarfile.TarError, ValueError, OverflowError) as error:
-            raise DebError("damaged", f"a tar header is damaged: {error}") from None
-        if info.size < 0:
-            raise DebError("damaged", "a member has a negative size")
-        if not all(0 <= n <= _WORD for n in (info.mode, info.uid, info.gid)):
-            raise DebError("damaged", "a member's mode or owner is no number of 32 bits")
-        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-            if info.size > _PATH_LIMIT:
-                raise DebError("limit", f"a name of {info.size} bytes")
-            if (longname if info.type == tarfile.GNUTYPE_LONGNAME else longlink) is not None:
-                raise DebError("damaged", "two long names belong to one member")
-            text = _padded(source, info.size).partition(b"\0")[0]
-            name = text.decode("utf-8", "surrogateescape")
-            if info.type == tarfile.GNUTYPE_LONGNAME:
-                longname = name
-            else:
-                longlink = name
-            continue
+    members = _Members(tell)
+    for info, offset, content in headers_of(source, limit, tell):
         if info.type not in _TYPES:
             raise DebError(
                 "format",
@@ -159,36 +160,150 @@ def walk(source: Reader, limit: int) -> Iterator[tuple[Entry, Content]]:
                 " does not unpack",
                 "write the archive as dpkg-deb does, with GNU headers",
             )
-        info.name = info.name if longname is None else longname
+        if "\n" in info.name:
+            raise DebError("name", f"a name with a line break: {printable(info.name)!r}")
+        if "\n" in info.linkname:
+            tell(Oddity("odd", f"a link to a name with a line break: {printable(info.linkname)!r}"))
+        path = members.add(info)
+        start = source.position
+        end = start + info.size + -info.size % tarfile.BLOCKSIZE
+        yield Entry(info, path, offset, start, end), content
+
+
+class _Members:
+    """The members so far of one archive."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._kinds: dict[str, bytes] = {}  # path to tar type, a hard link's is that of a file
+        self._forms: dict[str, str] = {}  # path to the name that dpkg has, where that is another
+        self._linkable: set[str] = set()  # the names of what a hard link can be of
+        self._filled: set[str] = set()  # folders with something in them
+        self._names = 0  # bytes of memory that all names take
+
+    def add(self, info: tarfile.TarInfo) -> str:
+        """The path of one more member."""
+        path, oddity = _located(info.name)
+        if oddity is not None:
+            self._tell(oddity)
+        self._names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))
+        if self._names > _NAMES_LIMIT:
+            raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
+        if len(self._kinds) >= _ENTRIES:
+            raise DebError("limit", f"more than {_ENTRIES} members")
+        name = _exact(info.name)
+        shown = printable(path)
+        if why := _unpackable(info, path):
+            self._tell(Oddity("refused", f"dpkg cannot unpack {shown}: {why}", path))
+        if BAD_MODE in info.pax_headers:
+            mode = info.pax_headers[BAD_MODE]
+            self._tell(Oddity("odd", f"has a mode that is no number, {mode!r}", path))
+        if info.islnk() and _exact(info.linkname) not in self._linkable:
+            # Some file of the system may be there, and be linked to.
+            there = _located(info.linkname)[0] in self._kinds
+            message = f"{shown} is a hard link to {printable(info.linkname)!r}, which is no file"
+            self._tell(Oddity("refused" if there else "traversal", f"{message} before it", path))
+        kind = tarfile.REGTYPE if info.islnk() or info.type in FILE_TYPES else info.type
+        if path in self._kinds:
+            same = self._forms.get(path, path[1:]) == name
+            if _lost(self._kinds[path], kind, same=same, filled=path in self._filled):
+                message = f"dpkg cannot unpack {shown}, which is there before as something else"
+                self._tell(Oddity("refused", message, path))
+            self._tell(Oddity("duplicate", f"{shown} is there twice", path))
+        self._kinds[path] = kind
+        self._filled.add(posixpath.dirname(path))
+        if name != path[1:]:
+            self._forms[path] = name
+        if not (info.isdir() or info.issym()):
+            self._linkable.add(name)
+        return path
+
+
+def _lost(before: bytes, kind: bytes, *, same: bool, filled: bool) -> bool:
+    """Whether dpkg fails over a second member of one path.
+
+    It renames files when all is unpacked, and makes links last of all. Two forms of a name
+    (same is false) are two files to it. filled: the path is a folder with something in it.
+    """
+    at_once = kind in (tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE)
+    if before == tarfile.REGTYPE:
+        return at_once or not same
+    if before == tarfile.SYMTYPE:
+        return not (at_once or same)
+    if before == tarfile.DIRTYPE and filled:
+        return kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
+    return False
+
+
+def _exact(name: str) -> str:
+    """A name as dpkg compares them: without ./ or / before it, and nothing else cleaned."""
+    while name.startswith(("/", "./")):
+        name = name.lstrip("/") if name.startswith("/") else name[2:]
+    return name
+
+
+def headers_of(
+    source: Reader, limit: int, tell: Tell, *, by_tar: bool = False
+) -> Iterator[tuple[tarfile.TarInfo, int, Content]]:
+    """What a tar archive has: each header with its long names, where it begins, the content.
+
+    by_tar: as tar(1) and apt read control.tar.
+    """
+    longname = longlink = None
+    offset = source.position
+    headers = Headers(by_tar=by_tar)
+    while True:
+        if source.position > limit:
+            raise _too_large(limit)
+        header = source.upto(tarfile.BLOCKSIZE)
+        if not header or not header.strip(b"\0"):
+            if len(header) < tarfile.BLOCKSIZE:
+                if header:
+                    raise DebError("truncated", "the archive ends within a header")
+                if by_tar and not source.unread:  # apt looks for it, in all streams
+                    raise DebError("truncated", "the archive ends without an end mark")
+                tell(Oddity("odd", "the archive ends without an end mark"))
+            if longname is not None or longlink is not None:
+                tell(Oddity("odd", "a long name belongs to no member"))
+            return
+        if len(header) < tarfile.BLOCKSIZE:
+            raise DebError("truncated", "the archive ends within a header")
+        try:
+            info = headers.read(header)
+        except (ValueError, OverflowError) as error:
+            raise DebError("damaged", f"a tar header is damaged: {error}") from None
+        if info.size < 0:
+            raise DebError("damaged", "a member has a negative size")
+        if not all(0 <= n <= _WORD for n in (info.mode, info.uid, info.gid)):
+            raise DebError("damaged", "a member's mode or owner is no number of 32 bits")
+        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+            if info.size > _NAME_LIMIT:
+                raise DebError("limit", f"a name of {info.size} bytes")
+            if (longname if info.type == tarfile.GNUTYPE_LONGNAME else longlink) is not None:
+                tell(Oddity("odd", "two long names belong to one member: the later one counts"))
+            if not info.size:
+                continue
+            text = _padded(source, info.size).partition(b"\0")[0]
+            name = text.decode("utf-8", "surrogateescape")
+            if info.type == tarfile.GNUTYPE_LONGNAME:
+                longname = name
+            else:
+                longlink = name
+            continue
+        if longname is not None:
+            if info.type in FILE_TYPES and longname.endswith("/"):
+                info.type = tarfile.DIRTYPE
+            info.name = longname.removesuffix("/") if info.isdir() else longname
         info.linkname = info.linkname if longlink is None else longlink
         longname = longlink = None
         start = source.position
         info.offset, info.offset_data = offset, start
-        if info.type not in FILE_TYPES:
-            info.size = 0  # as dpkg does: there is no content
-        if "\n" in info.name or "\n" in info.linkname:
-            raise DebError("name", f"a name with a line break: {printable(info.name)!r}")
-        path = absolute(info.name)
-        names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))
-        if names > _NAMES_LIMIT:
-            raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
-        if path in seen:
-            raise DebError("duplicate", f"{printable(path)} is there twice")
-        if len(seen) >= _ENTRIES:
-            raise DebError("limit", f"more than {_ENTRIES} members")
-        if info.islnk() and not seen.get(absolute(info.linkname)):
-            raise DebError(
-                "traversal",
-                f"{printable(path)} is a hard link to {printable(info.linkname)!r}, which no"
-                " file before it is",
-            )
-        seen[path] = info.islnk() or info.type in FILE_TYPES
         content = Content(source, info.size)
         padding = -info.size % tarfile.BLOCKSIZE
         end = start + info.size + padding
         if end > limit:
             raise _too_large(limit)
-        yield Entry(info, path, offset, start, end), content
+        yield info, offset, content
         content.finish()
         if source.skip(padding) != padding:
             raise DebError("truncated", "the archive ends within a file")
@@ -207,7 +322,7 @@ def _padded(source: Reader, size: int) -> bytes:
     return data
 
 
-def read_trailer(source: Reader) -> tuple[int, bool]:
+def read_trailer(source: Reader, tell: Tell = refuse) -> tuple[int, bool]:
     """Read to the end, so that checksums there are verified: bytes, and whether all are zero."""
     size, zero = 0, True
     while part := source.read(codecs.CHUNK):
@@ -215,6 +330,10 @@ def read_trailer(source: Reader) -> tuple[int, bool]:
         zero = zero and not bytes(part).strip(b"\0")
         if size > _TRAILER_LIMIT:
             raise DebError("limit", f"more than {_TRAILER_LIMIT} bytes after the end of an archive")
+    if not zero:
+        tell(Oddity("odd", "bytes follow the end of the archive"))
+    if source.unread:
+        tell(Oddity("odd", f"{source.unread} bytes follow the compressed data: dpkg skips them"))
     return size, zero
 
 
@@ -234,6 +353,19 @@ def installed_size(entries: Iterable[Entry]) -> int:
         elif entry.path != "/" and not info.islnk():
             total += 1
     return total
+
+
+def lost(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
+    """Members that dpkg loses, as it unpacks another one under their name; and that other one.
+
+    It unpacks X as X.dpkg-new, and moves an X that is there to X.dpkg-tmp.
+    """
+    by_path = {entry.path: entry for entry in entries}
+    for path, entry in by_path.items():
+        base, _, suffix = path.rpartition(".")
+        taken = suffix == "dpkg-tmp" or (suffix == "dpkg-new" and entry.info.isdir())
+        if taken and base in by_path:
+            yield path, base
 
 
 def is_file(entry: Entry) -> bool:

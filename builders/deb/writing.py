@@ -276,6 +276,6 @@ def _md5sums(entries: Iterable[Entry], conffiles: set[str]) -> bytes:
     lines = sorted(
         (e.path[1:].encode("utf-8", "surrogateescape"), e.md5.encode())
         for e in entries
-        if is_file(e) and e.path not in conffiles
+        if is_file(e) and e.md5 and e.path not in conffiles  # a hard link may be of a pipe
     )
     return b"".join(digest + b"  " + name + b"\n" for name, digest in lines)

@@ -68,7 +68,7 @@ def _shlibs(sonames: list[str], work: Work) -> list[str]:
 def _sonames(work: Work, public: list[str]) -> list[str]:
     """The DT_SONAMEs of these files (elf(5)), of those that are sound ELF files and have one."""
     left, budget, found = set(public), elf.Budget(), []
-    for entry, content in work.package.entries():
+    for entry, content in work.package.settled():
         if entry.path not in left or budget.spent:
             continue
         window = elf.Window()

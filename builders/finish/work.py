@@ -94,7 +94,7 @@ class Work:
         left -= found.keys()
         if not left:
             return found
-        for entry, content in self.package.entries():
+        for entry, content in self.package.settled():
             if entry.path in left and is_plain(entry) and entry.info.size <= min(limit, total):
                 total -= entry.info.size
                 found[entry.path] = b"".join(iter(lambda c=content: bytes(c.chunk()), b""))  # type: ignore[misc]

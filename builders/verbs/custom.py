@@ -176,7 +176,7 @@ def _explained(error: BuildError, raw: Sequence[Deb], step: Step) -> BuildError:
 def _elves(package: Deb) -> Iterator[tuple[str, elf.Elf | None]]:
     """The path of each program and library, and what it says; None where it is damaged."""
     budget = elf.Budget()
-    for entry, content in package.entries():
+    for entry, content in package.settled():
         aside = entry.path.startswith("/usr/lib/debug/")
         part = bytes(content.chunk()) if entry.info.isreg() and not aside else b""
         if budget.spent or not elf.is_object(part):

@@ -23,6 +23,7 @@ from builders.audit import RULES, Expectations, Severity, audit
 from builders.corrections import Corrections
 from builders.errors import BuildError
 from builders.finish import finish
+from tests.differential.containers import Container, containers
 from tests.differential.judge import Judge, Verdict
 from tests.differential.odd import Odd, packages
 
@@ -32,6 +33,14 @@ POLICY = frozenset(
         "etc-not-conffile",
         "relation-to-itself",
         "copyright-missing",
+        "path-traversal",
+        "path-outside-fhs",
+        "special-file",
+        "setuid-file",
+        "world-writable",
+        "wrong-owner",
+        "file-name",
+        "link-loop",
     ]
 )
 # Other packages may bring an interpreter; in the scratch root there are none.
@@ -50,47 +59,63 @@ class Disagreement:
     errors: tuple[str, ...]
 
 
-def errors(path: Path, suite: str) -> tuple[str, ...]:
-    """The errors of `inspect` for a suite that ought to be refusals of its dpkg or apt."""
-    return tuple(
-        f"{finding.rule}: {finding.message}"
-        for finding in audit(path, Expectations(suite=suite)).findings
-        if (finding.severity is Severity.ERROR or _UNKNOWN in finding.message)
-        and finding.rule not in POLICY
-        and finding.subject != "config"  # debconf runs that one
-    )
+def errors(path: Path, suite: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The errors of `inspect` for a suite: what its dpkg or apt ought to refuse, and others."""
+    shared: list[str] = []
+    own: list[str] = []
+    for finding in audit(path, Expectations(suite=suite)).findings:
+        told = f"{finding.rule}: {finding.message}"
+        if finding.severity is not Severity.ERROR and _UNKNOWN not in finding.message:
+            continue
+        if finding.subject == "config":  # debconf runs that one
+            continue
+        (own if finding.rule in POLICY else shared).append(told)
+    return tuple(shared), tuple(own)
 
 
-def compared(start: int, count: int) -> tuple[int, list[Disagreement]]:
+def _agreed(verdict: Verdict, shared: Sequence[str], own: Sequence[str]) -> bool:
+    """What the judges refuse has an error, what they take has none but by Policy."""
+    return bool(shared or own) if verdict.refusal else not shared
+
+
+Package = Odd | Container
+Source = Callable[[int, int], Iterator[Package]]
+
+
+def compared(start: int, count: int, source: Source = packages) -> tuple[int, list[Disagreement]]:
     """How many of these the judges refuse, and what is not agreed upon."""
     judge = Judge(os.environ.get(SYSTEM, ""))
     try:
         refused, found = 0, []
         for at in range(start, start + count, _STEP):
-            odds = list(packages(at, min(_STEP, start + count - at)))
-            for number, (odd, verdict, told) in enumerate(_step(judge, odds), at):
+            odds = list(source(at, min(_STEP, start + count - at)))
+            for number, (odd, verdict, shared, own) in enumerate(_step(judge, odds), at):
                 refused += bool(verdict.refusal)
-                if bool(verdict.refusal) != bool(told):
-                    found.append(Disagreement(number, odd.label, verdict.refusal, told))
+                if not _agreed(verdict, shared, own):
+                    found.append(Disagreement(number, odd.label, verdict.refusal, shared))
         return refused, found
     finally:
         judge.close()
 
 
-def _step(judge: Judge, odds: Sequence[Odd]) -> Iterator[tuple[Odd, Verdict, tuple[str, ...]]]:
+Step = tuple[Package, Verdict, tuple[str, ...], tuple[str, ...]]
+
+
+def _step(judge: Judge, odds: Sequence[Package]) -> Iterator[Step]:
+    """Each package, its verdict, and the errors of `inspect` as `errors` has them."""
     with tempfile.TemporaryDirectory(dir=judge.folder) as name:
         folder = Path(name)
         paths = {odd.name: odd.write(folder) for odd in odds}
         verdicts = judge.judge(paths)
         for odd in odds:
-            told = errors(paths[odd.name], judge.suite())
+            shared, own = errors(paths[odd.name], judge.suite())
             verdict = verdicts[odd.name]
-            if bool(verdict.refusal) != bool(told):
+            if not _agreed(verdict, shared, own):
                 verdict = judge.alone(paths[odd.name], odd.name)
-            yield odd, verdict, told
+            yield odd, verdict, shared, own
 
 
-def promised(start: int, count: int) -> tuple[int, list[Disagreement]]:
+def promised(start: int, count: int, source: Source = packages) -> tuple[int, list[Disagreement]]:
     """How many of these `finish` accepts, and what comes out that is not as it promises.
 
     A finished package unpacks, is configured, verified and removed, but for what its own scripts
@@ -100,7 +125,7 @@ def promised(start: int, count: int) -> tuple[int, list[Disagreement]]:
     try:
         accepted, broken = 0, []
         for at in range(start, start + count, _STEP):
-            odds = list(packages(at, min(_STEP, start + count - at)))
+            odds = list(source(at, min(_STEP, start + count - at)))
             with tempfile.TemporaryDirectory(dir=judge.folder) as name:
                 finished = _finished(odds, Path(name))
                 verdicts = judge.judge({odd.name: path for odd, path in finished.items()})
@@ -125,7 +150,7 @@ def promised(start: int, count: int) -> tuple[int, list[Disagreement]]:
         judge.close()
 
 
-def _finished(odds: Sequence[Odd], folder: Path) -> dict[Odd, Path]:
+def _finished(odds: Sequence[Package], folder: Path) -> dict[Package, Path]:
     """Those that `finish` accepts, and what it makes of each."""
     finished = {}
     for odd in odds:
@@ -140,21 +165,21 @@ def _finished(odds: Sequence[Odd], folder: Path) -> dict[Odd, Path]:
     return finished
 
 
-Task = Callable[[int, int], tuple[int, list[Disagreement]]]
+Task = Callable[[int, int, Source], tuple[int, list[Disagreement]]]
 
 
 def spread(
-    start: int, count: int, jobs: int, task: Task = compared
+    start: int, count: int, jobs: int, task: Task = compared, source: Source = packages
 ) -> tuple[int, list[Disagreement]]:
     """A task on these packages, in several processes."""
     if jobs < 2:
-        return task(start, count)
+        return task(start, count, source)
     size = max(_STEP, -(-count // (jobs * 4)))
     starts = range(start, start + count, size)
     counts = [min(size, start + count - at) for at in starts]
     refused, found = 0, []
     with ProcessPoolExecutor(jobs) as pool:
-        for number, some in pool.map(task, starts, counts):
+        for number, some in pool.map(task, starts, counts, [source] * len(counts)):
             refused += number
             found += some
     return refused, found
@@ -165,11 +190,13 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--containers", action="store_true", help="odd ar, tar and compression")
     parser.add_argument("--finish", action="store_true", help="what comes out of finish")
     options = parser.parse_args()
     begun = time.monotonic()
     task = promised if options.finish else compared
-    chosen, found = spread(options.start, options.count, options.jobs, task)
+    source: Source = containers if options.containers else packages
+    chosen, found = spread(options.start, options.count, options.jobs, task, source)
     took = time.monotonic() - begun
     for one in found:
         print(f"{one.number} {one.label}\n    judges: {one.refusal or 'take it'}")

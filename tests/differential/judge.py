@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ _ENVIRONMENT = {
 _PROGRAMS = ("sh", "dash", "bash", "perl", "env", "rm", "true", "false", "cat", "sed", "grep")
 _CONFMODULE = 'for word in version get input go set stop; do eval "db_$word() { :; }"; done\n'
 _BATCH = 128
-_SECONDS = 120
+_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,7 @@ class Judge:
         return status, errors
 
     def _both(self, root: Path, *arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
+        done = _ended(
             [
                 *self._prefix,
                 "dpkg",
@@ -280,12 +281,7 @@ class Judge:
                 f"--force-{_FORCE},unsafe-io",
                 "--abort-after=1000000",
                 *arguments,
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            env=_ENVIRONMENT,
-            timeout=_SECONDS,
+            ]
         )
         words = (x.decode("utf-8", "backslashreplace") for x in (done.stdout, done.stderr))
         output, errors = words
@@ -330,9 +326,37 @@ class Judge:
         return refused
 
 
+def _ended(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """What a command said; one that waits for ever is ended, as if it had died."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_ENVIRONMENT,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # dpkg-deb too, which holds the pipes
+            output, errors = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
 def _make_root(root: Path) -> None:
     """A root with the programs of Essential packages, and an empty database of dpkg."""
-    for name in ("usr/bin", "usr/lib", "etc", "tmp", "dev", "proc"):
+    for name in (
+        "usr/bin",
+        "usr/lib",
+        "usr/share/man",
+        "usr/share/doc",
+        "boot",
+        "etc",
+        "tmp",
+        "dev",
+        "proc",
+    ):
         (root / name).mkdir(parents=True)
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.differential import containers
 from tests.differential.compare import Disagreement, compared, promised, spread
 from tests.differential.judge import Judge
 from tests.differential.odd import Odd, enumerated
@@ -64,6 +65,20 @@ def test_inspect_agrees_with_dpkg_and_apt() -> None:
     refused, found = spread(0, COMPARED, _JOBS, compared)
     assert _told(found) == []
     assert COMPARED // 3 < refused < COMPARED  # the generator makes both kinds
+
+
+def test_inspect_agrees_over_odd_containers() -> None:
+    count = len(containers.enumerated())
+    refused, found = spread(0, count, _JOBS, compared, containers.containers)
+    assert _told(found) == []
+    assert count // 3 < refused < count
+
+
+def test_finish_mends_odd_containers() -> None:
+    count = len(containers.enumerated())
+    accepted, found = spread(0, count, _JOBS, promised, containers.containers)
+    assert _told(found) == []
+    assert accepted > count // 3
 
 
 def test_what_finish_accepts_is_taken() -> None:

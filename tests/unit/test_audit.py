@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
@@ -441,21 +442,59 @@ def test_control_fields(tmp_path: Path, fields: dict[str, str], severity: str, w
 
 
 def test_what_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
-    paths = {
-        "unreadable": tmp_path / "none.deb",
-        "path-traversal": debs.make(tmp_path / "t.deb", [Item("../x")], exact=True),
-        "duplicate-member": debs.make(tmp_path / "d.deb", [Item("./x"), Item("./x")], exact=True),
-    }
-    for rule, path in paths.items():
+    cut = debs.make(tmp_path / "c.deb", [Item("./x")])
+    cut.write_bytes(cut.read_bytes()[:-600])
+    for path in (tmp_path / "none.deb", cut):
         report = audit(path)
         first = report.findings[0]
-        assert (first.rule, first.severity) == (rule, Severity.ERROR)
+        assert (first.rule, first.severity) == ("unreadable", Severity.ERROR)
         assert str(path) not in first.message
         # Nothing is said about files that were not seen.
         assert {RULES[f.rule].needs for f in report.findings} == {Needs.CONTROL}
-    assert audit(paths["path-traversal"]).package == "sample"
+
+
+ODD = {
+    "path-traversal": ([Item("./x"), Item("../x")], Severity.ERROR),
+    "duplicate-member": ([Item("./usr/x", b"1"), Item("./usr/x", b"2")], Severity.WARNING),
+    "absolute-member": ([Item("/usr/x")], Severity.WARNING),
+}
+
+
+@pytest.mark.parametrize("rule", ODD)
+def test_the_audit_goes_on_after_what_is_odd(tmp_path: Path, rule: str) -> None:
+    items, severity = ODD[rule]
+    late = Item("./usr/local/late")
+    report = audit(debs.make(tmp_path / "a.deb", [*items, late], exact=True))
+    told = {f.rule: f.severity for f in report.findings}
+    assert told[rule] is severity
+    assert "file-in-usr-local" in told
+    assert report.package == "sample"
+
+
+@pytest.mark.parametrize(
+    ("items", "content"),
+    [
+        ([Item("./opt/x", b"#!/bin/a\n"), Item("./opt/x", b"#!/bin/b\n")], "/bin/b"),
+        ([Item("./opt/x", b"#!/bin/a\n"), Item("./opt/x", b"no script\n")], None),
+    ],
+)
+def test_of_two_files_of_one_name_the_later_counts(
+    tmp_path: Path, items: list[Item], content: str | None
+) -> None:
+    package = deb.Deb.open(debs.make(tmp_path / "a.deb", [folder("./opt/"), *items], exact=True))
+    facts = gathering.Facts.of(package, Expectations())
+    gathering.gather(package, facts)
+    assert [e.path for e in facts.entries] == ["/opt", "/opt/x"]
+    assert facts.scripts.get("/opt/x") == content
+    digest = hashlib.md5(items[1].content, usedforsecurity=False).hexdigest()
+    assert facts.entries[1].md5 == digest
+
+
+def test_the_exit_status(tmp_path: Path) -> None:
+    bad = debs.make(tmp_path / "t.deb", [Item("../x")], exact=True)
+
     good_one = good(tmp_path)
-    reports = [audit(path) for path in (*paths.values(), good_one)]
+    reports = [audit(path) for path in (tmp_path / "none.deb", bad, good_one)]
     assert reports[-1].findings == ()
     assert exit_code(reports) is Exit.AUDIT
     assert exit_code(reports[-1:]) is Exit.DONE

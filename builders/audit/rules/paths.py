@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Iterator
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.tar import lost
 
 
 @rule(
@@ -178,6 +180,9 @@ def _leftover_file(facts: Facts) -> Iterator[Found]:
             if path not in told:
                 told.add(path)
                 yield Found("was left behind by a tool", path)
+    for path, base in lost(facts.entries):
+        message = f"is the name under which dpkg unpacks {base}: one of them is lost"
+        yield Found(message, path, Severity.ERROR)
 
 
 @rule(
@@ -215,19 +220,24 @@ _BASE = frozenset(_BASE_FILES.split())
     explanation="A folder comes after what is in it, or not at all, and base-files does not have"
     " it either. dpkg makes no folder that a package does not list, and ends in the middle.",
     reference="dpkg(1), deb(5); dpkg-deb(1) writes every folder before its files",
-    remedy="make the package with dpkg-deb -b, which lists every folder first",
+    remedy="finish the package, or make it with dpkg-deb -b, which lists every folder first",
     needs=Needs.MEMBERS,
 )
 def _missing_folder(facts: Facts) -> Iterator[Found]:
-    there = set(_BASE)
+    folders = {entry.path for entry in facts.entries if entry.info.isdir()}
+    # dpkg puts no link in the place of a folder.
+    folder_or_link = (tarfile.DIRTYPE, tarfile.SYMTYPE)
+    there = _BASE - {e.path for e in facts.entries if e.info.type not in folder_or_link}
+    late = there | folders
     told: set[str] = set()
     for entry in facts.entries:
         above = entry.path.rpartition("/")[0] or "/"
-        if above not in there and above not in told and not entry.info.islnk():
+        # dpkg makes links last of all.
+        if above not in (late if entry.info.issym() else there) and above not in told:
             told.add(above)
             yield Found(f"is not listed before {entry.path}", above)
-        if entry.info.isdir() or entry.info.issym():
-            there.add(entry.path)
+        if entry.info.isdir():
+            there |= {entry.path}
 
 
 _MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links of a merged /usr
