@@ -11,7 +11,8 @@ run on. The table says how often; what was wrong is told with the series that le
 
     python -m tests.fuzz.kills --again 'KIND SEED'
 
-repeats one series.
+repeats one series. A release tells of which commit its tool is, and whether files of that are
+changed: the project has to stay as it is meanwhile.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ PATIENCE = 600.0  # seconds for a run that is left alone
 LATEST = 1.1  # of the undisturbed run's time: the last moment of a signal
 AGAIN = 0.4  # how often a run that goes on after a signal gets another one
 OTHER = ("cache/dom0-debs/identity", "state/dom0-debs/releases.json")
+DEFAULT = "--default-signal=INT,TERM"  # whoever started this may ignore them (env(1))
 TIMES = ("seconds", "ended", "signs")  # of a stage's record: when it was made, and in which inode
 
 
@@ -83,7 +85,7 @@ class Work:
         }
         with said.open("wb") as out, said.with_suffix(".err").open("wb") as err:
             return subprocess.Popen(
-                [str(ROOT / "inv"), *self.words],
+                ["env", DEFAULT, str(ROOT / "inv"), *self.words],
                 cwd=self.box,
                 env=environment,
                 stdin=subprocess.DEVNULL,

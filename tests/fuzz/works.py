@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Work of the tool that needs no engine, with all that it works on: for `kills`."""
+"""Work of the tool with all that it works on: for `kills`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from builders import ROOT
+from builders.engine.labels import LABEL
 from builders.progress import Silent
+from builders.recipe import load
 from builders.release import verify
+from builders.run import Run
+from builders.sources.cache import Cache
+from builders.verbs import builds
+from tests.engine.conftest import FILES
+from tests.engine.conftest import Box as Tiny
 from tests.engine.rehearsal import repository
 from tests.engine.suites import index, package
 from tests.fuzz.kills import PATIENCE, Work
@@ -186,6 +194,53 @@ def _clean(place: Path) -> Iterator[Work]:
     yield Work("clean", ["clean", "--cache"], base, place / "box")
 
 
+# -- builds ---------------------------------------------------------------------------
+
+
+@contextmanager
+def _build(place: Path) -> Iterator[Work]:
+    """Xen and a kernel of the tests' own, in the builder image of bookworm."""
+    base, box = place / "base", place / "box"
+    run = Run(load(RECIPE), Silent(), place / "image", Cache.default())
+    builds.make_image(run)
+    box.mkdir()
+    tiny = Tiny(box)
+    tiny.write()
+    Cache(box / CACHE).identity()  # whose the ccache is, so that all series have one
+    built = tiny.run()
+    words = ["build-all", "--flavour", "minimal", "--recipe", str(tiny.recipe), "--set", FILES]
+
+    def left() -> list[str]:
+        owner = f"{LABEL}.owner={built.owner}"
+        held = run.client.containers.list(all=True, filters={"label": owner}, ignore_removed=True)
+        slots = run.client.volumes.list(filters={"label": [owner, f"{LABEL}.role=slots"]})
+        names = [one.name for one in held] + [one.name for one in slots]
+        return [f"in the engine: {name}" for name in names]
+
+    work = Work("build-all", words, base, box, wrong=left)
+    before = {volume.name for volume in run.client.volumes.list()}
+    box.rename(base)
+    try:
+        yield work
+    finally:
+        for volume in run.client.volumes.list(filters={"name": "dom0-debs-"}):
+            if volume.name not in before:
+                volume.remove()
+
+
+@contextmanager
+def _finish_built(place: Path) -> Iterator[Work]:
+    """Packages that were built, corrected anew by another version of the recipe."""
+    with _build(place) as built:
+        built.reset()
+        assert built.start(place / "said").wait(PATIENCE) == 0, (place / "said.err").read_text()
+        with (built.box / "tiny.toml").open("a") as recipe:
+            recipe.write('revision = "+dom0.2"\n')
+        shutil.rmtree(built.base)
+        built.box.rename(built.base)
+        yield replace(built, name="finish, built", words=["finish", *built.words[1:]])
+
+
 KINDS: Mapping[str, Callable[[Path], AbstractContextManager[Work]]] = {
     "fetch": _fetch,
     "finish": _finish,
@@ -193,6 +248,8 @@ KINDS: Mapping[str, Callable[[Path], AbstractContextManager[Work]]] = {
     "release": _release,
     "release, key in a file": _release_by_file,
     "clean": _clean,
+    "build-all": _build,
+    "finish, built": _finish_built,
 }
 
 
