@@ -37,6 +37,7 @@ _PUBLIC = re.compile(r"(/usr)?/lib(/[a-z0-9_]+-linux-gnu[a-z0-9_]*)?")
 class Facts:
     """What one pass over a package gathered.
 
+    members: the names of the members of the ar archive.
     files, modes: content and mode of the files of control.tar.
     conffiles: the paths that conffiles lists, in its order; removed: those that an upgrade is
         to remove (deb-conffiles(5)).
@@ -55,6 +56,7 @@ class Facts:
     control: Control
     files: Mapping[str, bytes]
     modes: Mapping[str, int] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
     conffiles: tuple[str, ...] = ()
     removed: frozenset[str] = frozenset()
     entries: list[Entry] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Facts:
             package.control,
             package.control_files,
             package.control_modes,
+            tuple(member.name for member in package.members),
             tuple(conffile.path for conffile in listed),
             frozenset(conffile.path for conffile in listed if conffile.removed),
             expectations=expectations,

@@ -130,7 +130,7 @@ class Layout:
 
     def _header(self, entry: Entry, name: str, path: str) -> tarfile.TarInfo:
         info = copy.copy(entry.info)
-        if path != entry.path or (self._tidy and info.name.startswith("/")):
+        if path != entry.path or (self._tidy and (info.name.startswith("/") or path == "/")):
             info.name = "." + path
         if name in self._edit.modes:
             info.mode = self._edit.modes[name] & 0o7777

@@ -127,8 +127,6 @@ def _located(name: str) -> tuple[str, Oddity | None]:
 def _unpackable(info: tarfile.TarInfo, path: str) -> str:
     """Why dpkg could not unpack a member of this name; "" where it can."""
     last = info.name.rpartition("/")[2]
-    if not _exact(info.name):
-        return f"its name {printable(info.name)!r} is empty once ./ is taken away"
     if path == "/":
         return "" if info.isdir() or info.issym() else "it is the root, and no folder"
     if last == "." or info.name.endswith("/"):
@@ -184,6 +182,11 @@ class _Members:
     def add(self, info: tarfile.TarInfo) -> str:
         """The path of one more member."""
         path, oddity = _located(info.name)
+        if not _exact(info.name):
+            message = (
+                f"the root is named {printable(info.name)!r}, which dpkg lists as an empty name"
+            )
+            oddity = Oddity("absolute", message, "/")
         if oddity is not None:
             self._tell(oddity)
         self._names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import codecs
+from builders import codecs, deb
 from builders.audit import RULES, Expectations, Needs, audit, audit_all, inspection
 from builders.audit.archive import Archive, of_box
+from builders.audit.facts import Facts
+from builders.deb import Control
 from builders.errors import BuildError
 from builders.progress import printable
 from builders.show import rules
@@ -662,6 +664,40 @@ def test_paths_of_the_build_across_parts() -> None:
         search.feed(text[:cut])
         search.feed(text[cut:])
         assert any(found.endswith("/libs/x.c") for found in search.found), cut
+
+
+@pytest.mark.parametrize(
+    ("compression", "suite", "message"),
+    [
+        (".zst", "bullseye", "data.tar.zst is read from dpkg 1.21.18 on; bullseye has 1.20.13"),
+        (".zst", "bookworm", ""),
+        (".zst", "", ""),
+        (".xz", "bullseye", ""),
+    ],
+)
+def test_a_compression_that_the_suite_cannot_read(
+    tmp_path: Path, compression: str, suite: str, message: str
+) -> None:
+    codec = next(codec for codec in codecs.CODECS if codec.suffix == compression)
+    path = debs.make(tmp_path / "a.deb", [Item("./usr/x")])
+    new = deb.rewrite(path, tmp_path / "b.deb", deb.Edit(compression=codec.name))
+    told = found(new, "compression-of-suite", Expectations(suite=suite))
+    assert told == ([("error", message)] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("member", "suite", "bad"),
+    [
+        ("control.tar.xz", "wheezy", True),
+        ("control.tar", "wheezy", True),
+        ("control.tar.gz", "wheezy", False),
+        ("control.tar.xz", "jessie", False),
+    ],
+)
+def test_a_control_tar_that_the_suite_cannot_read(member: str, suite: str, bad: bool) -> None:
+    facts = Facts(Control(), {}, members=("debian-binary", member, "data.tar.xz"))
+    facts.expectations = Expectations(suite=suite)
+    assert len(list(RULES["compression-of-suite"].check(facts))) == bad
 
 
 def test_the_list_in_the_documents_is_current() -> None:

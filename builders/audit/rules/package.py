@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from builders.audit.facts import Facts
 from builders.audit.model import Found, Needs, Severity, rule
+from builders.deb.suites import tools
 
 # What `audit` calls it where reading ends there, by the kind of the error.
 PROBLEMS = {"traversal": "path-traversal"}
@@ -62,13 +63,16 @@ def _duplicate_member(facts: Facts) -> Iterator[Found]:
     "absolute-member",
     Severity.WARNING,
     explanation="The name of a member begins with a slash. dpkg takes it away; other programs"
-    " may unpack it over the system's own files.",
+    " may unpack it over the system's own files. Of the root nothing is left: dpkg lists an empty"
+    " name, and ends whenever it reads that list (an error).",
     reference="deb(5), tar(1) --absolute-names",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
 )
 def _absolute_member(facts: Facts) -> Iterator[Found]:
-    yield from _of_kind(facts, "absolute")
+    for found in _of_kind(facts, "absolute"):
+        severity = Severity.ERROR if found.subject == "/" else None
+        yield Found(found.message, found.subject, severity)
 
 
 @rule(
@@ -82,3 +86,34 @@ def _absolute_member(facts: Facts) -> Iterator[Found]:
 )
 def _odd_archive(facts: Facts) -> Iterator[Found]:
     yield from _of_kind(facts, "odd")
+
+
+# The dpkg that first read them (its debian/changelog).
+_ZSTD = (1, 21, 18)
+_CONTROL_FORMS = (1, 17, 6)  # control.tar and control.tar.xz beside control.tar.gz
+
+
+@rule(
+    "compression-of-suite",
+    Severity.ERROR,
+    explanation="The dpkg of the suite cannot read this compression: zstd came with 1.21.18,"
+    " a control.tar.xz or one that is not compressed with 1.17.6. Known only where the suite is"
+    " stated.",
+    reference="deb(5)",
+    remedy="build it with dpkg-deb -Zxz, for suites before jessie with --no-uniform-compression",
+    needs=Needs.CONTROL,
+)
+def _compression_of_suite(facts: Facts) -> Iterator[Found]:
+    suite = facts.expectations.suite
+    if not suite:
+        return
+    dpkg = tools(suite).dpkg
+    for name in facts.members:
+        if not name.startswith(("control.tar", "data.tar")):
+            continue
+        since = _ZSTD if name.endswith(".zst") else ()
+        if name in ("control.tar", "control.tar.xz"):
+            since = _CONTROL_FORMS
+        if dpkg < since:
+            have, first = (".".join(map(str, version)) for version in (dpkg, since))
+            yield Found(f"{name} is read from dpkg {first} on; {suite} has {have}")
