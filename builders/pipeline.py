@@ -253,6 +253,7 @@ class Pipeline:
         done = self._finished()
         if done is None:
             done = self._make()
+        self._run.clear_engine()
         return self._published(done)
 
     def _current(self) -> Manifest:

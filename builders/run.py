@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +42,12 @@ class Run(Session):
         parts = (self.cache.identity(), str(self.folder), self.recipe.name, self.origin)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def alone(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
         """Hold the recipe's artifacts: two runs of one recipe never write them at once."""
-        return alone_in(self.folder)
+        with alone_in(self.folder):
+            yield
+            self.leave_engine()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,7 @@ from builders.engine.container import PLACE, Container, Limits, Place
 from builders.engine.labels import labels
 from builders.engine.leftovers import sweep
 from builders.engine.live import Live
+from builders.errors import BuildError
 from builders.progress import Reporter
 from builders.sources.cache import Cache
 from builders.suite.model import Builder, Suite
@@ -87,10 +89,31 @@ class Session:
                 self._client = connection.connect(self.reporter)
             if not self._swept:
                 self._swept = True
+                with suppress(OSError):
+                    self._asked.touch()
                 left = sweep(self._client, self.owner, self.recipe.name)
                 if left:
                     self.reporter.line(f"removed {left} container(s) that an earlier run left")
             return self._client
+
+    @property
+    def _asked(self) -> Path:
+        """A file that is there from the first use of the engine to the end of a run's work."""
+        return self.folder / ".engine"
+
+    def clear_engine(self) -> None:
+        """Take away what a killed run left in the engine; where none was killed, none is asked.
+
+        For a run that needs no engine itself: one that does not answer is asked another time.
+        """
+        if self._asked.exists():
+            with suppress(BuildError):
+                _ = self.client
+
+    def leave_engine(self) -> None:
+        """Note that nothing of this run is in the engine any more."""
+        if self._swept:
+            self._asked.unlink(missing_ok=True)
 
     def container(
         self,

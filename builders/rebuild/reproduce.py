@@ -63,6 +63,7 @@ def reproduce(
             folder=folder,
             # $JOBS is neither all of the first build's nor its half, where it shared them.
             jobs=len(wanted) * (run.jobs + 1),
+            _swept=False,  # what lies in the engine is another folder's
         )
         pipeline = Pipeline(again, flavour, wanted, variation=variation)
         pipeline.fetch()  # the cache is not the second build's alone

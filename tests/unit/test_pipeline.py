@@ -446,6 +446,27 @@ def test_what_a_killed_run_left_is_swept(world: World) -> None:
     assert not left.exists()
 
 
+def test_what_a_killed_run_left_in_the_engine_is_swept_though_nothing_is_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+
+    def sweep(_client: object, _owner: str, recipe: str) -> int:
+        swept.append(recipe)
+        return 0
+
+    monkeypatch.setattr("builders.session.sweep", sweep)
+    with world.run().alone():
+        world.pipeline().build()  # its run is never told that it is done: as if it were killed
+    assert swept.pop() == "good"
+    for expected in (["good"], []):
+        run = world.run()
+        swept.clear()
+        with run.alone():
+            Pipeline(run, "minimal", ("xen",)).build()
+        assert swept == expected
+
+
 def test_a_shell_opens_where_a_step_fails(world: World) -> None:
     failing(world, "make debball", b"error: no\n")
     opened: list[str] = []
