@@ -137,6 +137,18 @@ def tethered(words: Sequence[str], number: str = "TERM") -> list[str]:
     return [setpriv, "--pdeathsig", number, *words] if setpriv else list(words)
 
 
+# The shell stays: what it has started may not hand on a signal, and helpers of that hear of none.
+_ALL_OF_IT = """trap 'trap - TERM; kill -TERM 0' TERM; "$@" & wait $!"""
+
+
+def tethered_group(words: Sequence[str]) -> list[str]:
+    """The same with SIGTERM for all that the command starts, too; it has to be in its own session.
+
+    It reads nothing: its standard input is /dev/null.
+    """
+    return tethered(["/bin/sh", "-c", _ALL_OF_IT, "sh", *words])
+
+
 def _present(proof: str) -> bool:
     return Path(proof).exists() if proof.startswith("/") else command(proof) is not None
 

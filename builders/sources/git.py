@@ -51,10 +51,7 @@ _SETTINGS = {
     "core.packedGitLimit": "1g",
 }
 _MEMORY = 4 << 20  # KiB of memory that git may have: a tree of trees unfolds in it
-# The shell stays, and hands SIGTERM on to git's helpers too: they do not end with git.
-_LIMITED = (
-    f"ulimit -v {_MEMORY} 2>/dev/null; trap 'trap - TERM; kill -TERM 0' TERM\ngit \"$@\" & wait $!"
-)
+_LIMITED = f'ulimit -v {_MEMORY} 2>/dev/null; exec git "$@"'
 
 
 class Git:
@@ -107,7 +104,7 @@ class Git:
         output, errors = self.folder / "stdout", self.folder / "stderr"
         with output.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                box.tethered(["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments]),
+                box.tethered_group(["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments]),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -213,7 +213,7 @@ def _import(run: Session, command: list[str], tag: str) -> None:
         task.show("bootstrap", suite.name)
         # Its own session: the terminal's Ctrl-C reaches this tool alone, which then ends it.
         with subprocess.Popen(
-            box.tethered(command),
+            box.tethered_group(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=out,

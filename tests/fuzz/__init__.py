@@ -3,5 +3,7 @@
 
     python -m tests.fuzz --minutes 60
 
+`kills` ends real work (`works`) at random moments instead.
+
 `targets` are the entry points, `hostile` the packages made to hurt, `seeds` what is mutated.
 """

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -143,20 +144,25 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_tethered_ends_with_whoever_started_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["tethered", "tethered_group"])
+def test_what_is_tethered_ends_with_whoever_started_it(how: str) -> None:
+    """Together with a helper of its own, where that is asked for."""
     code = """
-import subprocess, sys, threading, time
-from builders.engine.box import tethered
-script = "import time; print('up', flush=True); time.sleep(60)"
-subprocess.Popen(tethered([sys.executable, "-c", script, sys.argv[1]]))
+import subprocess, sys, time
+from builders.engine import box
+helper = "sleep 60 & echo up; wait" if sys.argv[1] == "tethered_group" else "echo up; exec sleep 60"
+words = getattr(box, sys.argv[1])(["sh", "-c", helper])
+subprocess.Popen(words, start_new_session=True)
 time.sleep(60)
 """
-    tool = [sys.executable, "-c", code, str(tmp_path)]
+    tool = [sys.executable, "-c", code, how]
+    begun = time.monotonic()
     with subprocess.Popen(tool, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGKILL)
         process.stdout.read()  # ends with the last who could write
+    assert time.monotonic() - begun < 30
 
 
 def test_finish_sweeps_what_a_killed_one_left(
