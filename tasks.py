@@ -13,11 +13,11 @@ from dataclasses import asdict
 from invoke.context import Context
 from invoke.tasks import task
 
-from builders import face, reports
-from builders import recipe as recipes_
 from builders.errors import Exit
-from builders.face import verb
-from builders.progress import Terminal
+from builders.pipeline import recipe as recipes_
+from builders.show import face, reports
+from builders.show.face import verb
+from builders.show.terminal import Terminal
 from builders.verbs import builds, quick
 from builders.verbs.verb import Verb
 
@@ -265,8 +265,8 @@ def check(
     offline: bool = False,
 ) -> int:
     """Have the suite's lintian and piuparts judge the packages; exit status 1 on a finding."""
+    from builders.proofs.trial import judges
     from builders.show import trials
-    from builders.trial import judges
 
     it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
     found = builds.check(it, flavour, path or [])
@@ -286,8 +286,8 @@ def install_test(
     offline: bool = False,
 ) -> int:
     """Install, use, upgrade, purge the packages on clean machines; exit status 1 on failure."""
+    from builders.proofs.trial import install
     from builders.show import trials
-    from builders.trial import install
 
     it = builds.begin(recipe, set_ or [], Terminal(), offline=offline, form=format)
     found = builds.install_test(it, flavour, path or [])

@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import Row, show
-from builders import xen
-from builders.engine.container import BUILDER, ENVIRONMENT
-from builders.plan import OUT, TREE, WORK, Plan, patch_files
+from builders.ground.engine.container import BUILDER, ENVIRONMENT
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import image
+from builders.pipeline import xen
+from builders.pipeline.plan import OUT, TREE, WORK, Plan, patch_files
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
+from builders.pipeline.stages import Store
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.stages import Store
-from builders.suite import image
 from builders.verbs import builds
 
 if TYPE_CHECKING:
-    from builders.sources.cache import Fetched
+    from builders.ground.sources.cache import Fetched
 
 _RECIPE = "xen-4.17-bookworm"
 _OVERRIDES = ["builder.memory=8", 'xen.build=["export CCACHE_DISABLE=1", "make debball"]']

@@ -22,10 +22,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from builders import audit
-from builders.audit.archive import Archive, of_box
-from builders.audit.expectations import Expectations
-from builders.audit.model import Report, Severity
+from builders.debkit import audit
+from builders.debkit.audit.archive import Archive, of_box
+from builders.debkit.audit.expectations import Expectations
+from builders.debkit.audit.model import Report, Severity
 
 # A kernel, libraries, programs, services, games, Python, Perl, Java, fonts, documents, headers.
 PACKAGES = [

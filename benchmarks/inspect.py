@@ -25,13 +25,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import Row, show
-from builders import ROOT, run
-from builders.audit import audit
-from builders.deb import Deb
-from builders.engine.step import Step
+from builders import ROOT
+from builders.debkit.audit import audit
+from builders.debkit.deb import Deb
 from builders.errors import BuildError
+from builders.ground.engine.step import Step
+from builders.pipeline import run
 from builders.progress import Silent
-from builders.trial import clean
+from builders.proofs.trial import clean
 from builders.verbs import builds
 
 RECIPE = "xen-4.17-bookworm"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Correcting a package: builders.deb.rewrite against dpkg-deb -R, the edit, dpkg-deb -b.
+"""Correcting a package: builders.debkit.deb.rewrite against dpkg-deb -R, the edit, dpkg-deb -b.
 
     python -m benchmarks.rewrite [PACKAGE.deb] [--runs N] [--codecs xz0,none,gzip,xz]
 
@@ -25,8 +25,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import Row, show
-from builders import deb
-from builders.deb import Deb, Edit
+from builders.debkit import deb
+from builders.debkit.deb import Deb, Edit
 
 SIZE = 36 << 20
 GOALS = {"control": 0.02, "members": 0.5}

@@ -14,8 +14,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from builders import VERSION, ends, face
+from builders import VERSION, ends
 from builders.errors import BuildError, Exit
+from builders.show import face
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -121,8 +122,8 @@ def _invoke(words: list[str]) -> int:
 
 def _mistake(said: str, context: ParserContext | None, namespace: Collection) -> BuildError:
     """The error for a command line that Invoke's parser refused with the words `said`."""
-    from builders.recipe import names
-    from builders.recipe.schema import nearest
+    from builders.pipeline.recipe import names
+    from builders.pipeline.recipe.schema import nearest
 
     verb = context.name if context and context.name else ""
     unknown = re.fullmatch(r"No idea what (['\"])(.*)\1 is!", said, re.DOTALL)

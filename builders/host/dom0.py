@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders import ROOT, deb
-from builders.deb import Added
+from builders import ROOT
+from builders.debkit import deb
+from builders.debkit.deb import Added
 from builders.errors import BuildError
 from builders.host import pci, texts
 from builders.host.pci import Bdf
 from builders.host.problems import Problems, quoted
 from builders.host.values import LOOPBACK, address, exposed, mebibytes
-from builders.recipe import Recipe
+from builders.pipeline.recipe import Recipe
 
 NAME = "dom0-config"
 TEMPLATES = ROOT / "configs" / "dom0"

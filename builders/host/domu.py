@@ -20,7 +20,7 @@ from builders.files import appearing
 from builders.host.pci import FORM, Bdf
 from builders.host.problems import Problems, quoted
 from builders.host.values import LOOPBACK, address, exposed, mebibytes
-from builders.recipe import Recipe
+from builders.pipeline.recipe import Recipe
 
 TEMPLATES = ROOT / "configs" / "domu"
 HEAD = "# Made by ./inv domu-config"

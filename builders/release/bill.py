@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from builders import VERSION
-from builders.deb.relations import related
+from builders.debkit.deb.relations import related
 from builders.release import purl
 from builders.release.facts import Build, Origin, Packed
 from builders.release.repository import ORIGIN

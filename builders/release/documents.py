@@ -12,8 +12,8 @@ from email.utils import formatdate
 from pathlib import Path
 
 from builders import VERSION
-from builders.deb import dump_control
-from builders.engine.container import ENVIRONMENT
+from builders.debkit.deb import dump_control
+from builders.ground.engine.container import ENVIRONMENT
 from builders.release.facts import Build
 from builders.release.repository import ORIGIN
 

@@ -17,15 +17,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders import ROOT, artifacts, kernel, recipe, xen
-from builders.artifacts import Target
-from builders.deb import Deb
+from builders import ROOT
+from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
-from builders.pipeline import corrections_digest
-from builders.recipe import RECIPES, Recipe, Source
-from builders.sources.cache import Cache
-from builders.stages import STAGES, Output, Store
-from builders.suite import mirror
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import mirror
+from builders.pipeline import artifacts, kernel, recipe, xen
+from builders.pipeline.artifacts import Target
+from builders.pipeline.graph import corrections_digest
+from builders.pipeline.recipe import RECIPES, Recipe, Source
+from builders.pipeline.stages import STAGES, Output, Store
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.compare import Change, compare
+from builders.debkit.compare import Change, compare
 from builders.errors import BuildError
-from builders.progress import printable
 from builders.release.layout import record
 from builders.release.page import bytes_for_people
+from builders.text import printable
 
 SCHEMA = 1  # of to_json
 _SHOWN = 40  # rows of one part in Markdown; all are in the JSON

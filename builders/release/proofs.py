@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builders.boot import proof
-from builders.boot.proof import Proof
+from builders.proofs.boot import proof
+from builders.proofs.boot.proof import Proof
 from builders.release.facts import Build
 
 FOLDER = "proofs"

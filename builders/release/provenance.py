@@ -12,8 +12,8 @@ import json
 from typing import Any
 
 from builders import VERSION
-from builders.engine.container import ENVIRONMENT
-from builders.recipe import GitSource, UrlSource
+from builders.ground.engine.container import ENVIRONMENT
+from builders.pipeline.recipe import GitSource, UrlSource
 from builders.release import purl
 from builders.release.facts import Build, Material, Origin
 

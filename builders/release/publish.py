@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders import VERSION
-from builders.boot.proof import Proof
 from builders.errors import BuildError
 from builders.files import of_file
 from builders.progress import Silent
+from builders.proofs.boot.proof import Proof
 from builders.release import (
     armor,
     documents,
@@ -58,7 +58,7 @@ from builders.release.layout import (
 from builders.release.repository import Pooled
 
 if TYPE_CHECKING:
-    from builders.run import Run
+    from builders.pipeline.run import Run
 
 FOLDER = "release"
 SCHEMA = 1  # of release.json
@@ -354,7 +354,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
     """The audit of a build's packages, named by their places in the release; its counts."""
-    from builders import audit
+    from builders.debkit import audit
 
     wanted = audit.Expectations(kernel_options=build.recipe.audit.kernel_options)
     reports = [
@@ -366,7 +366,7 @@ def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
 
 
 def _pooled(path: Path, name: str, sha256: str) -> Pooled:
-    from builders.deb import Deb
+    from builders.debkit.deb import Deb
 
     return Pooled(name, path.stat().st_size, sha256, dict(Deb.open(path).control))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from packageurl import PackageURL
 
-from builders.recipe import DebianPackage, DebianSource, GitSource
+from builders.pipeline.recipe import DebianPackage, DebianSource, GitSource
 from builders.release.facts import Origin
 from builders.release.repository import ORIGIN
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from builders.deb import dump_control, ordered
+from builders.debkit.deb import dump_control, ordered
 
 COMPONENT = "main"
 ORIGIN = "dom0-debs"

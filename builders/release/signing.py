@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builders.engine import box
 from builders.errors import BuildError, Exit
 from builders.files import scratch
-from builders.progress import Reporter, printable
+from builders.ground.engine import box
+from builders.progress import Reporter
 from builders.release import armor
+from builders.text import printable
 
 PASSPHRASE = "DOM0_DEBS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 _PREFIX = "dom0-debs-gpg-"

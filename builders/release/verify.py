@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from builders import documents
-from builders.engine import box
 from builders.errors import BuildError
 from builders.files import of_file
-from builders.progress import Reporter, printable
+from builders.ground.engine import box
+from builders.progress import Reporter
 from builders.release import seen, signing
 from builders.release.layout import KEY, RECORD, SUMS, entries, inside
+from builders.text import printable
 
 _TEXT = 4 << 20  # bytes of sums, an index, a document: no release comes near
 _BESIDE = 256 << 20  # bytes of all files together that are no packages

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.boot.proof import Proof
-from builders.deb import Deb
+from builders.debkit.deb import Deb
+from builders.proofs.boot.proof import Proof
 from builders.release import page
 from builders.release.facts import Build, Packed
 from builders.release.layout import KEY

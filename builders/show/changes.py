@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.audit import Severity
-from builders.compare import Change, Comparison
-from builders.compare.snapshot import Snapshot
-from builders.progress import printable
+from builders.debkit.audit import Severity
+from builders.debkit.compare import Change, Comparison
+from builders.debkit.compare.snapshot import Snapshot
+from builders.text import printable
 
 SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
 

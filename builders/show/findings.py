@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from builders.audit import RULES, Report, Severity
-from builders.progress import printable
+from builders.debkit.audit import RULES, Report, Severity
+from builders.text import printable
 
 _COLOURS = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[33m", Severity.INFO: "\033[2m"}
 _BOLD, _RESET = "\033[1m", "\033[0m"

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builders.audit import Report, Severity
-from builders.progress import printable
+from builders.debkit.audit import Report, Severity
 from builders.show.findings import grouped, summary
+from builders.text import printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 

@@ -7,7 +7,7 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from builders.audit import RULES, Needs, Rule, Severity
+from builders.debkit.audit import RULES, Needs, Rule, Severity
 from builders.errors import BuildError
 
 _LOOKS = {

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from builders import face
-from builders.reports import Report
-from builders.trial.install import FAILED, OK, SKIPPED, Outcome
-from builders.trial.judges import ERROR, OVERRIDDEN, WARNING, Verdict
+from builders.proofs.trial.install import FAILED, OK, SKIPPED, Outcome
+from builders.proofs.trial.judges import ERROR, OVERRIDDEN, WARNING, Verdict
+from builders.show import face
+from builders.show.reports import Report
 
 _SHOWN = 10  # of what is wrong with one case
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from builders.boot.checks import Boot
-from builders.boot.guests import KINDS
-from builders.boot.prove import prove
 from builders.errors import BuildError, Exit
+from builders.proofs.boot.checks import Boot
+from builders.proofs.boot.guests import KINDS
+from builders.proofs.boot.prove import prove
 
 if TYPE_CHECKING:
-    from builders.run import Run
+    from builders.pipeline.run import Run
 
 
 def report(boots: Sequence[Boot]) -> str:

@@ -9,23 +9,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import doctor, ends, recipe, run
-from builders.artifacts import Package
-from builders.engine.step import Step
+from builders import ends
 from builders.errors import BuildError
-from builders.pipeline import TARGETS, Pipeline, State
+from builders.ground.engine.step import Step
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import image
+from builders.pipeline import doctor, recipe, run
+from builders.pipeline.artifacts import Package
+from builders.pipeline.graph import TARGETS, Pipeline, State
+from builders.pipeline.run import Run
+from builders.pipeline.steps import ccache
+from builders.pipeline.steps.tree import prepare
 from builders.progress import Reporter
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.steps import ccache
-from builders.steps.tree import prepare
-from builders.suite import image
 from builders.verbs import maintainer
 
 if TYPE_CHECKING:
-    from builders.finish import Finished
-    from builders.sources.cache import Fetched
-    from builders.trial import install, judges
+    from builders.debkit.finish import Finished
+    from builders.ground.sources.cache import Fetched
+    from builders.proofs.trial import install, judges
 
 
 def begin(
@@ -59,7 +60,7 @@ def build(
 
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
     """
-    from builders.steps import terminal
+    from builders.pipeline.steps import terminal
 
     if shell and not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="leave it out")
@@ -105,7 +106,7 @@ def make_image(it: Run, *, refresh: bool = False) -> image.Image:
 
 def shell(it: Run, tree: str, flavour: str) -> int:
     """An interactive shell in the recipe's builder, with the tree of a build unpacked or none."""
-    from builders.steps import terminal
+    from builders.pipeline.steps import terminal
 
     if tree not in ("", *TARGETS):
         raise BuildError(f"--tree {tree}: there is no such build", hint="xen or kernel")
@@ -157,7 +158,7 @@ def finish_own(
 def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """The packages to try and the raw ones before them: what was built, or the .debs at `paths`."""
     if any(paths):
-        from builders import audit
+        from builders.debkit import audit
 
         return audit.expand([Path(path) for path in paths if path]), []
     debs = [package.path for package in build(it, flavour)]
@@ -166,7 +167,7 @@ def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list
 
 def check(it: Run, flavour: str, paths: Sequence[str]) -> list[judges.Verdict]:
     """What lintian and piuparts of the suite say of the packages."""
-    from builders.trial import judges
+    from builders.proofs.trial import judges
 
     debs, raw = given(it, flavour, paths)
     with it.alone():
@@ -175,7 +176,7 @@ def check(it: Run, flavour: str, paths: Sequence[str]) -> list[judges.Verdict]:
 
 def install_test(it: Run, flavour: str, paths: Sequence[str]) -> list[install.Outcome]:
     """What became of the packages on clean machines."""
-    from builders.trial import install
+    from builders.proofs.trial import install
 
     debs, raw = given(it, flavour, paths)
     with it.alone():

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.progress import Reporter, clock, printable
+from builders.pipeline.steps import ccache
+from builders.progress import Reporter
+from builders.proofs.trial import install, judges
 from builders.release import signing
-from builders.reports import Report
 from builders.show import trials
-from builders.steps import ccache
-from builders.trial import install, judges
+from builders.show.reports import Report
+from builders.text import clock, printable
 from builders.verbs import boot, builds, inspect, releases, testing
 
 if TYPE_CHECKING:
-    from builders.run import Run
+    from builders.pipeline.run import Run
 
 PARTS = ("tests", "release")
 KEY = "DOM0_DEBS_SIGN_KEY"  # a name, a file, or the secret key itself, in armor or base64

@@ -12,21 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import epoch, plan
-from builders.audit import elf
-from builders.corrections import Corrections
-from builders.deb import Deb, Edit, rewrite
-from builders.deb.tar import FILE_TYPES
-from builders.engine.log import lines
+from builders import epoch
+from builders.debkit import elf
+from builders.debkit.corrections import Corrections
+from builders.debkit.deb import Deb, Edit, rewrite
+from builders.debkit.deb.tar import FILE_TYPES
+from builders.debkit.finish import Beside, Finished, finish
 from builders.errors import BuildError
 from builders.files import scratch
-from builders.finish import Beside, Finished, finish
-from builders.progress import printable
-from builders.recipe import read_corrections
+from builders.ground.engine.log import lines
+from builders.pipeline import plan
+from builders.pipeline.recipe import read_corrections
+from builders.text import printable
 
 if TYPE_CHECKING:
-    from builders.engine.step import Step
-    from builders.run import Run
+    from builders.ground.engine.step import Step
+    from builders.pipeline.run import Run
 
 _IN = f"{plan.WORK}/in/own"
 LEFT_OUT = "what its ELF files depend on is left out: --recipe names whose builder computes it"
@@ -96,8 +97,8 @@ def _inside(n: int, package: Deb) -> str:
 
 def _in_builder(it: Run, raw: Sequence[Deb], into: Path) -> None:
     """What the suite's tools make of each package, as `plan.collect` has it."""
-    from builders.engine.step import Step
-    from builders.suite import image
+    from builders.ground.engine.step import Step
+    from builders.ground.suite import image
 
     with it.alone():
         found = image.find(it) or image.build(it)

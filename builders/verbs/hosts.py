@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import face
 from builders.errors import BuildError
-from builders.reports import Report
+from builders.show import face
+from builders.show.reports import Report
 from builders.verbs.builds import known_form
 
 if TYPE_CHECKING:
-    from builders.run import Run
+    from builders.pipeline.run import Run
 
 
 def dom0_config(

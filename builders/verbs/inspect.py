@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import VERSION, face
+from builders import VERSION
 from builders.errors import BuildError
+from builders.show import face
 
 if TYPE_CHECKING:
-    from builders.audit import Expectations
-    from builders.reports import Report
+    from builders.debkit.audit import Expectations
+    from builders.show.reports import Report
 
 FORMS = ("table", "json", "sarif", "github")
 DIFF_FORMS = ("table", "json")
@@ -42,9 +43,9 @@ class Wanted:
 
 def explain(name: str, form: str) -> Report:
     """One rule in words, or where none is named, all of them in a line each."""
-    from builders.audit import RULES
-    from builders.reports import Report
+    from builders.debkit.audit import RULES
     from builders.show import rules as words
+    from builders.show.reports import Report
 
     _known(form, DIFF_FORMS, "--explain and --rules with ")
     rules = [words.known(name)] if name else list(RULES.values())
@@ -56,8 +57,8 @@ def inspect(
     paths: Sequence[str], wanted: Wanted, name: str, overrides: Sequence[str]
 ) -> tuple[str, int]:
     """The audit of the .debs at `paths`, else of the recipe's, as text; the exit status."""
-    from builders import audit
-    from builders.audit import selection
+    from builders.debkit import audit
+    from builders.debkit.audit import selection
 
     _known(wanted.form, FORMS)
     selection.known_threshold(wanted.fail_on)
@@ -65,7 +66,7 @@ def inspect(
     debs = [Path(path) for path in paths if path]
     expectations, suite = audit.Expectations(), ""
     if not debs:
-        from builders import recipe, run
+        from builders.pipeline import recipe, run
 
         loaded = recipe.load(name or recipe.DEFAULT, overrides)
         # Not what lies below: a release has them too, and older ones.
@@ -108,10 +109,10 @@ def _with_archive(
     if not suite:
         return expectations
     expectations = dataclasses.replace(expectations, suite=suite)
-    from builders.audit import archive
-    from builders.deb import Deb
-    from builders.deb.suites import SUITES
-    from builders.sources.cache import Cache
+    from builders.debkit.audit import archive
+    from builders.debkit.deb import Deb
+    from builders.debkit.deb.suites import SUITES
+    from builders.ground.sources.cache import Cache
 
     there = archive.of_box(suite, Cache.default().root / "suites")
     if there is None and named and named not in SUITES:
@@ -131,7 +132,7 @@ def _with_archive(
 
 def diff(paths: Sequence[str], form: str) -> tuple[str, int]:
     """What differs between two packages or two folders of them, as text; the exit status."""
-    from builders import compare
+    from builders.debkit import compare
     from builders.show import changes
 
     _known(form, DIFF_FORMS, "--diff with ")

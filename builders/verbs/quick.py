@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from builders import face
 from builders.errors import Exit
+from builders.show import face
 from builders.verbs import inspect as inspecting
 
 

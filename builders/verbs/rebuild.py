@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
-from builders.pipeline import TARGETS
-from builders.rebuild import reproduce as again
-from builders.rebuild.variation import Variation
-from builders.stages import STAGES
+from builders.pipeline.graph import TARGETS
+from builders.pipeline.stages import STAGES
+from builders.proofs.rebuild import reproduce as again
+from builders.proofs.rebuild.variation import Variation
 
 if TYPE_CHECKING:
-    from builders.run import Run
+    from builders.pipeline.run import Run
 
 
 def report(compared: Sequence[again.Compared], kept: Path) -> str:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import face, forms
+from builders import forms
 from builders.errors import BuildError, Exit
 from builders.progress import Reporter
+from builders.show import face
 from builders.verbs import builds
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from builders import ROOT
-from builders.engine import box
 from builders.errors import BuildError, Exit
-from builders.progress import Reporter, clock
-from builders.reports import Report
+from builders.ground.engine import box
+from builders.progress import Reporter
+from builders.show.reports import Report
+from builders.text import clock
 
 _STDERR = 2
 _PYTHON = [sys.executable, "-m"]

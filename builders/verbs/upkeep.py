@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builders import artifacts, doctor, face, recipe, run
 from builders.errors import BuildError, Exit
+from builders.ground.sources.cache import Cache
+from builders.pipeline import artifacts, doctor, recipe, run
+from builders.pipeline.recipe import Recipe
+from builders.pipeline.run import Run
+from builders.pipeline.stages import STAGES, Store
 from builders.progress import Reporter
-from builders.recipe import Recipe
-from builders.reports import Report
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.stages import STAGES, Store
+from builders.show import face
+from builders.show.reports import Report
 from builders.verbs.builds import known_form
 
 
 def doctor_checks(it: Run) -> list[doctor.Check]:
     """Every check of the recipe; nothing is installed or started."""
-    from builders.engine import connection
+    from builders.ground.engine import connection
 
     sources = dict(it.recipe.sources)
     return doctor.examine(it, sources, connect=lambda: connection.connect(it.reporter, setup=False))
@@ -94,8 +95,8 @@ def clean(reporter: Reporter, name: str, *, old: bool, images: bool, cache: bool
                 reporter.line(f"{folder.name}: removed")
         removed.append({"recipe": folder.name, "replaced": gone})
     if images:
-        from builders.engine import connection
-        from builders.engine.leftovers import remove_images
+        from builders.ground.engine import connection
+        from builders.ground.engine.leftovers import remove_images
 
         document["engine"] = remove_images(connection.connect(reporter, setup=False))
         reporter.line(f"the engine: removed {document['engine']} image(s) and volume(s)")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from builders.boot import cpio
-from builders.boot.checks import Answer, Check, answers, checks
-from builders.boot.machine import Options, boot
-from builders.boot.parts import parts
-from builders.boot.qemu import HIDDEN
 from builders.host import dom0, domu
-from builders.pipeline import Pipeline
+from builders.pipeline.graph import Pipeline
 from builders.progress import Silent
+from builders.proofs.boot import cpio
+from builders.proofs.boot.checks import Answer, Check, answers, checks
+from builders.proofs.boot.machine import Options, boot
+from builders.proofs.boot.parts import parts
+from builders.proofs.boot.qemu import HIDDEN
 from builders.verbs import builds
 from tests.build.test_host import GUESTS
 from tests.engine import hosts

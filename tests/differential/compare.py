@@ -19,10 +19,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.audit import RULES, Expectations, Severity, audit
-from builders.corrections import Corrections
+from builders.debkit.audit import RULES, Expectations, Severity, audit
+from builders.debkit.corrections import Corrections
+from builders.debkit.finish import finish
 from builders.errors import BuildError
-from builders.finish import finish
 from tests.differential.containers import Container, containers
 from tests.differential.judge import Judge, Verdict
 from tests.differential.odd import Odd, packages

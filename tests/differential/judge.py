@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders.deb.suites import SUITES
+from builders.debkit.deb.suites import SUITES
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # dpkg syncs all that it writes
 # Packages of a batch may say that they conflict with each other's names.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.deb.metadata import read_templates
+from builders.debkit.deb.metadata import read_templates
 
 _GOOD = (
     "Template: x/which\nType: select\nChoices: one, two\nDefault: one\n"

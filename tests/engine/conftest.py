@@ -20,11 +20,11 @@ from pathlib import Path
 import pytest
 
 from builders import ROOT
-from builders.engine import connection
+from builders.ground.engine import connection
+from builders.ground.sources.cache import Cache
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
 from builders.verbs import builds
 
 # The sources are the tests' own and tiny, so that each test takes seconds: what they exercise

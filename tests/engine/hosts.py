@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from builders.engine.step import Step
-from builders.run import Run
-from builders.trial import clean
+from builders.ground.engine.step import Step
+from builders.pipeline.run import Run
+from builders.proofs.trial import clean
 
 UUID = "5a4b1c0e-0000-4000-8000-000000000001"
 PROBE = f"""#!/bin/sh

@@ -28,10 +28,10 @@ from urllib.parse import unquote, urlsplit
 import docker.errors
 
 from builders import ROOT
-from builders.engine import connection
+from builders.ground.engine import connection
+from builders.ground.suite import image
+from builders.pipeline.recipe import DEFAULT, GitSource, Recipe, UrlSource, load
 from builders.progress import Silent
-from builders.recipe import DEFAULT, GitSource, Recipe, UrlSource, load
-from builders.suite import image
 from tests.engine.suites import download, index, package
 from tests.unit.archives import Keys, packed, release
 from tests.unit.servers import Site

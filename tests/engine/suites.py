@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.recipe import load
-from builders.suite import mirror
+from builders.ground.suite import mirror
+from builders.pipeline.recipe import load
 
 needs_debian = pytest.mark.skipif(
     not (shutil.which("dpkg-scanpackages") and shutil.which("apt-get"))

@@ -18,14 +18,14 @@ from urllib.parse import unquote
 import pytest
 
 from builders import ROOT
-from builders.engine import connection
-from builders.engine.step import Step
 from builders.errors import BuildError, Exit
+from builders.ground.engine import connection
+from builders.ground.engine.step import Step
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import archive, image
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.suite import archive, image
 from tests.engine.suites import download, index, needs_debian, package
 from tests.unit.archives import Keys, release
 from tests.unit.servers import Behaviour, Exchange, Site, folder, serve

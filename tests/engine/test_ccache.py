@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine.step import Step
-from builders.run import Run
-from builders.steps import ccache
+from builders.ground.engine.step import Step
+from builders.pipeline.run import Run
+from builders.pipeline.steps import ccache
 
 from .conftest import Box
 

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from builders.deb import Added, Deb, create
-from builders.engine.step import Step
-from builders.suite import image
+from builders.debkit.deb import Added, Deb, create
+from builders.ground.engine.step import Step
+from builders.ground.suite import image
 from tests.engine.conftest import Box
 from tests.unit import debs
 from tests.unit.debs import Item, folder

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine import daemon
-from builders.engine.connection import connect
-from builders.engine.daemon import Daemon, start
 from builders.errors import BuildError
+from builders.ground.engine import daemon
+from builders.ground.engine.connection import connect
+from builders.ground.engine.daemon import Daemon, start
 from tests.unit.engines import Heard, gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def end(local: Daemon, number: signal.Signals) -> None:
 def test_it_is_started_and_used_and_outlives_who_started_it(local: Daemon) -> None:
     code = (
         "from pathlib import Path, PosixPath\n"
-        "from builders.engine.daemon import Daemon, start\n"
+        "from builders.ground.engine.daemon import Daemon, start\n"
         "from builders.progress import Silent\n"
         f"start({local!r}, Silent())\n"
     )

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import recipe
-from builders.engine.step import Step
+from builders.ground.engine.step import Step
+from builders.ground.sources.cache import Cache
 from builders.host import dom0
 from builders.host.dom0 import Style
+from builders.pipeline import recipe
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.run import Run
-from builders.sources.cache import Cache
 from tests.engine import hosts
 from tests.unit.debs import Item, make
 

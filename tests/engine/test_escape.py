@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError, Exit
+from builders.ground.sources.cache import Cache
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.trial import clean, jail, judges
-from builders.trial.judges import ERROR, Verdict
+from builders.proofs.trial import clean, jail, judges
+from builders.proofs.trial.judges import ERROR, Verdict
 from tests.engine.test_trial import PROGRAM, package
 
 ESCAPE = Path(__file__).with_name("escape.pl").read_text()

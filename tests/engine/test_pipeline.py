@@ -17,7 +17,7 @@ import pytest
 
 from builders import ROOT
 from builders.errors import BuildError, Exit
-from builders.run import Run
+from builders.pipeline.run import Run
 from builders.verbs import builds
 
 from .conftest import FILES, Box, Daemon

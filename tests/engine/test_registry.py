@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine import connection
 from builders.errors import BuildError
+from builders.ground.engine import connection
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import image
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.suite import image
 
 CONFIG = """
 version: 0.1

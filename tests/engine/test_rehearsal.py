@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from builders import ROOT
-from builders.engine import connection
-from builders.engine.labels import LABEL
+from builders.ground.engine import connection
+from builders.ground.engine.labels import LABEL
+from builders.ground.sources.cache import Cache
+from builders.pipeline.recipe import DEFAULT, GitSource, UrlSource, load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import DEFAULT, GitSource, UrlSource, load
-from builders.run import Run
-from builders.sources.cache import Cache
 from tests.engine import rehearsal
 from tests.engine.rehearsal import Archive, Wheezy, moved, quoted
 from tests.engine.suites import needs_debian

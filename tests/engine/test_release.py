@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine.step import Step
+from builders.ground.engine.step import Step
+from builders.proofs.trial import clean
 from builders.release import publish, signing
-from builders.trial import clean
 from tests.unit.releases import RECIPE, Box, keyring
 
 AT = "/srv/release"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from builders.pipeline import Pipeline
-from builders.rebuild.reproduce import FOLDER, reproduce
-from builders.rebuild.variation import Variation
+from builders.pipeline.graph import Pipeline
+from builders.proofs.rebuild.reproduce import FOLDER, reproduce
+from builders.proofs.rebuild.variation import Variation
 from builders.verbs import builds
 
 from .conftest import XEN_MAKEFILE, Box, Daemon

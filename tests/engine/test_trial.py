@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from builders.deb import Added, create
-from builders.engine.step import Step
+from builders.debkit.deb import Added, create
+from builders.ground.engine.step import Step
+from builders.ground.sources.cache import Cache
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.trial import clean, install, judges
-from builders.trial.install import Outcome
+from builders.proofs.trial import clean, install, judges
+from builders.proofs.trial.install import Outcome
 
 EPOCH = 1_600_000_000
 PROGRAM = Path("/bin/true")

@@ -106,7 +106,7 @@ def _load() -> None:
     import invoke.program
     import zstandard
 
-    import builders.compare
+    import builders.debkit.compare
     import builders.program
     import builders.verbs.custom
     import builders.verbs.quick

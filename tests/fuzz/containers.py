@@ -11,8 +11,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from builders import codecs
-from builders.codecs.xzformat import crc, vli, xz_head, xz_tail
+from builders.debkit import codecs
+from builders.debkit.codecs.xzformat import crc, vli, xz_head, xz_tail
 from tests.fuzz.kinds import case
 from tests.fuzz.products import deb, head, member, packed
 from tests.unit import debs

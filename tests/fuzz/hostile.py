@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from builders import codecs
+from builders.debkit import codecs
 from tests.fuzz.kinds import CASES, case
 from tests.unit import debs
 from tests.unit.debs import Item, elf, symlink

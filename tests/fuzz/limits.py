@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from builders.progress import plain
+from builders.text import plain
 from tests.fuzz.catalogue import CASES, kinds
 from tests.fuzz.child import Children
 from tests.fuzz.kinds import LIMIT

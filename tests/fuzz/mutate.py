@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import re
 
-from builders import codecs
+from builders.debkit import codecs
 from tests.fuzz.hostile import gzipped
 from tests.unit import debs
 

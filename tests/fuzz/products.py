@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from builders import codecs
+from builders.debkit import codecs
 from tests.fuzz.kinds import case
 from tests.unit import debs
 
@@ -303,7 +303,7 @@ case("compression", "zeros-bzip2", "zeros-500-mib-bzip2")(
 
 
 def _xz_blocks(count: int) -> bytes:
-    from builders.codecs.xzformat import xz_head, xz_tail
+    from builders.debkit.codecs.xzformat import xz_head, xz_tail
 
     return (
         xz_head(lzma.CHECK_CRC32) + bytes(4 * count) + xz_tail(lzma.CHECK_CRC32, [(4, 1)] * count)

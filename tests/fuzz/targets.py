@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from builders import deb
-from builders.audit import audit, to_json
-from builders.compare import compare
-from builders.corrections import Corrections
-from builders.deb import Deb, Edit
+from builders.debkit import deb
+from builders.debkit.audit import audit, to_json
+from builders.debkit.compare import compare
+from builders.debkit.corrections import Corrections
+from builders.debkit.deb import Deb, Edit
+from builders.debkit.finish import finish
 from builders.errors import BuildError
-from builders.finish import finish
 from builders.show.changes import table as diff_table
 from builders.show.changes import to_json as diff_json
 from builders.show.findings import table

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from builders import ROOT
-from builders.engine.labels import LABEL
+from builders.ground.engine.labels import LABEL
+from builders.ground.sources.cache import Cache
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
 from builders.release import verify
-from builders.run import Run
-from builders.sources.cache import Cache
 from builders.verbs import builds
 from tests.engine.conftest import FILES
 from tests.engine.conftest import Box as Tiny

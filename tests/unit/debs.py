@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders import codecs
+from builders.debkit import codecs
 
 CONTROL = {
     "Package": "sample",

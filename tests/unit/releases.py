@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders import kernel, recipe, xen
-from builders.pipeline import corrections_digest
-from builders.progress import Terminal
-from builders.run import Run
-from builders.sources.cache import Cache, Fetched
-from builders.stages import STAGES, Store
-from builders.suite import mirror
+from builders.ground.sources.cache import Cache, Fetched
+from builders.ground.suite import mirror
+from builders.pipeline import kernel, recipe, xen
+from builders.pipeline.graph import corrections_digest
+from builders.pipeline.run import Run
+from builders.pipeline.stages import STAGES, Store
+from builders.show.terminal import Terminal
 from tests.unit import debs
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from builders.plan import WORK
-from builders.recipe import Recipe, load
+from builders.pipeline.plan import WORK
+from builders.pipeline.recipe import Recipe, load
 
 SHA256 = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4

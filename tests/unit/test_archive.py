@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import ROOT, doctor
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.suite import archive
-from builders.suite.archive import Signature, file_name, listed, verify
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import archive
+from builders.ground.suite.archive import Signature, file_name, listed, verify
+from builders.pipeline import doctor
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.verbs import builds
 from tests.unit import samples
 from tests.unit.archives import Keys, packed, release

@@ -27,10 +27,13 @@ def test_arrows_point_down() -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("builders/codecs/model.py", "from builders.recipe import Recipe"),
+        ("builders/debkit/codecs/model.py", "from builders.pipeline.recipe import Recipe"),
         ("builders/release/notes.py", "def late():\n    from builders.show import findings"),
-        ("builders/engine/step.py", "if TYPE_CHECKING:\n    from builders import pipeline"),
-        ("builders/sources/git.py", "from builders import deb"),
+        (
+            "builders/ground/engine/step.py",
+            "if TYPE_CHECKING:\n    from builders.pipeline import graph as pipeline",
+        ),
+        ("builders/ground/sources/git.py", "from builders.debkit import deb"),
         ("builders/elsewhere.py", ""),
     ],
 )

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import audit as rules
-from builders import deb
-from builders.audit import (
+from builders.debkit import audit as rules
+from builders.debkit import deb
+from builders.debkit.audit import (
     RULES,
     Expectations,
     Needs,
@@ -27,10 +27,10 @@ from builders.audit import (
     exit_code,
     expand,
 )
-from builders.audit import facts as gathering
-from builders.corrections import Corrections
+from builders.debkit.audit import facts as gathering
+from builders.debkit.corrections import Corrections
+from builders.debkit.finish import finish
 from builders.errors import BuildError, Exit
-from builders.finish import finish
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 
@@ -537,7 +537,7 @@ def test_every_rule_explains_itself() -> None:
 MEMORY = """
 import re, sys
 from pathlib import Path
-from builders.audit import audit
+from builders.debkit.audit import audit
 report = audit(Path(sys.argv[1]))
 assert report.package == "sample", report
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))

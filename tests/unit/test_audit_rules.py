@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from builders import codecs, deb
-from builders.audit import RULES, Expectations, Needs, audit, audit_all, inspection
-from builders.audit.archive import Archive, of_box
-from builders.audit.facts import Facts
-from builders.deb import Control
+from builders.debkit import codecs, deb
+from builders.debkit.audit import RULES, Expectations, Needs, audit, audit_all, inspection
+from builders.debkit.audit.archive import Archive, of_box
+from builders.debkit.audit.facts import Facts
+from builders.debkit.deb import Control
 from builders.errors import BuildError
-from builders.progress import printable
 from builders.show import rules
+from builders.text import printable
 from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
@@ -657,7 +657,7 @@ def test_several_packages_side_by_side(tmp_path: Path) -> None:
 
 
 def test_paths_of_the_build_across_parts() -> None:
-    from builders.audit.traces import Search
+    from builders.debkit.audit.traces import Search
 
     text = b"\0" * 70 + b"/home/me/src/xen/tools/libs/x.c" + b"\0" * 300
     for cut in range(60, 110):
@@ -811,7 +811,7 @@ def test_the_stated_suite_decides(
 def test_a_suite_that_the_box_has_no_lists_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builders.audit.archive.LISTS", tmp_path / "none")
+    monkeypatch.setattr("builders.debkit.audit.archive.LISTS", tmp_path / "none")
     path = debs.make(tmp_path / "a.deb", control={"Provides": "xx (>= 1)", "Depends": "yy"})
     text, code = inspect.inspect([str(path)], inspect.Wanted(suite="trixie", form="json"), "", ())
     assert "which can only be (= version)" in text

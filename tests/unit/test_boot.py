@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks
-from builders.boot import machine, parts, prove, qemu
-from builders.boot.checks import Boot, Check, answers, checks
-from builders.boot.modules import Module
-from builders.boot.parts import Parts
-from builders.boot.qemu import Console, Machine
 from builders.errors import BuildError, Exit, Interrupted
+from builders.proofs.boot import machine, parts, prove, qemu
+from builders.proofs.boot.checks import Boot, Check, answers, checks
+from builders.proofs.boot.modules import Module
+from builders.proofs.boot.parts import Parts
+from builders.proofs.boot.qemu import Console, Machine
 from builders.verbs.boot import report
 
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine import box
-from builders.engine.box import ensure_tools
 from builders.errors import BuildError, Exit
+from builders.ground.engine import box
+from builders.ground.engine.box import ensure_tools
 from tests.unit.engines import Commands, Heard
 
 # An apt-get that knows no package before its first update.
@@ -36,8 +36,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.setenv("PATH", str(made.folder))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("builders.engine.box.SBIN", "")
-    monkeypatch.setattr("builders.engine.box.LOCK", tmp_path / "lock")
+    monkeypatch.setattr("builders.ground.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.ground.engine.box.LOCK", tmp_path / "lock")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.delenv("DOM0_DEBS_SETUP", raising=False)
     return made
@@ -164,7 +164,7 @@ def test_sbin_counts_where_path_lacks_it(
     tool = commands.add("dockerd")
     monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
     assert box.command("dockerd") is None
-    monkeypatch.setattr("builders.engine.box.SBIN", str(commands.folder))
+    monkeypatch.setattr("builders.ground.engine.box.SBIN", str(commands.folder))
     assert box.command("dockerd") == str(tool)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import DebianSource, GitSource, Pooled, UrlSource
-from builders.sources.cache import Cache, CachedFile, Fetched, WrongDigest, file_name
-from builders.sources.storage import storage_error
+from builders.ground.sources.cache import Cache, CachedFile, Fetched, WrongDigest, file_name
+from builders.ground.sources.storage import storage_error
+from builders.pipeline.recipe import DebianSource, GitSource, Pooled, UrlSource
 
 DATA = b"xen" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -9,10 +9,10 @@ import pytest
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
+from builders.pipeline.recipe import load, names
 from builders.progress import Silent
-from builders.recipe import load, names
 from builders.release import signing
-from builders.reports import Report
+from builders.show.reports import Report
 from builders.verbs import ci, testing
 from tests.unit.engines import Heard
 from tests.unit.releases import keyring

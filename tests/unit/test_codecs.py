@@ -21,8 +21,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import codecs
-from builders.codecs import (
+from builders.debkit import codecs
+from builders.debkit.codecs import (
     CodecError,
     Packed,
     Piece,
@@ -228,7 +228,7 @@ def test_noise_is_an_error_or_data(
 BOMB = """
 import re, sys
 from pathlib import Path
-from builders import codecs
+from builders.debkit import codecs
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 codec = codecs.by_name(sys.argv[2])

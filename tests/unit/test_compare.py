@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import ROOT
-from builders.compare import Change, Comparison, compare, exit_code, pairs
-from builders.compare.changes import parse_relations
-from builders.compare.terms import change
+from builders.debkit.compare import Change, Comparison, compare, exit_code, pairs
+from builders.debkit.compare.changes import parse_relations
+from builders.debkit.compare.terms import change
 from builders.errors import BuildError, Exit
 from builders.show.changes import _row, table, to_json
 from builders.verbs import inspect

@@ -18,13 +18,13 @@ from docker import DockerClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.engine import container, transfer
-from builders.engine.container import BUILDER, Container, Limits, Place
-from builders.engine.failures import engine_errors
-from builders.engine.labels import labels
-from builders.engine.live import Live
-from builders.engine.log import excerpt
 from builders.errors import BuildError, Exit, Interrupted
+from builders.ground.engine import container, transfer
+from builders.ground.engine.container import BUILDER, Container, Limits, Place
+from builders.ground.engine.failures import engine_errors
+from builders.ground.engine.labels import labels
+from builders.ground.engine.live import Live
+from builders.ground.engine.log import excerpt
 from tests.unit.containers import Archives, Client, Played, tar
 
 
@@ -436,7 +436,7 @@ def test_a_full_disk_of_this_machine_is_told_apart(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x.deb"))
 
-    monkeypatch.setattr("builders.engine.container.shutil.copyfileobj", full)
+    monkeypatch.setattr("builders.ground.engine.container.shutil.copyfileobj", full)
     with pytest.raises(BuildError, match="No space left on device on this machine") as caught:
         fetched(tar([("out/x.deb", b"x")]), tmp_path)
     assert str(tmp_path / "x.deb") in caught.value.message

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.corrections import Corrections, Replacement
-from builders.deb import Deb
+from builders.debkit.corrections import Corrections, Replacement
+from builders.debkit.deb import Deb
+from builders.debkit.finish import Beside, Finished, finish
 from builders.errors import BuildError
-from builders.finish import Beside, Finished, finish
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.boot.cpio import File, archive
+from builders.proofs.boot.cpio import File, archive
 
 
 def parsed(data: bytes) -> dict[str, tuple[int, bytes]]:

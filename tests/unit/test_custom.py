@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import recipe, reports
-from builders.corrections import OVERRIDES, WORDS, Corrections
-from builders.deb import Deb
+from builders.debkit.corrections import OVERRIDES, WORDS, Corrections
+from builders.debkit.deb import Deb
 from builders.errors import BuildError
+from builders.pipeline import recipe
+from builders.show import reports
 from builders.verbs import custom
 from tests.unit import debs
 from tests.unit.debs import Item

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine import daemon
-from builders.engine.connection import connect
-from builders.engine.daemon import Daemon, answers, start
 from builders.errors import BuildError, Exit
+from builders.ground.engine import daemon
+from builders.ground.engine.connection import connect
+from builders.ground.engine.daemon import Daemon, answers, start
 from tests.unit.engines import Commands, Engine, Heard, gone, stale_socket
 
 # A dockerd in miniature: binds as dockerd does (over a stale socket), answers
@@ -82,8 +82,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     made.add("dockerd.deb", DOCKERD)
     made.add("mmdebstrap.deb")
     monkeypatch.setenv("PATH", str(made.folder))
-    monkeypatch.setattr("builders.engine.box.SBIN", "")
-    monkeypatch.setattr("builders.engine.box.LOCK", tmp_path / "apt.lock")
+    monkeypatch.setattr("builders.ground.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.ground.engine.box.LOCK", tmp_path / "apt.lock")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name in ("DOM0_DEBS_SETUP", "DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)

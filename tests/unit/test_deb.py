@@ -17,8 +17,8 @@ from debian.deb822 import Deb822
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import codecs, deb
-from builders.deb import Added, Deb, DebError, Edit
+from builders.debkit import codecs, deb
+from builders.debkit.deb import Added, Deb, DebError, Edit
 from builders.errors import BuildError, Exit
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
@@ -303,7 +303,7 @@ def test_a_negative_size(tmp_path: Path) -> None:
 BOMB = """
 import re, sys
 from pathlib import Path
-from builders.deb import Deb
+from builders.debkit.deb import Deb
 from builders.errors import BuildError
 try:
     assert Deb.open(Path(sys.argv[1])).index
@@ -752,7 +752,7 @@ def test_a_full_disk_leaves_nothing(
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from builders import deb
+from builders.debkit import deb
 from builders.errors import BuildError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError
-from builders.rebuild import differ
-from builders.rebuild.evidence import Known
+from builders.proofs.rebuild import differ
+from builders.proofs.rebuild.evidence import Known
 
 from .debs import Item, folder, make, symlink
 

@@ -11,13 +11,13 @@ import docker.errors
 import pytest
 import requests
 
-from builders import doctor
-from builders.doctor import FAIL, OK, WARN, Check, examine, failed
 from builders.errors import BuildError, Exit
+from builders.ground.sources.cache import Cache, Fetched
+from builders.ground.suite import mirror
+from builders.pipeline import doctor
+from builders.pipeline.doctor import FAIL, OK, WARN, Check, examine, failed
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.run import Run
-from builders.sources.cache import Cache, Fetched
-from builders.suite import mirror
 from tests.unit.samples import recipe
 from tests.unit.servers import Site, serve, status
 
@@ -83,9 +83,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: None)
-    monkeypatch.setattr("builders.doctor.shutil.which", lambda tool: f"/usr/bin/{tool}")
-    monkeypatch.setattr("builders.suite.namespace.obstacle", lambda: None)
+    monkeypatch.setattr("builders.ground.sources.fetching.reachable", lambda *_, **__: None)
+    monkeypatch.setattr("builders.pipeline.doctor.shutil.which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr("builders.ground.suite.namespace.obstacle", lambda: None)
     monkeypatch.setenv("NO_PROXY", "*")
     free(monkeypatch, 500 * GIB)
     with Site(pages={RELEASE: serve(b"Suite: bookworm\n")}) as site:
@@ -101,7 +101,7 @@ def free(monkeypatch: pytest.MonkeyPatch, amount: int) -> list[Path]:
         asked.append(folder)
         return SimpleNamespace(free=amount)
 
-    monkeypatch.setattr("builders.doctor.shutil.disk_usage", usage)
+    monkeypatch.setattr("builders.pipeline.doctor.shutil.disk_usage", usage)
     return asked
 
 
@@ -302,7 +302,7 @@ def test_a_mirror_that_the_suites_apt_cannot_use(world: World) -> None:
 
 def test_a_box_without_user_namespaces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = ("user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=65536")
-    monkeypatch.setattr("builders.suite.namespace.obstacle", lambda: problem)
+    monkeypatch.setattr("builders.ground.suite.namespace.obstacle", lambda: problem)
     assert world.examine()["user namespace"] == Check("user namespace", FAIL, *problem)
     world.engine.images.add("dom0-debs/builder-bookworm:x")  # nothing is to be bootstrapped
     assert "user namespace" not in world.examine()
@@ -328,7 +328,7 @@ def test_a_mirror_is_not_asked_where_all_is_there(world: World) -> None:
 
 def test_a_source_that_cannot_be_reached(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     why = "404 everywhere"
-    monkeypatch.setattr("builders.sources.fetching.reachable", lambda *_, **__: why)
+    monkeypatch.setattr("builders.ground.sources.fetching.reachable", lambda *_, **__: why)
     checks = world.examine()
     assert checks["source xen"].state == FAIL
     assert checks["source xen"].why == "404 everywhere"

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import audit, recipe
-from builders.deb import Deb
+from builders.debkit import audit
+from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.host import dom0
 from builders.host.dom0 import Settings, Style
 from builders.host.pci import Bdf
+from builders.pipeline import recipe
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 WHEEZY = recipe.load("xen-4.2-wheezy")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import recipe
 from builders.errors import BuildError, Exit
 from builders.host import domu
 from builders.host.domu import Asked
+from builders.pipeline import recipe
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 OLD = recipe.load("xen-4.2-wheezy")

@@ -13,14 +13,14 @@ from typing import cast
 import pytest
 from docker import DockerClient
 
-from builders.engine import container
-from builders.engine.step import Step
 from builders.errors import BuildError, Exit
-from builders.recipe import load
-from builders.run import Run
-from builders.sources.cache import Cache
-from builders.suite import downloads, mirror
-from builders.suite.archive import file_name
+from builders.ground.engine import container
+from builders.ground.engine.step import Step
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import downloads, mirror
+from builders.ground.suite.archive import file_name
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from tests.unit.archives import Keys, release
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard

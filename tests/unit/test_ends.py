@@ -18,17 +18,19 @@ from pathlib import Path
 
 import pytest
 
-from builders import ROOT, bug, ends, face
+from builders import ROOT, bug, ends
 from builders.errors import Exit
-from builders.progress import Terminal
+from builders.show import face
+from builders.show.terminal import Terminal
 
 # A build as the signals see it: work of its own that only `Live` can end, a line now and then.
 # STUCK: the main thread does not hear an exception either.
 BUILD = """
 import subprocess, sys, threading, time
-from builders import ends, face
-from builders.engine.live import Live
-from builders.progress import Terminal
+from builders import ends
+from builders.show import face
+from builders.ground.engine.live import Live
+from builders.show.terminal import Terminal
 class Compiler:
     def __init__(self):
         self.process = subprocess.Popen(["sleep", "60"], start_new_session=True)
@@ -233,7 +235,7 @@ def test_a_signal_that_came_before_python_was_ready_is_heard() -> None:
 
 RESULT = """
 import sys
-from builders import face
+from builders.show import face
 face.run(lambda: face.show(sys.argv[1] * int(sys.argv[2])) or int(sys.argv[3]))
 """
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders.engine import connection
-from builders.engine.connection import Endpoint, Tls, connect, endpoint
-from builders.engine.daemon import Daemon
 from builders.errors import BuildError, Exit
+from builders.ground.engine import connection
+from builders.ground.engine.connection import Endpoint, Tls, connect, endpoint
+from builders.ground.engine.daemon import Daemon
 from tests.unit.engines import Commands, Engine, Heard, stale_socket
 
 
@@ -195,7 +195,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     commands.add("apt-get")
     commands.add("dockerd")
     monkeypatch.setenv("PATH", str(commands.folder))
-    monkeypatch.setattr("builders.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.ground.engine.box.SBIN", "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return commands
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builders.rebuild.evidence import Known, why
-from builders.rebuild.variation import Variation
+from builders.proofs.rebuild.evidence import Known, why
+from builders.proofs.rebuild.variation import Variation
 
 KNOWN = Variation(seconds=60).known()
 

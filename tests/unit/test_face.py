@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invoke.exceptions import Exit as Leave
 
-from builders import ROOT, face
-from builders.doctor import Check
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.pipeline import State
+from builders.pipeline.doctor import Check
+from builders.pipeline.graph import State
+from builders.show import face
 
 ERROR = BuildError(
     "xen-build: build failed with status 2",
@@ -175,7 +176,7 @@ def test_signals_are_as_before_after_a_verb() -> None:
 PROGRAM = """
 import sys, time
 from invoke.exceptions import Exit as Leave
-from builders.face import show, verb
+from builders.show.face import show, verb
 @verb
 def body():
 {body}

@@ -12,10 +12,10 @@ import pytest
 from debian.debian_support import Version
 
 from builders import ROOT
-from builders.corrections import Corrections
-from builders.deb import Deb, installed_size
+from builders.debkit.corrections import Corrections
+from builders.debkit.deb import Deb, installed_size
+from builders.debkit.finish import Finished, file_name, finish
 from builders.errors import BuildError
-from builders.finish import Finished, file_name, finish
 from tests.unit import debs
 from tests.unit.debs import Item, folder, hardlink, symlink
 
@@ -70,7 +70,7 @@ def made(tmp_path: Path, corrections: Corrections, **control: str) -> Finished:
 ELSEWHERE = """
 import os, sys
 from pathlib import Path
-from builders.finish import finish
+from builders.debkit.finish import finish
 from tests.unit.test_finish import ELF, EPOCH, XEN
 if sys.argv[3] == "one":
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from builders.boot import guests, parts
-from builders.boot.modules import Module
-from builders.boot.qemu import Console
 from builders.errors import BuildError
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
+from builders.proofs.boot import guests, parts
+from builders.proofs.boot.modules import Module
+from builders.proofs.boot.qemu import Console
 from builders.verbs.boot import boot_test
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.deb.headers import Headers
+from builders.debkit.deb.headers import Headers
 
 FIELDS = ("name", "mode", "uid", "gid", "size", "mtime", "type", "linkname", "uname", "gname")
 Form = Literal[0, 1]

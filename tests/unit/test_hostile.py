@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from builders.audit import audit
-from builders.corrections import Corrections
-from builders.deb import Deb, DebError
+from builders.debkit.audit import audit
+from builders.debkit.corrections import Corrections
+from builders.debkit.deb import Deb, DebError
+from builders.debkit.finish import finish
 from builders.errors import BuildError
-from builders.finish import finish
 from tests.fuzz import hostile, mutate, seeds
 from tests.fuzz.catalogue import kinds
 from tests.fuzz.kinds import AREAS
@@ -66,7 +66,7 @@ def test_two_long_names_for_one_member(tmp_path: Path) -> None:
 
 def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes minutes with the real limits."""
-    from builders.deb import reading, tar
+    from builders.debkit.deb import reading, tar
 
     def refused(name: str) -> str:
         with pytest.raises(DebError) as caught:
@@ -86,7 +86,7 @@ def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_rule_does_not_tell_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from builders.audit import inspection
+    from builders.debkit.audit import inspection
 
     monkeypatch.setattr(inspection, "_TOLD", 3)
     path = hostile.write(tmp_path, "elves")["elves"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.trial import jail
+from builders.proofs.trial import jail
 
 ALLOWED, X86_64, I386 = 0x7FFF0000, 0xC000003E, 0x40000003
 READ, CLONE, CLONE3, SOCKET, MOUNT = 0, 56, 435, 41, 165

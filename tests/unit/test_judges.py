@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from builders.proofs.trial.judges import Finding, Verdict, complaints, exit_code, layers, tags
 from builders.show import trials
-from builders.trial.judges import (
-    Finding,
-    Verdict,
-    complaints,
-    exit_code,
-    layers,
-    tags,
-)
 from tests.unit import debs
 
 LINTIAN = """\

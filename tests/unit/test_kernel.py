@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import ROOT, kernel
+from builders import ROOT
+from builders.debkit.kconfig import options
 from builders.errors import BuildError, Exit
-from builders.kconfig import options
-from builders.kernel import Dropped, compare
-from builders.plan import WORK
-from builders.recipe import Recipe, load, names
+from builders.pipeline import kernel
+from builders.pipeline.kernel import Dropped, compare
+from builders.pipeline.plan import WORK
+from builders.pipeline.recipe import Recipe, load, names
 from tests.unit.samples import Box, package, recipe
 
 PACKAGED = """

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from builders import recipe
 from builders.errors import BuildError
+from builders.pipeline import recipe
 from builders.verbs import maintainer
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.deb.architectures import architecture_fault, names
-from builders.deb.control import parse_control
-from builders.deb.error import DebError
-from builders.deb.metadata import read_conffiles, read_md5sums, read_templates, read_triggers
-from builders.deb.relations import read_relations
-from builders.deb.scripts import code_lines, interpreter, open_documents
-from builders.deb.versions import parsed_version, version_fault
+from builders.debkit.deb.architectures import architecture_fault, names
+from builders.debkit.deb.control import parse_control
+from builders.debkit.deb.error import DebError
+from builders.debkit.deb.metadata import read_conffiles, read_md5sums, read_templates, read_triggers
+from builders.debkit.deb.relations import read_relations
+from builders.debkit.deb.scripts import code_lines, interpreter, open_documents
+from builders.debkit.deb.versions import parsed_version, version_fault
 
 _MIB = 1 << 20
 

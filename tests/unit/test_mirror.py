@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.errors import BuildError
-from builders.recipe import Suite
-from builders.suite import mirror
-from builders.suite.mirror import Mirror, sources_list
+from builders.ground.suite import mirror
+from builders.ground.suite.mirror import Mirror, sources_list
+from builders.pipeline.recipe import Suite
 
 OURS = "http://mirror.example.org/debian"
 SECURITY = "http://security.example.org/debian-security"

@@ -12,9 +12,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.boot import modules
-from builders.boot.modules import DOM0, GUEST, Module
 from builders.errors import BuildError
+from builders.proofs.boot import modules
+from builders.proofs.boot.modules import DOM0, GUEST, Module
 from tests.unit import debs
 from tests.unit.debs import Item
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from builders.engine import box
 from builders.errors import BuildError, Exit
+from builders.ground.engine import box
+from builders.ground.suite import confined, namespace
 from builders.progress import Silent
-from builders.suite import confined, namespace
 
 REFUSED = "E: unshare failed: Operation not permitted"
 HELPER = [sys.executable, "-I", confined.__file__]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from debian.deb822 import Deb822
 
-from builders import ROOT, recipe
-from builders.plan import patch_files
+from builders import ROOT
+from builders.pipeline import recipe
+from builders.pipeline.plan import patch_files
 
 PATCHES = ROOT / "patches"
 SERIES = sorted(path.parent.name for path in PATCHES.glob("*/series"))

@@ -18,18 +18,21 @@ from typing import Any, cast
 import pytest
 from docker import DockerClient
 
-from builders import ROOT, artifacts, pipeline, reports
-from builders.artifacts import Package
-from builders.engine import container
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
-from builders.pipeline import Pipeline, State
-from builders.recipe import Recipe
-from builders.run import Run
-from builders.sources.cache import Cache, Fetched
-from builders.steps import ccache
-from builders.suite import image, mirror
-from builders.suite.image import Image
+from builders.ground.engine import container
+from builders.ground.sources.cache import Cache, Fetched
+from builders.ground.suite import image, mirror
+from builders.ground.suite.image import Image
+from builders.pipeline import artifacts
+from builders.pipeline import graph as pipeline
+from builders.pipeline.artifacts import Package
+from builders.pipeline.graph import Pipeline, State
+from builders.pipeline.recipe import Recipe
+from builders.pipeline.run import Run
+from builders.pipeline.steps import ccache
+from builders.show import reports
 from builders.verbs import upkeep
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
@@ -455,7 +458,7 @@ def test_what_a_killed_run_left_in_the_engine_is_swept_though_nothing_is_to_do(
         swept.append(recipe)
         return 0
 
-    monkeypatch.setattr("builders.session.sweep", sweep)
+    monkeypatch.setattr("builders.ground.session.sweep", sweep)
     with world.run().alone():
         world.pipeline().build()  # its run is never told that it is done: as if it were killed
     assert swept.pop() == "good"
@@ -664,7 +667,7 @@ def test_a_full_disk_under_the_manifest_is_an_error_of_the_box(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("builders.artifacts.write", full)
+    monkeypatch.setattr("builders.pipeline.artifacts.write", full)
     with pytest.raises(BuildError, match=r"manifest\.json cannot be written") as caught:
         world.pipeline().build()
     assert caught.value.exit is Exit.ENGINE

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import plan
 from builders.errors import BuildError, Exit
-from builders.plan import Phase, Plan
-from builders.steps.tree import explain_patch
+from builders.pipeline import plan
+from builders.pipeline.plan import Phase, Plan
+from builders.pipeline.steps.tree import explain_patch
 from tests.unit.samples import Box, package
 
 

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource, Pooled
-from builders.run import Run
-from builders.sources.address import Patience
-from builders.sources.cache import Cache, Fetched
-from builders.sources.fetching import fetch_all
-from builders.suite import index
-from builders.suite.index import Offer, PoolFile
-from builders.suite.pool import Pool, admitted
+from builders.ground.sources.address import Patience
+from builders.ground.sources.cache import Cache, Fetched
+from builders.ground.sources.fetching import fetch_all
+from builders.ground.suite import index
+from builders.ground.suite.index import Offer, PoolFile
+from builders.ground.suite.pool import Pool, admitted
+from builders.pipeline.recipe import DebianPackage, DebianSource, Pooled
+from builders.pipeline.run import Run
 from tests.unit.archives import Keys, packed, release
 from tests.unit.engines import Heard
 from tests.unit.samples import recipe

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from builders.progress import _LOCK, Silent, Terminal, _Slots, clock, printable
+from builders.progress import Silent
+from builders.show.terminal import _LOCK, Terminal, _Slots
+from builders.text import clock, printable
 
 
 class Tty(io.StringIO):

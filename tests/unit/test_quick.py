@@ -17,7 +17,7 @@ from invoke.parser.parser import Parser
 
 import tasks
 from builders import ROOT, program
-from builders.recipe import DEFAULT
+from builders.pipeline.recipe import DEFAULT
 from builders.verbs import quick
 from tests.unit import debs
 

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import kconfig, kernel, recipe
+from builders.debkit import kconfig
 from builders.errors import BuildError, Exit
-from builders.recipe import DebianPackage, DebianSource, GitSource, Pooled, Recipe, UrlSource, load
+from builders.pipeline import kernel, recipe
+from builders.pipeline.recipe import (
+    DebianPackage,
+    DebianSource,
+    GitSource,
+    Pooled,
+    Recipe,
+    UrlSource,
+    load,
+)
 from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE
 
 

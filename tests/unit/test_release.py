@@ -24,10 +24,10 @@ import pytest
 from debian.deb822 import BuildInfo, Changes, Packages, Release
 
 from builders import ROOT
-from builders.boot import proof
-from builders.boot.checks import Boot, Check
 from builders.errors import BuildError, Exit
 from builders.files import of_file
+from builders.proofs.boot import proof
+from builders.proofs.boot.checks import Boot, Check
 from builders.release import facts, layout, publish, signing, verify
 from builders.verbs import ci
 from tests.fuzz import releases as fuzzed
@@ -505,7 +505,7 @@ def test_a_package_that_was_changed(box: Box) -> None:
 
 
 def test_a_recipe_that_changed_since(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    from builders import xen
+    from builders.pipeline import xen
 
     class Other:
         def inputs(self) -> dict[str, str]:

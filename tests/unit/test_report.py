@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import ROOT
-from builders.audit import RULES, Finding, Report, Severity, audit, exit_code, to_json
-from builders.audit.selection import Selection, selection
+from builders.debkit.audit import RULES, Finding, Report, Severity, audit, exit_code, to_json
+from builders.debkit.audit.selection import Selection, selection
 from builders.errors import BuildError, Exit
 from builders.show.findings import table
 from builders.show.github import to_commands

@@ -16,16 +16,18 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-from builders import ROOT, reports, run
-from builders.artifacts import Package
-from builders.audit import RULES
+from builders import ROOT
+from builders.debkit.audit import RULES
 from builders.errors import BuildError
-from builders.pipeline import State
+from builders.ground.sources.cache import CachedFile, Fetched
+from builders.ground.suite.image import Image
+from builders.pipeline import run
+from builders.pipeline.artifacts import Package
+from builders.pipeline.graph import State
 from builders.progress import Silent
-from builders.rebuild.reproduce import Compared
-from builders.reports import Report
-from builders.sources.cache import CachedFile, Fetched
-from builders.suite.image import Image
+from builders.proofs.rebuild.reproduce import Compared
+from builders.show import reports
+from builders.show.reports import Report
 from builders.verbs import builds, ci, hosts, inspect, rebuild, testing, upkeep
 
 SCHEMA = json.loads((ROOT / "docs/schemas/reports.schema.json").read_text())

@@ -16,10 +16,10 @@ import pytest
 
 from builders import ROOT
 from builders.files import appearing, scratch, sweep
+from builders.ground.sources.cache import Cache
+from builders.ground.sources.fetching import fetch_all
+from builders.pipeline.run import alone_in
 from builders.progress import Silent
-from builders.run import alone_in
-from builders.sources.cache import Cache
-from builders.sources.fetching import fetch_all
 from builders.verbs import custom
 from tests.unit import debs
 
@@ -149,7 +149,7 @@ def test_what_is_tethered_ends_with_whoever_started_it(how: str) -> None:
     """Together with a helper of its own, where that is asked for."""
     code = """
 import subprocess, sys, time
-from builders.engine import box
+from builders.ground.engine import box
 helper = "sleep 60 & echo up; wait" if sys.argv[1] == "tethered_group" else "echo up; exec sleep 60"
 words = getattr(box, sys.argv[1])(["sh", "-c", helper])
 subprocess.Popen(words, start_new_session=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from builders.audit import audit
-from builders.corrections import Corrections, Override
-from builders.deb import Deb
+from builders.debkit.audit import audit
+from builders.debkit.corrections import Corrections, Override
+from builders.debkit.deb import Deb
+from builders.debkit.finish import finish
 from builders.errors import BuildError
-from builders.finish import finish
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 

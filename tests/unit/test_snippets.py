@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.corrections import Corrections
-from builders.deb import Deb
-from builders.finish import Finished, finish
-from builders.finish.snippets import joined
+from builders.debkit.corrections import Corrections
+from builders.debkit.deb import Deb
+from builders.debkit.finish import Finished, finish
+from builders.debkit.finish.snippets import joined
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 
@@ -167,7 +167,7 @@ def test_what_dpkg_would_refuse_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_signature_of_what_stays_as_it_is_stays(tmp_path: Path) -> None:
-    from builders import deb
+    from builders.debkit import deb
 
     raw = debs.make(tmp_path / "raw.deb", extra=[("_gpgbuilder", b"a signature")])
     once = deb.rewrite(raw, tmp_path / "once.deb", deb.Edit())

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import ROOT, stages
+from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.stages import Output, Store
+from builders.pipeline import stages
+from builders.pipeline.stages import Output, Store
 
 INPUTS = {"image": "i1", "script build": "s1", "source xen": "x1"}
 
@@ -127,7 +128,7 @@ def test_a_stage_that_fails_again_keeps_the_one_before(store: Store) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from builders.stages import Store
+from builders.pipeline.stages import Store
 with Store(Path(sys.argv[1])).make("xen", {"a": "b"}) as making:
     (making.folder / "x.deb").write_text("half")
     print("making", flush=True)
@@ -336,7 +337,7 @@ def test_a_full_disk_while_the_record_is_written(
     def full(*_: object, **__: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("builders.stages.write", full)
+    monkeypatch.setattr("builders.pipeline.stages.write", full)
     with pytest.raises(BuildError, match="No space left on device") as caught:
         make(store, INPUTS)
     assert caught.value.exit is Exit.ENGINE

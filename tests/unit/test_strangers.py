@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from builders import ROOT, forms
 from builders.errors import BuildError, Exit
-from builders.recipe import Suite, UrlSource, debian, load, names, read_corrections
-from builders.suite import mirror
+from builders.ground.suite import mirror
+from builders.pipeline.recipe import Suite, UrlSource, debian, load, names, read_corrections
 from tests.unit.samples import SHA256, WHOLE
 
 

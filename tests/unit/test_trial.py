@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from builders.deb import Added, create
+from builders.debkit.deb import Added, create
 from builders.errors import BuildError, Exit, Interrupted
+from builders.ground.sources.cache import Cache
+from builders.ground.suite import downloads, image, mirror
+from builders.pipeline.recipe import load
+from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.recipe import load
-from builders.run import Run
+from builders.proofs.trial import cases, clean, install, judges
+from builders.proofs.trial.install import FAILED, OK, SKIPPED, Outcome
 from builders.show import trials
-from builders.sources.cache import Cache
-from builders.suite import downloads, image, mirror
-from builders.trial import cases, clean, install, judges
-from builders.trial.install import FAILED, OK, SKIPPED, Outcome
 from tests.unit import debs
 from tests.unit.containers import Client, Played
 

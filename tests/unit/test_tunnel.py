@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine.connection import connect
-from builders.engine.tunnel import Tunnel
 from builders.errors import BuildError, Exit
+from builders.ground.engine.connection import connect
+from builders.ground.engine.tunnel import Tunnel
 from tests.unit.engines import Commands, Engine, Heard, gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ def test_a_tunnel_ends_with_the_process_that_is_killed(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(short))
     code = (
-        "import time\nfrom builders.engine.tunnel import Tunnel\n"
+        "import time\nfrom builders.ground.engine.tunnel import Tunnel\n"
         "t = Tunnel('ssh://far.example.org')\nprint('up', flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen(
@@ -149,7 +149,7 @@ def test_an_ssh_that_hangs_is_given_up(ssh: Commands) -> None:
 
 def test_a_box_without_ssh_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("builders.engine.box.SBIN", "")
+    monkeypatch.setattr("builders.ground.engine.box.SBIN", "")
     monkeypatch.setenv("DOCKER_HOST", "ssh://far.example.org")
     with pytest.raises(BuildError, match="no ssh client on this box") as caught:
         connect(Heard())

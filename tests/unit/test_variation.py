@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import kernel, xen
-from builders.engine.container import PLACE
 from builders.errors import BuildError
-from builders.plan import Plan
-from builders.rebuild import variation
-from builders.rebuild.variation import Variation
-from builders.recipe import DebianPackage, load
+from builders.ground.engine.container import PLACE
+from builders.pipeline import kernel, xen
+from builders.pipeline.plan import Plan
+from builders.pipeline.recipe import DebianPackage, load
+from builders.proofs.rebuild import variation
+from builders.proofs.rebuild.variation import Variation
 from tests.unit.samples import Box
 
 RECIPE = load("xen-4.17-bookworm")

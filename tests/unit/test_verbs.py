@@ -13,11 +13,12 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 import tasks
-from builders import ROOT, doctor, recipe, run
-from builders.doctor import FAIL, WARN, Check
+from builders import ROOT
 from builders.errors import BuildError, Exit
-from builders.pipeline import Pipeline
-from builders.run import Run
+from builders.pipeline import doctor, recipe, run
+from builders.pipeline.doctor import FAIL, WARN, Check
+from builders.pipeline.graph import Pipeline
+from builders.pipeline.run import Run
 from builders.verbs import builds, upkeep
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE
@@ -154,7 +155,7 @@ def test_a_recipe_that_is_wrong_hides_no_other(
     (tmp_path / "recipes" / "bad.toml").write_text("summary = [\n")
     (tmp_path / "recipes" / "worse.toml").write_bytes(b"\xff")
     whole = len(recipe.names())
-    monkeypatch.setattr("builders.recipe.loading.RECIPES", tmp_path / "recipes")
+    monkeypatch.setattr("builders.pipeline.recipe.loading.RECIPES", tmp_path / "recipes")
     monkeypatch.setattr(recipe.load, "__defaults__", ((), tmp_path / "recipes"))
     found = json.loads(upkeep.list_recipes("json"))
     assert len(found) == whole + 2

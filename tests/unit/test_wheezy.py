@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import kconfig, kernel, xen
+from builders.debkit import kconfig
 from builders.errors import BuildError
-from builders.plan import Plan
-from builders.recipe import load
-from builders.suite import image, mirror
+from builders.ground.suite import image, mirror
+from builders.pipeline import kernel, xen
+from builders.pipeline.plan import Plan
+from builders.pipeline.recipe import load
 from tests.unit.samples import Box, package
 
 RECIPE = load("xen-4.2-wheezy")

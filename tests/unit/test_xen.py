@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import xen
-from builders.plan import Plan
-from builders.recipe import load, names
+from builders.pipeline import xen
+from builders.pipeline.plan import Plan
+from builders.pipeline.recipe import load, names
 from tests.unit.samples import Box, recipe
 
 FILES = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.sources.cache import Cache
+from builders.ground.sources.cache import Cache
 
 
 @pytest.fixture(autouse=True)

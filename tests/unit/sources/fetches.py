@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError, Exit
+from builders.ground.sources.address import Patience
+from builders.ground.sources.cache import Cache, Fetched
+from builders.ground.sources.fetching import fetch_all
+from builders.pipeline.recipe import Source, UrlSource
 from builders.progress import Reporter, Silent, Task
-from builders.recipe import Source, UrlSource
-from builders.sources.address import Patience
-from builders.sources.cache import Cache, Fetched
-from builders.sources.fetching import fetch_all
 
 DATA = b"\x1f\x8b" + random.Random(1).randbytes(300_000)  # noqa: S311 - only has to vary
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit
+from builders.ground.sources.address import Failed, shown
+from builders.ground.sources.cache import Cache
+from builders.ground.sources.download import get, probe
+from builders.ground.sources.fetching import fetch_all, reachable
+from builders.pipeline.recipe import UrlSource
 from builders.progress import Silent
-from builders.recipe import UrlSource
-from builders.sources.address import Failed, shown
-from builders.sources.cache import Cache
-from builders.sources.download import get, probe
-from builders.sources.fetching import fetch_all, reachable
 from tests.unit import servers
 from tests.unit.servers import Site, serve
 from tests.unit.sources.fetches import (

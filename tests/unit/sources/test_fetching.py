@@ -18,10 +18,10 @@ import pytest
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
+from builders.ground.sources.cache import Cache
+from builders.ground.sources.fetching import Candidate, fetch_all
+from builders.pipeline.recipe import DebianPackage, DebianSource, GitSource, UrlSource
 from builders.progress import Silent
-from builders.recipe import DebianPackage, DebianSource, GitSource, UrlSource
-from builders.sources.cache import Cache
-from builders.sources.fetching import Candidate, fetch_all
 from tests.unit import servers
 from tests.unit.servers import Site, serve
 from tests.unit.sources.fetches import (
@@ -108,11 +108,11 @@ def test_no_socket_is_opened_when_everything_is_cached(cache: Cache, tmp_path: P
             if event.startswith("socket."):
                 raise SystemExit(event)
         sys.addaudithook(guard)
-        from builders.sources.cache import Cache
+        from builders.ground.sources.cache import Cache
         from builders.errors import BuildError
         from builders.progress import Silent
-        from builders.recipe import (GitSource, UrlSource)
-        from builders.sources.fetching import fetch_all
+        from builders.pipeline.recipe import (GitSource, UrlSource)
+        from builders.ground.sources.fetching import fetch_all
         cache = Cache(Path({str(cache.root)!r}))
         tree = {tree!r}
         print(len(fetch_all([{wanted!r}], cache, Silent())))
@@ -143,10 +143,10 @@ def test_the_socket_guard_catches_a_download(cache: Cache) -> None:
         from pathlib import Path
         seen = set()
         sys.addaudithook(lambda event, _: seen.add(event))
-        from builders.sources.cache import Cache
+        from builders.ground.sources.cache import Cache
         from builders.progress import Silent
-        from builders.sources.fetching import fetch_all
-        from builders.recipe import (UrlSource)
+        from builders.ground.sources.fetching import fetch_all
+        from builders.pipeline.recipe import (UrlSource)
         assert not any(e.startswith("socket.") for e in seen)
         with __import__("contextlib").suppress(Exception):
             fetch_all([{source(DEAD)!r}], Cache(Path({str(cache.root)!r})), Silent())
@@ -195,11 +195,11 @@ def test_a_write_that_fails_is_told_at_once(tmp_path: Path) -> None:
             f"""
             import resource
             from pathlib import Path
-            from builders.sources.cache import Cache
+            from builders.ground.sources.cache import Cache
             from builders.errors import BuildError
             from builders.progress import Silent
-            from builders.recipe import (UrlSource)
-            from builders.sources.fetching import fetch_all
+            from builders.pipeline.recipe import (UrlSource)
+            from builders.ground.sources.fetching import fetch_all
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             try:
                 fetch_all([{source(site.url, site.url)!r}], Cache(Path("{tmp_path}")), Silent())

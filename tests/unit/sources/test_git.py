@@ -21,9 +21,9 @@ import pytest
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.recipe import GitSource
-from builders.sources.cache import Cache
-from builders.sources.fetching import reachable
+from builders.ground.sources.cache import Cache
+from builders.ground.sources.fetching import reachable
+from builders.pipeline.recipe import GitSource
 from tests.unit import servers
 from tests.unit.servers import Site
 from tests.unit.sources.fetches import (
@@ -88,9 +88,9 @@ STALLED = """
 import sys
 from pathlib import Path
 from builders.progress import Silent
-from builders.recipe import GitSource
-from builders.sources.cache import Cache
-from builders.sources.fetching import fetch_all
+from builders.pipeline.recipe import GitSource
+from builders.ground.sources.cache import Cache
+from builders.ground.sources.fetching import fetch_all
 fetch_all([GitSource("bios", (sys.argv[2],), "1" * 40)], Cache(Path(sys.argv[1])), Silent())
 """
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules on the archives that a package is made of: ar, compression, tar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builders.debkit.audit.facts import Facts
+from builders.debkit.audit.model import Found, Needs, Severity, rule
+from builders.debkit.deb.suites import tools
+
+# What `audit` calls it where reading ends there, by the kind of the error.
+PROBLEMS = {"traversal": "path-traversal"}
+
+
+def _of_kind(facts: Facts, *kinds: str) -> Iterator[Found]:
+    for oddity in facts.oddities:
+        if oddity.kind in kinds:
+            yield Found(oddity.message, oddity.path)
+
+
+@rule(
+    "unreadable",
+    Severity.ERROR,
+    explanation="The file is no whole .deb, dpkg would not unpack it or apt not read it.",
+    reference="deb(5)",
+    remedy="fetch or build it again",
+    needs=Needs.CONTROL,
+)
+def _unreadable(facts: Facts) -> Iterator[Found]:
+    yield from _of_kind(facts, "refused")
+
+
+@rule(
+    "path-traversal",
+    Severity.ERROR,
+    explanation="A member's name or hard link leads out of the package.",
+    reference="deb(5), tar(5)",
+    remedy="do not install it; build it from sources that you trust",
+    needs=Needs.CONTROL,
+)
+def _path_traversal(facts: Facts) -> Iterator[Found]:
+    yield from _of_kind(facts, "traversal")
+
+
+@rule(
+    "duplicate-member",
+    Severity.WARNING,
+    explanation="Two members have the same name. dpkg unpacks both: of files the later one stays,"
+    " links are made last of all. A folder that is listed twice is a note.",
+    reference="deb(5); dpkg-deb(1) lists each path once",
+    remedy="finish the package, or build it again with dpkg-deb -b",
+    needs=Needs.CONTROL,
+)
+def _duplicate_member(facts: Facts) -> Iterator[Found]:
+    folders = {entry.path for entry in facts.entries if entry.info.isdir()}
+    for found in _of_kind(facts, "duplicate"):
+        severity = Severity.INFO if found.subject in folders else None
+        yield Found("is there twice", found.subject, severity)
+
+
+@rule(
+    "absolute-member",
+    Severity.WARNING,
+    explanation="The name of a member begins with a slash. dpkg takes it away; other programs"
+    " may unpack it over the system's own files. Of the root nothing is left: dpkg lists an empty"
+    " name, and ends whenever it reads that list (an error).",
+    reference="deb(5), tar(1) --absolute-names",
+    remedy="finish the package, or build it again with dpkg-deb -b",
+    needs=Needs.CONTROL,
+)
+def _absolute_member(facts: Facts) -> Iterator[Found]:
+    for found in _of_kind(facts, "absolute"):
+        severity = Severity.ERROR if found.subject == "/" else None
+        yield Found(found.message, found.subject, severity)
+
+
+@rule(
+    "odd-archive",
+    Severity.WARNING,
+    explanation="Something about the archives that dpkg passes over, and that no tool of Debian"
+    " writes: bytes that nobody reads, no end mark, a file twice in control.tar.",
+    reference="deb(5), tar(5)",
+    remedy="finish the package, or build it again with dpkg-deb -b",
+    needs=Needs.CONTROL,
+)
+def _odd_archive(facts: Facts) -> Iterator[Found]:
+    yield from _of_kind(facts, "odd")
+
+
+# The dpkg that first read them (its debian/changelog).
+_ZSTD = (1, 21, 18)
+_CONTROL_FORMS = (1, 17, 6)  # control.tar and control.tar.xz beside control.tar.gz
+
+
+@rule(
+    "compression-of-suite",
+    Severity.ERROR,
+    explanation="The dpkg of the suite cannot read this compression: zstd came with 1.21.18,"
+    " a control.tar.xz or one that is not compressed with 1.17.6. Known only where the suite is"
+    " stated.",
+    reference="deb(5)",
+    remedy="build it with dpkg-deb -Zxz, for suites before jessie with --no-uniform-compression",
+    needs=Needs.CONTROL,
+)
+def _compression_of_suite(facts: Facts) -> Iterator[Found]:
+    suite = facts.expectations.suite
+    if not suite:
+        return
+    dpkg = tools(suite).dpkg
+    for name in facts.members:
+        if not name.startswith(("control.tar", "data.tar")):
+            continue
+        since = _ZSTD if name.endswith(".zst") else ()
+        if name in ("control.tar", "control.tar.xz"):
+            since = _CONTROL_FORMS
+        if dpkg < since:
+            have, first = (".".join(map(str, version)) for version in (dpkg, since))
+            yield Found(f"{name} is read from dpkg {first} on; {suite} has {have}")

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What compressed bytes hold, from the front to the end: a few MiB are in memory at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from builders.debkit.codecs.decoding import Rest, decoded, guarded
+from builders.debkit.codecs.model import CHUNK, MEMORY, NONE, XZ, Packed, cores
+from builders.debkit.codecs.xzblocks import xz_decode
+from builders.debkit.codecs.xzformat import XzTable, xz_table
+
+_KEPT = 64 << 20  # bytes of decompressed data that are kept in memory for a second look
+_AHEAD = 32 << 20  # bytes that are decoded ahead at least, where blocks are small
+
+
+class Reader:
+    """What comes out of a Packed, from the front to the end."""
+
+    def __init__(self, chunks: Iterator[bytes], rest: Rest | None = None) -> None:
+        self._chunks = chunks
+        self._rest = rest or Rest()
+        self._chunk = memoryview(b"")
+        self._at = 0  # in the chunk
+        self.position = 0
+
+    @property
+    def unread(self) -> int:
+        """Compressed bytes after the end of what is read, which dpkg passes over too."""
+        return self._rest.size
+
+    def read(self, count: int) -> memoryview:
+        """At least one byte, at most `count`; nothing at the end."""
+        while self._at == len(self._chunk):
+            self._chunk, self._at = memoryview(next(self._chunks, b"")), 0
+            if not self._chunk:
+                return self._chunk
+        taken = self._chunk[self._at : self._at + count]
+        self._at += len(taken)
+        self.position += len(taken)
+        return taken
+
+    def upto(self, count: int) -> bytes:
+        """`count` bytes, fewer only where the data ends."""
+        end = self._at + count
+        if end <= len(self._chunk):
+            data = bytes(self._chunk[self._at : end])
+            self._at = end
+            self.position += count
+            return data
+        parts = []
+        while count and (part := self.read(count)):
+            parts.append(part)
+            count -= len(part)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; how many there were."""
+        end = self._at + count
+        if end <= len(self._chunk):
+            self._at = end
+            self.position += count
+            return count
+        left = count
+        while left and (part := self.read(left)):
+            left -= len(part)
+        return count - left
+
+    def close(self) -> None:
+        """Let go of what decoding holds."""
+        close = getattr(self._chunks, "close", None)
+        if close:
+            close()
+
+
+class _Plain(Reader):
+    """Uncompressed bytes: passing over them costs nothing."""
+
+    def __init__(self, packed: Packed) -> None:
+        super().__init__(iter(()))
+        self._packed = packed
+
+    def read(self, count: int) -> memoryview:
+        part = self._packed.read(self.position, min(count, CHUNK))
+        self.position += len(part)
+        return memoryview(part)
+
+    def skip(self, count: int) -> int:
+        there = min(count, self._packed.size - self.position)
+        self.position += there
+        return there
+
+
+def reader(packed: Packed, threads: int | None = None) -> Reader:
+    """Decompress `packed` from the front; reading raises CodecError where it is damaged."""
+    codec = packed.codec
+    if codec is NONE:
+        return _Plain(packed)
+    if codec is XZ:
+        table = xz_table(packed)
+        if table and len(table.blocks) > 1:
+            return Reader(_xz_chunks(packed, table, threads or cores()))
+    rest = Rest()
+    return Reader(decoded(packed, rest), rest)
+
+
+class Kept:
+    """What a Packed decompresses to, in memory where that is little.
+
+    For who looks at the data twice: what only one core can decompress is then so but once.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._whole = False
+
+    def first(self, packed: Packed) -> Reader:
+        """A reader as `reader` makes it, which keeps what goes by."""
+        if packed.codec in (NONE, XZ):  # read from anywhere, or by several threads
+            return reader(packed)
+        rest = Rest()
+        return Reader(self._keep(decoded(packed, rest)), rest)
+
+    def _keep(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size <= _KEPT:
+                self._chunks.append(chunk)
+            else:
+                self._chunks.clear()
+            yield chunk
+        self._whole = size <= _KEPT
+
+    def again(self) -> Reader | None:
+        """All of it from the front, None where it was not kept."""
+        return Reader(iter(self._chunks)) if self._whole else None
+
+    def release(self) -> None:
+        self._chunks, self._whole = [], False
+
+
+def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
+    """The data of all blocks in order, decoded side by side."""
+    largest = max(block.size + block.unpadded for block in table.blocks)
+    threads = max(1, min(threads, MEMORY // (largest + 1)))
+    pool = ThreadPoolExecutor(threads)
+    ahead: deque[Future[list[bytes]]] = deque()
+    held = 0
+    try:
+        for done, block in enumerate(table.blocks):
+            ahead.append(pool.submit(xz_decode, packed, table, block))
+            held += block.size
+            # Blocks are of any size where packages were put together from others: many small
+            # ones, so that no thread is idle while another one works on a large one.
+            while len(ahead) > threads and held > _AHEAD:
+                held -= table.blocks[done + 1 - len(ahead)].size
+                yield from guarded(XZ, _result(ahead.popleft()))
+        while ahead:
+            yield from guarded(XZ, _result(ahead.popleft()))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[list[bytes]]) -> Iterator[bytes]:
+    pieces = future.result()
+    pieces.reverse()
+    while pieces:  # one that was read is let go
+        yield pieces.pop()

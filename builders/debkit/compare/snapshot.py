@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One package as it is compared: what its members are, by digest, and what they say of themselves.
+
+It is read once, as a stream. What is kept of a file is its digest, and of a few the content, each
+up to a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import stat
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders.debkit import deb
+from builders.debkit import elf as elves
+from builders.debkit.deb import Content, Deb, Entry, pass_over
+from builders.debkit.elf import Elf, ElfError
+from builders.text import printable
+
+_CONFIG = re.compile(r"/boot/config-[^/]+")
+_CONFIG_LIMIT = 4 << 20  # of a kernel's configuration; Debian's have 270 KB
+_FIELD = 256  # characters of a name or version that is shown
+_ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
+_KINDS = {
+    tarfile.LNKTYPE: "file",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.CHRTYPE: "character device",
+    tarfile.BLKTYPE: "block device",
+    tarfile.DIRTYPE: "directory",
+    tarfile.FIFOTYPE: "fifo",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One member of data.tar.
+
+    kind: "file" under each of its names, "directory", "symlink" and so on.
+    mode: permission bits, setuid, setgid and sticky among them.
+    owner: user:group, as numbers where there is no name.
+    size: bytes of content; digest: BLAKE2b of it, b"" for what is no file.
+    link: what a symbolic link says, or the numbers of a device.
+    """
+
+    kind: str
+    mode: int
+    owner: str
+    size: int
+    digest: bytes
+    link: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A package as it is compared.
+
+    size: bytes of the .deb. installed: KiB, as dpkg-gencontrol counts.
+    fields: of the control file. scripts: the other files of control.tar.
+    configs: path to options of a kernel's configuration, without those that are not set.
+    needs: soname to the paths of ELF files that need it. sonames: soname to the path that has it.
+    """
+
+    path: Path
+    size: int
+    installed: int
+    fields: Mapping[str, str]
+    scripts: Mapping[str, bytes]
+    conffiles: frozenset[str]
+    files: Mapping[str, File]
+    configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sonames: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str:
+        """A field of the control file, "" where there is none."""
+        return self.fields.get(name, "").strip()
+
+    def short(self, name: str) -> str:
+        """A field of one line as it is shown."""
+        return printable(self.get(name)[:_FIELD])
+
+    @property
+    def title(self) -> str:
+        return " ".join(filter(None, map(self.short, ("Package", "Version", "Architecture"))))
+
+
+def take(path: Path) -> Snapshot:
+    """Read the package `path`; raises BuildError where it is none or goes past a limit."""
+    package = Deb.open(path)
+    files: dict[str, File] = {}
+    configs: dict[str, Mapping[str, str]] = {}
+    found: dict[str, Elf] = {}
+    budget = elves.Budget()
+
+    def look() -> Iterator[Entry]:
+        for entry, content in package.entries(pass_over):
+            if entry.info.islnk():
+                files[entry.path] = files[entry.target]
+            else:
+                digest = (
+                    _read(entry, content, configs, found, budget) if entry.info.isreg() else b""
+                )
+                files[entry.path] = _file(entry, digest)
+            yield entry
+
+    installed = deb.installed_size(look())
+    needs: dict[str, list[str]] = {}
+    for name, elf in found.items():
+        for soname in elf.needed:
+            needs.setdefault(soname, []).append(name)
+    return Snapshot(
+        path,
+        path.stat().st_size,
+        installed,
+        {name: package.control[name] for name in package.control},
+        {name: data for name, data in package.control_files.items() if name != "control"},
+        frozenset(package.conffiles),
+        files,
+        configs,
+        {soname: tuple(paths) for soname, paths in needs.items()},
+        {elf.soname: name for name, elf in found.items() if elf.soname},
+    )
+
+
+def _file(entry: Entry, digest: bytes) -> File:
+    info = entry.info
+    user, group = info.uname or str(info.uid), info.gname or str(info.gid)
+    link = sys.intern(info.linkname) if info.issym() else ""
+    if info.isdev() and not info.isfifo():
+        link = f"{info.devmajor}:{info.devminor}"
+    return File(
+        _KINDS.get(info.type, "file"),
+        stat.S_IMODE(info.mode),
+        sys.intern(f"{user}:{group}"),
+        info.size,
+        digest,
+        link,
+    )
+
+
+def _read(
+    entry: Entry,
+    content: Content,
+    configs: dict[str, Mapping[str, str]],
+    found: dict[str, Elf],
+    budget: elves.Budget,
+) -> bytes:
+    """Read one file; its digest."""
+    digest = hashlib.blake2b(digest_size=16)
+    config = bytearray() if _CONFIG.fullmatch(entry.path) else None
+    window: elves.Window | None = None
+    first = True
+    while part := content.chunk():
+        digest.update(part)
+        if config is not None and len(config) < _CONFIG_LIMIT:
+            config += part
+        wanted = not entry.path.startswith("/usr/lib/debug/") and entry.info.size <= _ELF_LIMIT
+        wanted = wanted and not budget.spent
+        if first and wanted and elves.is_object(bytes(part[:64])):
+            window = elves.Window()
+        first = False
+        if window is not None:
+            window.feed(part)
+    if window is not None:
+        with contextlib.suppress(ElfError):
+            found[entry.path] = elves.read(window, budget)
+    if config is not None:
+        configs[entry.path] = options(bytes(config))
+    return digest.digest()
+
+
+def options(config: bytes) -> dict[str, str]:
+    """Option to value of a kernel's configuration, without those that are not set."""
+    text = config.decode("utf-8", "replace")
+    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files of control.tar, which dpkg-deb has tar(1) unpack: that takes more than dpkg does."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tarfile
+from collections.abc import Iterator
+
+from builders.debkit.codecs import Reader
+from builders.debkit.deb.error import DebError
+from builders.debkit.deb.oddities import Oddity, Tell
+from builders.debkit.deb.tar import FILE_TYPES, Content, headers_of, read_trailer
+from builders.text import printable
+
+CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few MiB
+CONTROL_LIMIT = 1 << 20  # of the file control, and of conffiles
+_FILES = 200_000
+_LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
+# tar(1) makes no files of these; of a type that it does not know it does.
+_NO_FILES = (
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+    b"D",
+    b"M",
+)
+_LABEL = b"V"
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE)
+_PAX_LIMIT = 64 << 10
+# What of a pax header would change which file it is.
+_PAX_KEYS = re.compile(rb"(path|linkpath|size|GNU\.sparse.*)=.*", re.DOTALL)
+
+
+def read_control_files(source: Reader, tell: Tell) -> tuple[dict[str, bytes], dict[str, int]]:
+    """Name to content, and name to mode, of the files in control.tar.
+
+    Of two files of one name the later one counts. tell: is told what is odd. Raises DebError
+    where dpkg-deb would not unpack it, apt not read it, or it goes past a limit.
+    """
+    contents: dict[str, bytes] = {}
+    modes: dict[str, int] = {}
+    for info, _, content in headers_of(source, CONTROL_TAR_LIMIT, tell, by_tar=True):
+        shown = printable(info.name)
+        if info.type in _PAX:
+            if info.size > _PAX_LIMIT:
+                raise DebError("limit", f"a pax header of {info.size} bytes")
+            for record in _records(_whole(content)):
+                if _PAX_KEYS.fullmatch(record):
+                    raise DebError("format", "control.tar has a pax header that names a file")
+            tell(Oddity("odd", "control.tar has a pax header"))
+            continue
+        if info.type == _LABEL:
+            tell(Oddity("odd", "control.tar has a label"))
+            continue
+        if ".." in info.name.split("/"):
+            raise DebError("traversal", f"control.tar has {shown}, which leads out of it")
+        name = posixpath.normpath(info.name.lstrip("/")) if info.name.strip("/") else "."
+        if name == "." and info.isdir():
+            continue
+        if info.type in _NO_FILES or "/" in name or name == "." or info.name.endswith(("/.", "/")):
+            raise DebError("format", f"control.tar has {shown}, which is no plain file")
+        if name == "control" and info.name not in ("control", "./control"):
+            raise DebError("format", f"control.tar has its control as {shown}, which apt overlooks")
+        if name in ("control", "conffiles") and info.size > CONTROL_LIMIT:
+            raise DebError("limit", f"{name} has over {CONTROL_LIMIT} bytes")
+        if name in contents:
+            tell(Oddity("odd", f"control.tar has {shown} twice: the later one counts"))
+        elif len(contents) >= _FILES:
+            raise DebError("limit", f"more than {_FILES} files in control.tar")
+        if info.type in _LINKS:
+            tell(Oddity("odd", f"control.tar has {shown} as a link"))
+            target = posixpath.normpath(info.linkname.lstrip("/")) if info.linkname else ""
+            if target not in contents:
+                raise DebError("format", f"control.tar has {shown}, a link to no file before it")
+            contents[name], modes[name] = contents[target], modes[target]
+            continue
+        if info.type not in FILE_TYPES:
+            kind = printable(info.type.decode("latin-1"))
+            tell(Oddity("odd", f"control.tar has {shown} of tar type {kind!r}"))
+        contents[name] = _whole(content)
+        modes[name] = info.mode & 0o7777
+    read_trailer(source, tell)
+    if "control" not in contents:
+        raise DebError("format", "control.tar has no file control")
+    return contents, modes
+
+
+def _whole(content: Content) -> bytes:
+    return b"".join(iter(lambda: bytes(content.chunk()), b""))
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    """The records "keyword=value" of a pax header (pax(1)); DebError where it is malformed."""
+    while data:
+        match = re.match(rb"([0-9]{1,5}) ", data)
+        length = int(match[1]) if match else 0
+        record = data[len(match[0]) : length] if match else b""
+        if len(data) < length or not record.endswith(b"\n") or b"=" not in record:
+            raise DebError("damaged", "a pax header in control.tar is malformed")
+        yield record[:-1]
+        data = data[length:]

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The members of a tar archive in a .deb, one after the other, each with its content.
+
+What dpkg would not unpack is refused, and so is what would take more memory or time than any
+real package.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from builders.debkit import codecs
+from builders.debkit.codecs import Reader
+from builders.debkit.deb.error import DebError
+from builders.debkit.deb.headers import BAD_MODE, Headers
+from builders.debkit.deb.oddities import Oddity, Tell, refuse
+from builders.text import printable
+
+_ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
+_NAMES_LIMIT = 64 << 20  # bytes of memory that the names of all members take
+_WORD = (1 << 32) - 1  # mode_t, uid_t and gid_t; base 256 in a header can say more, and less
+_NAME_LIMIT = 64 << 10  # of a long name in the archive
+_SUFFIX = len(".dpkg-new")  # dpkg unpacks a file under its name with this
+_PATH_MAX, _NAME_MAX = 4096, 255  # of Linux, with the zero and without (limits.h)
+_TRAILER_LIMIT = 1 << 20  # after the end of a tar archive; tar(1) pads to 10 KiB
+FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_TYPES = (
+    *FILE_TYPES,
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of data.tar.
+
+    path: absolute, "/" for the root. info.name is the name as the archive has it.
+    offset, start, end: of its first header, its content and the next member, in the
+        decompressed archive.
+    md5: of the content of a regular file, "" for anything else.
+    """
+
+    info: tarfile.TarInfo
+    path: str
+    offset: int
+    start: int
+    end: int
+    md5: str = ""
+
+    @property
+    def target(self) -> str:
+        """What a hard link is another name of, as an absolute path."""
+        return _located(self.info.linkname)[0]
+
+
+class Content(io.RawIOBase):
+    """The content of one member of an archive, while the archive stands at it."""
+
+    def __init__(self, source: Reader, size: int) -> None:
+        super().__init__()
+        self._source = source
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def chunk(self, count: int = codecs.CHUNK) -> memoryview:
+        """Some bytes, `count` at most; none at the end. DebError where the archive ends first."""
+        if not self._left:
+            return memoryview(b"")
+        part = self._source.read(min(count, self._left))
+        if not part:
+            raise DebError("truncated", "the archive ends within a file")
+        self._left -= len(part)
+        return part
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.chunk(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` bytes."""
+        if self._source.skip(count) != count:
+            raise DebError("truncated", "the archive ends within a file")
+        self._left -= count
+
+    def finish(self) -> None:
+        """Pass over what was not read."""
+        self.skip(self._left)
+
+
+def absolute(name: str) -> str:
+    """The absolute path that a member's name stands for; DebError where it leaves the root."""
+    path, oddity = _located(name)
+    if oddity is not None:
+        raise oddity.error
+    return path
+
+
+def _located(name: str) -> tuple[str, Oddity | None]:
+    """The absolute path that a name stands for, and what is odd about the name."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        path = posixpath.normpath("/" + "/".join(parts))
+        message = f"a member is named {printable(name)!r}, which leads out of the package"
+        return path, Oddity("traversal", message, path)
+    path = "/" + "/".join(parts)
+    if name.startswith("/"):
+        message = f"a member is named {printable(name)!r}, with a slash before it"
+        return path, Oddity("absolute", message, path)
+    return path, None
+
+
+def _unpackable(info: tarfile.TarInfo, path: str) -> str:
+    """Why dpkg could not unpack a member of this name; "" where it can."""
+    last = info.name.rpartition("/")[2]
+    if path == "/":
+        return "" if info.isdir() or info.issym() else "it is the root, and no folder"
+    if last == "." or info.name.endswith("/"):
+        return f"its name {printable(info.name)!r} ends in a slash or a dot"
+    if len(os.fsencode(last)) + _SUFFIX > _NAME_MAX or (
+        len(os.fsencode(info.name)) + _SUFFIX >= _PATH_MAX
+    ):
+        return f"its name has {len(os.fsencode(info.name))} bytes: there is no room for .dpkg-new"
+    if info.issym() and not 0 < len(os.fsencode(info.linkname)) < _PATH_MAX:
+        return f"it links to a name of {len(os.fsencode(info.linkname))} bytes"
+    return ""
+
+
+def walk(source: Reader, limit: int, tell: Tell = refuse) -> Iterator[tuple[Entry, Content]]:
+    """The members of a tar archive, each with its content; what is not read is passed over.
+
+    limit: bytes of the archive; what goes past it is refused before it is read.
+    tell: is told what is odd, before the member that it is about; it may raise.
+
+    tarfile would believe the sizes of its own extension headers and read them whole, and know
+    types that dpkg refuses, so that headers are read here, in the way of dpkg.
+    """
+    members = _Members(tell)
+    for info, offset, content in headers_of(source, limit, tell):
+        if info.type not in _TYPES:
+            raise DebError(
+                "format",
+                f"a member of tar type {printable(info.type.decode('latin-1'))!r}, which dpkg"
+                " does not unpack",
+                "write the archive as dpkg-deb does, with GNU headers",
+            )
+        if "\n" in info.name:
+            raise DebError("name", f"a name with a line break: {printable(info.name)!r}")
+        if "\n" in info.linkname:
+            tell(Oddity("odd", f"a link to a name with a line break: {printable(info.linkname)!r}"))
+        path = members.add(info)
+        start = source.position
+        end = start + info.size + -info.size % tarfile.BLOCKSIZE
+        yield Entry(info, path, offset, start, end), content
+
+
+class _Members:
+    """The members so far of one archive."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._kinds: dict[str, bytes] = {}  # path to tar type, a hard link's is that of a file
+        self._forms: dict[str, str] = {}  # path to the name that dpkg has, where that is another
+        self._linkable: set[str] = set()  # the names of what a hard link can be of
+        self._filled: set[str] = set()  # folders with something in them
+        self._names = 0  # bytes of memory that all names take
+
+    def add(self, info: tarfile.TarInfo) -> str:
+        """The path of one more member."""
+        path, oddity = _located(info.name)
+        if not _exact(info.name):
+            message = (
+                f"the root is named {printable(info.name)!r}, which dpkg lists as an empty name"
+            )
+            oddity = Oddity("absolute", message, "/")
+        if oddity is not None:
+            self._tell(oddity)
+        self._names += sum(map(sys.getsizeof, (info.name, info.linkname, path)))
+        if self._names > _NAMES_LIMIT:
+            raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
+        if len(self._kinds) >= _ENTRIES:
+            raise DebError("limit", f"more than {_ENTRIES} members")
+        name = _exact(info.name)
+        shown = printable(path)
+        if why := _unpackable(info, path):
+            self._tell(Oddity("refused", f"dpkg cannot unpack {shown}: {why}", path))
+        if BAD_MODE in info.pax_headers:
+            mode = info.pax_headers[BAD_MODE]
+            self._tell(Oddity("odd", f"has a mode that is no number, {mode!r}", path))
+        if info.islnk() and _exact(info.linkname) not in self._linkable:
+            # Some file of the system may be there, and be linked to.
+            there = _located(info.linkname)[0] in self._kinds
+            message = f"{shown} is a hard link to {printable(info.linkname)!r}, which is no file"
+            self._tell(Oddity("refused" if there else "traversal", f"{message} before it", path))
+        kind = tarfile.REGTYPE if info.islnk() or info.type in FILE_TYPES else info.type
+        if path in self._kinds:
+            same = self._forms.get(path, path[1:]) == name
+            if _lost(self._kinds[path], kind, same=same, filled=path in self._filled):
+                message = f"dpkg cannot unpack {shown}, which is there before as something else"
+                self._tell(Oddity("refused", message, path))
+            self._tell(Oddity("duplicate", f"{shown} is there twice", path))
+        self._kinds[path] = kind
+        self._filled.add(posixpath.dirname(path))
+        if name != path[1:]:
+            self._forms[path] = name
+        if not (info.isdir() or info.issym()):
+            self._linkable.add(name)
+        return path
+
+
+def _lost(before: bytes, kind: bytes, *, same: bool, filled: bool) -> bool:
+    """Whether dpkg fails over a second member of one path.
+
+    It renames files when all is unpacked, and makes links last of all. Two forms of a name
+    (same is false) are two files to it. filled: the path is a folder with something in it.
+    """
+    at_once = kind in (tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE)
+    if before == tarfile.REGTYPE:
+        return at_once or not same
+    if before == tarfile.SYMTYPE:
+        return not (at_once or same)
+    if before == tarfile.DIRTYPE and filled:
+        return kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
+    return False
+
+
+def _exact(name: str) -> str:
+    """A name as dpkg compares them: without ./ or / before it, and nothing else cleaned."""
+    while name.startswith(("/", "./")):
+        name = name.lstrip("/") if name.startswith("/") else name[2:]
+    return name
+
+
+def headers_of(
+    source: Reader, limit: int, tell: Tell, *, by_tar: bool = False
+) -> Iterator[tuple[tarfile.TarInfo, int, Content]]:
+    """What a tar archive has: each header with its long names, where it begins, the content.
+
+    by_tar: as tar(1) and apt read control.tar.
+    """
+    longname = longlink = None
+    offset = source.position
+    headers = Headers(by_tar=by_tar)
+    while True:
+        if source.position > limit:
+            raise _too_large(limit)
+        header = source.upto(tarfile.BLOCKSIZE)
+        if not header or not header.strip(b"\0"):
+            if len(header) < tarfile.BLOCKSIZE:
+                if header:
+                    raise DebError("truncated", "the archive ends within a header")
+                if by_tar and not source.unread:  # apt looks for it, in all streams
+                    raise DebError("truncated", "the archive ends without an end mark")
+                tell(Oddity("odd", "the archive ends without an end mark"))
+            if longname is not None or longlink is not None:
+                tell(Oddity("odd", "a long name belongs to no member"))
+            return
+        if len(header) < tarfile.BLOCKSIZE:
+            raise DebError("truncated", "the archive ends within a header")
+        try:
+            info = headers.read(header)
+        except (ValueError, OverflowError) as error:
+            raise DebError("damaged", f"a tar header is damaged: {error}") from None
+        if info.size < 0:
+            raise DebError("damaged", "a member has a negative size")
+        if not all(0 <= n <= _WORD for n in (info.mode, info.uid, info.gid)):
+            raise DebError("damaged", "a member's mode or owner is no number of 32 bits")
+        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+            if info.size > _NAME_LIMIT:
+                raise DebError("limit", f"a name of {info.size} bytes")
+            if (longname if info.type == tarfile.GNUTYPE_LONGNAME else longlink) is not None:
+                tell(Oddity("odd", "two long names belong to one member: the later one counts"))
+            if not info.size:
+                continue
+            text = _padded(source, info.size).partition(b"\0")[0]
+            name = text.decode("utf-8", "surrogateescape")
+            if info.type == tarfile.GNUTYPE_LONGNAME:
+                longname = name
+            else:
+                longlink = name
+            continue
+        if longname is not None:
+            if info.type in FILE_TYPES and longname.endswith("/"):
+                info.type = tarfile.DIRTYPE
+            info.name = longname.removesuffix("/") if info.isdir() else longname
+        info.linkname = info.linkname if longlink is None else longlink
+        longname = longlink = None
+        start = source.position
+        info.offset, info.offset_data = offset, start
+        content = Content(source, info.size)
+        padding = -info.size % tarfile.BLOCKSIZE
+        end = start + info.size + padding
+        if end > limit:
+            raise _too_large(limit)
+        yield info, offset, content
+        content.finish()
+        if source.skip(padding) != padding:
+            raise DebError("truncated", "the archive ends within a file")
+        offset = end
+
+
+def _too_large(limit: int) -> DebError:
+    return DebError("limit", f"an archive of more than {limit} bytes, decompressed")
+
+
+def _padded(source: Reader, size: int) -> bytes:
+    data = source.upto(size)
+    padding = -size % tarfile.BLOCKSIZE
+    if len(data) < size or source.skip(padding) != padding:
+        raise DebError("truncated", "the archive ends within a name")
+    return data
+
+
+def read_trailer(source: Reader, tell: Tell = refuse) -> tuple[int, bool]:
+    """Read to the end, so that checksums there are verified: bytes, and whether all are zero."""
+    size, zero = 0, True
+    while part := source.read(codecs.CHUNK):
+        size += len(part)
+        zero = zero and not bytes(part).strip(b"\0")
+        if size > _TRAILER_LIMIT:
+            raise DebError("limit", f"more than {_TRAILER_LIMIT} bytes after the end of an archive")
+    if not zero:
+        tell(Oddity("odd", "bytes follow the end of the archive"))
+    if source.unread:
+        tell(Oddity("odd", f"{source.unread} bytes follow the compressed data: dpkg skips them"))
+    return size, zero
+
+
+def installed_size(entries: Iterable[Entry]) -> int:
+    """KiB, as dpkg-gencontrol counts (deb-substvars(5)).
+
+    The content of each file and link is rounded up to a KiB, a hard link costs nothing, and
+    anything else is one, the root of the package included.
+    """
+    total = 1
+    for entry in entries:
+        info = entry.info
+        if info.type in FILE_TYPES:
+            total += -(-info.size // 1024)
+        elif info.issym():
+            total += -(-len(info.linkname.encode("utf-8", "surrogateescape")) // 1024)
+        elif entry.path != "/" and not info.islnk():
+            total += 1
+    return total
+
+
+def lost(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
+    """Members that dpkg loses, as it unpacks another one under their name; and that other one.
+
+    It unpacks X as X.dpkg-new, and moves an X that is there to X.dpkg-tmp.
+    """
+    by_path = {entry.path: entry for entry in entries}
+    for path, entry in by_path.items():
+        base, _, suffix = path.rpartition(".")
+        taken = suffix == "dpkg-tmp" or (suffix == "dpkg-new" and entry.info.isdir())
+        if taken and base in by_path:
+            yield path, base
+
+
+def is_file(entry: Entry) -> bool:
+    """Whether it is a regular file under one of its names."""
+    return entry.info.type in FILE_TYPES or entry.info.islnk()

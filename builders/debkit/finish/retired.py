@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Conffiles and links that a correction takes away: dpkg would keep them (Policy 10.7.3, 6.6)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from builders.debkit.deb.layout import above
+from builders.debkit.finish.work import Work
+from builders.text import printable
+
+# dpkg looks for its empty folder while it still has the file aside.
+_TIDY = """\
+if [ -d {folder} ]; then
+    rmdir --ignore-fail-on-non-empty {folder}
+fi
+"""
+
+
+def correct(work: Work) -> None:
+    """What the raw package lists as a conffile, and the verbs `move` and `remove` took, goes.
+
+    On a host that has the raw package, dpkg-maintscript-helper(1) moves it within /etc, with what
+    an administrator changed; one that left /etc is removed, and kept as .dpkg-bak where it was
+    changed. Its folder goes with it, where it is empty then.
+
+    A link whose place a directory takes goes first: dpkg would keep it, and unpack through it.
+    """
+    if work.name != work.package.control.get("Package"):
+        return  # another package to dpkg: what it replaces is purged on its own
+    _opened(work)
+    text = work.package.control_files.get("conffiles", b"").decode("utf-8", "surrogateescape")
+    listed = set(text.split("\n"))
+    there = work.paths()
+    for entry in work.entries:
+        new = work.moved.get(entry.path, entry.path)
+        gone = entry.path in work.removed
+        if entry.path not in listed or not (gone or new != entry.path):
+            continue
+        if not re.fullmatch(r"[\w./+:@-]+", entry.path + new, re.ASCII):
+            work.notes.append(f"conffile {printable(entry.path)} stays on hosts that have it")
+            continue
+        if gone or not new.startswith("/etc/"):
+            what = f"rm_conffile {entry.path}"
+        else:
+            what = f"mv_conffile {entry.path} {new}"
+        line = f'dpkg-maintscript-helper {what} {work.version}~ -- "$@"\n'
+        work.snippets += [(script, line) for script in ("preinst", "postinst", "postrm")]
+        folder = posixpath.dirname(entry.path)
+        if folder not in there:
+            work.snippets.append(("postinst", _TIDY.format(folder=folder)))
+
+
+def _opened(work: Work) -> None:
+    folders = {folder for path in work.paths() for folder in above(posixpath.dirname(path))}
+    for entry in work.entries:
+        if not entry.info.issym() or entry.path not in folders:
+            continue
+        if not re.fullmatch(r"[\w./+:@-]+", entry.path + entry.info.linkname, re.ASCII):
+            work.notes.append(f"{printable(entry.path)} stays a link on hosts that have it")
+            continue
+        what = f"symlink_to_dir {entry.path} {entry.info.linkname} {work.version}~"
+        line = f'dpkg-maintscript-helper {what} -- "$@"\n'
+        work.snippets += [(script, line) for script in ("preinst", "postinst", "postrm")]

@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every input by content: fetched in parallel, resumed, verified, kept by digest.
+
+A file is identified by its sha256 and a tree by its commit, so neither the
+channel nor the mirror is trusted: http is as good as https, and a redirect
+from https to http is followed. What is to be had of a Debian package, and its
+digests, somebody else reads from the suite's signed index.
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Protocol
+
+from builders.errors import BuildError, Exit, Interrupted
+from builders.files import scratch
+from builders.ground.sources.address import (
+    Failed,
+    Missing,
+    Patience,
+    Wrong,
+    is_file,
+    is_local,
+    local_file,
+    shown,
+)
+from builders.ground.sources.cache import Cache, CachedFile, Fetched, file_name
+from builders.ground.sources.download import Download, probe
+from builders.ground.sources.git import Git, commit_as_tar
+from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
+from builders.progress import Reporter, Task
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One version of a Debian source, and the files of it, each pinned by its sha256.
+
+    pinned: by the recipe itself, not by the suite's index.
+    """
+
+    version: str
+    files: tuple[UrlSource, ...]
+    pinned: bool = False
+
+
+class DebianIndex(Protocol):
+    """Whoever knows what the suite offers."""
+
+    def candidates(
+        self, sources: Sequence[DebianSource | DebianPackage]
+    ) -> Mapping[str, Sequence[Candidate]]:
+        """For the name of each source the versions that will do, the best first.
+
+        Raises BuildError where the index can't be had or verified, or has none.
+        """
+
+
+def fetch_all(
+    sources: Iterable[Source],
+    cache: Cache,
+    reporter: Reporter,
+    *,
+    debian: DebianIndex | None = None,
+    scope: str = "",
+    offline: bool = False,
+    refresh: bool = False,
+    verify: bool = False,
+    jobs: int = 4,
+    cancel: threading.Event | None = None,
+    patience: Patience | None = None,
+) -> dict[str, Fetched]:
+    """All `sources` in the cache, by name and in their order.
+
+    scope: what else decides a Debian version (the suite and its mirror).
+    offline: only what is cached or on this box. refresh: ask again for Debian
+    versions that were resolved before. verify: read cached files anew, not only
+    their size. jobs: sources at a time.
+
+    Raises BuildError (source) that names every source that failed, each address
+    with its own reason; what could be fetched is kept. Raises Interrupted within
+    a second or two after `cancel` is set; what has arrived is kept for the next run.
+    """
+    every = list(sources)
+    stop = threading.Event() if cancel is None else cancel
+    patience = patience or Patience()
+    cache.sweep()
+    found: dict[str, Fetched] = {}
+    for source in every:
+        if stop.is_set():
+            raise Interrupted
+        if not (refresh and not offline and _is_debian(source)):
+            known = cache.resolved(source, scope=scope, verify=verify, note=reporter.line)
+            if known is not None:
+                found[source.name] = known
+    wanted = [source for source in every if source.name not in found]
+    job = _Job(cache, reporter, patience, stop, offline)
+    work = [
+        _Work((source.name,), functools.partial(job.one, source))
+        for source in wanted
+        if isinstance(source, (UrlSource, GitSource))
+    ]
+    of_debian = [s for s in wanted if isinstance(s, (DebianSource, DebianPackage))]
+    if of_debian:
+        names = tuple(s.name for s in of_debian)
+        # First: the package lists come before the files, so it takes longest.
+        work.insert(0, _Work(names, lambda: job.debian(of_debian, debian, scope)))
+    failures = _side_by_side(work, jobs, stop, found)
+    if failures:
+        raise _joined(failures)
+    return {source.name: found[source.name] for source in every}
+
+
+def reachable(source: UrlSource | GitSource, timeout: float = 10.0) -> str | None:
+    """None where an address of `source` answers as it should, else the reason of each.
+
+    Nothing is downloaded. timeout: seconds to wait for each answer.
+    """
+    patience = Patience(connect=timeout, stall=timeout, silence=timeout, attempts=1)
+    reasons: list[tuple[str, str]] = []
+    for url in source.urls:
+        try:
+            if isinstance(source, GitSource):
+                with scratch("dom0-debs-git-") as folder:
+                    git = Git(folder, patience, threading.Event(), source.name)
+                    git.run("ls-remote", "--quiet", "--", url, "HEAD")
+            elif is_file(url):
+                local_file(url, source)
+            else:
+                probe(url, source, patience)
+        except Failed as error:
+            reasons.append((url, error.reason))
+        except BuildError as error:
+            return error.message
+        else:
+            return None
+    return "; ".join(f"{shown(url)}: {reason}" for url, reason in reasons)
+
+
+# -- running side by side ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Work:
+    names: tuple[str, ...]
+    run: Callable[[], list[Fetched]]
+
+
+def _side_by_side(
+    work: Sequence[_Work], jobs: int, stop: threading.Event, found: dict[str, Fetched]
+) -> list[tuple[_Work, BuildError]]:
+    """Run `work` in at most `jobs` threads; results go to `found`, failures are returned."""
+    todo: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[_Work, list[Fetched], BaseException | None]]
+    done = queue.SimpleQueue()
+    for item in work:
+        todo.put(item)
+
+    def worker() -> None:
+        while not stop.is_set():
+            try:
+                item = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((item, item.run(), None))
+            except BaseException as error:  # raised by the thread that waits
+                done.put((item, [], error))
+
+    # Daemons: a thread that waits for a silent server must not hold up Ctrl-C.
+    threads = [
+        threading.Thread(target=worker, daemon=True, name=f"fetch-{n}")
+        for n in range(max(1, min(jobs, len(work))))
+    ]
+    failures: list[tuple[_Work, BuildError]] = []
+    left = len(work)
+    try:
+        for thread in threads:
+            thread.start()
+        while left:
+            try:
+                item, results, error = done.get(timeout=0.1)
+            except queue.Empty:
+                if stop.is_set():
+                    raise Interrupted from None
+                continue
+            left -= 1
+            found.update({result.name: result for result in results})
+            if isinstance(error, BuildError):
+                failures.append((item, error))
+            elif error is not None:
+                raise error
+    except BaseException:
+        stop.set()
+        until = time.monotonic() + 1.0
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
+        raise
+    return sorted(failures, key=lambda failure: work.index(failure[0]))
+
+
+def _joined(failures: Sequence[tuple[_Work, BuildError]]) -> BuildError:
+    """One error for all: the only one as it is, several one below the other."""
+    if len(failures) == 1:
+        return failures[0][1]
+    names = [name for work, _ in failures for name in work.names]
+    hints = list(dict.fromkeys(error.hint for _, error in failures if error.hint))
+    return BuildError(
+        f"{len(names)} sources could not be fetched: {', '.join(names)}\n"
+        + "\n".join(error.message for _, error in failures),
+        hint="\n".join(hints),
+        exit=Exit.SOURCE,
+    )
+
+
+def _is_debian(source: Source) -> bool:
+    return isinstance(source, (DebianSource, DebianPackage))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all sources of one run share."""
+
+    cache: Cache
+    reporter: Reporter
+    patience: Patience
+    stop: threading.Event
+    offline: bool
+
+    def one(self, source: UrlSource | GitSource) -> list[Fetched]:
+        return [self.url(source) if isinstance(source, UrlSource) else self.git(source)]
+
+    def url(self, source: UrlSource) -> Fetched:
+        name = file_name(source)
+        with self.reporter.transfer(source.name) as task:
+            file = self._cached(source, name) or self._download(source, name, task)
+        fetched = Fetched(source.name, source.sha256, (file,))
+        self.cache.record(source, fetched)
+        return fetched
+
+    def _cached(self, source: UrlSource, name: str) -> CachedFile | None:
+        file = self.cache.lookup(source.sha256, name=name, note=self.reporter.line)
+        if file is not None and source.size not in (None, file.size):
+            raise BuildError(
+                f"sources.{source.name}.size: the file of that sha256 has {file.size} bytes, "
+                f"the recipe says {source.size}",
+                hint="correct the size, or leave it out",
+            )
+        return file
+
+    def _download(self, source: UrlSource, name: str, task: Task) -> CachedFile:
+        found = self._attempt(source, name, task)
+        if isinstance(found, CachedFile):
+            return found
+        raise BuildError(
+            _report(source, found),
+            hint=f"look at the reasons above; to use a copy of the file: "
+            f"--set sources.{source.name}.urls=file:///path/to/{name}",
+            exit=Exit.SOURCE,
+        )
+
+    def _attempt(self, source: UrlSource, name: str, task: Task) -> CachedFile | list[_Reason]:
+        """The file in the cache, or why each address is of no use."""
+        reasons: list[_Reason] = []
+        urls = self._usable(source)
+        with self.cache.partial(
+            source.sha256, stop=self.stop, waiting=lambda: task.show("waiting for another run")
+        ) as partial:
+            file = self._cached(source, name)  # the other run may have finished it
+            if file is not None:
+                return file
+            download = Download(source, name, self.cache, partial, task, self.patience, self.stop)
+            for url in urls:
+                try:
+                    return download.from_file(url) if is_file(url) else download.from_server(url)
+                except Failed as error:
+                    reasons.append((url, error))
+                    if url != urls[-1]:
+                        self._passed_over(source, url, error)
+        return reasons
+
+    def git(self, source: GitSource) -> Fetched:
+        reasons: list[_Reason] = []
+        urls = self._usable(source)
+        with self.reporter.transfer(source.name) as task:
+            for url in urls:
+                try:
+                    with self.cache.scratch() as folder:
+                        git = Git(folder, self.patience, self.stop, source.name, task)
+                        tar = commit_as_tar(git, source, url)
+                        file = self.cache.adopt(tar, name=f"{source.name}-{source.commit[:12]}.tar")
+                except Failed as error:
+                    reasons.append((url, error))
+                    if url != urls[-1]:
+                        self._passed_over(source, url, error)
+                    continue
+                fetched = Fetched(source.name, source.commit, (file,))
+                self.cache.record(source, fetched)
+                return fetched
+        raise BuildError(
+            _report(source, reasons),
+            hint=f"look at the reasons above; to use a clone on this box: "
+            f"--set sources.{source.name}.urls=file:///path/to/clone",
+            exit=Exit.SOURCE,
+        )
+
+    def debian(
+        self,
+        sources: Sequence[DebianSource | DebianPackage],
+        suite: DebianIndex | None,
+        scope: str,
+    ) -> list[Fetched]:
+        names = ", ".join(source.name for source in sources)
+        if self.offline:
+            raise BuildError(
+                f"not in the cache, and the run is offline: {names}",
+                hint="run once with the network",
+                exit=Exit.SOURCE,
+            )
+        if suite is None:
+            raise BuildError(
+                f"not in the cache, and there is no suite to ask: {names}",
+                hint="run a verb that knows the suite, such as build",
+                exit=Exit.SOURCE,
+            )
+        candidates = suite.candidates(sources)
+        fetched: list[Fetched] = []
+        failures: list[BuildError] = []
+        for source in sources:
+            if self.stop.is_set():
+                raise Interrupted
+            try:
+                fetched.append(self._newest(source, candidates[source.name]))
+            except BuildError as error:
+                if error.exit is not Exit.SOURCE:
+                    raise
+                failures.append(error)
+                continue
+            self.cache.record(source, fetched[-1], scope=scope)
+        if failures:
+            raise BuildError(
+                "\n".join(error.message for error in failures),
+                hint="\n".join(dict.fromkeys(error.hint for error in failures)),
+                exit=Exit.SOURCE,
+            )
+        return fetched
+
+    def _newest(
+        self, source: DebianSource | DebianPackage, candidates: Sequence[Candidate]
+    ) -> Fetched:
+        """The first version whose files can be had; the next where the mirror lacks one.
+
+        A file of another content than its index states is no reason to take another version.
+        """
+        for candidate, following in zip_longest(candidates, candidates[1:]):
+            files: list[CachedFile] = []
+            for pinned in candidate.files:
+                name = file_name(pinned)
+                with self.reporter.transfer(source.name) as task:
+                    found = self._cached(pinned, name) or self._attempt(pinned, name, task)
+                if isinstance(found, CachedFile):
+                    files.append(found)
+                    continue
+                if following is None or not all(isinstance(e, Missing) for _, e in found):
+                    raise _unserved(source, candidate.version, name, found)
+                what = "what the recipe pins" if following.pinned else "the next older one"
+                self.reporter.line(
+                    f"{source.name}: the mirror lists {source.package} {candidate.version} and "
+                    f"can't serve it: taking {what}, {following.version}"
+                )
+                break
+            else:
+                return Fetched(source.name, candidate.version, tuple(files))
+        raise AssertionError  # there is a last candidate, and it returns or raises
+
+    def _usable(self, source: UrlSource | GitSource) -> list[str]:
+        """The addresses that this run may use."""
+        urls = [url for url in source.urls if not self.offline or is_local(url)]
+        if not urls:
+            raise BuildError(
+                f"source {source.name} is not in the cache, and the run is offline",
+                hint=f"run once with the network, or use a copy on this box: "
+                f"--set sources.{source.name}.urls=file:///path",
+                exit=Exit.SOURCE,
+            )
+        return urls
+
+    def _passed_over(self, source: Source, url: str, error: Failed) -> None:
+        self.reporter.line(f"{source.name}: {shown(url)}: {error.reason}; trying the next address")
+
+
+_Reason = tuple[str, Failed]  # an address, and why it is of no use
+
+
+def _report(source: Source, reasons: Sequence[_Reason], what: str = "") -> str:
+    lines = [f"source {source.name}{what} could not be fetched:"]
+    lines += [f"  {shown(url)}: {error.reason}" for url, error in reasons]
+    return "\n".join(lines)
+
+
+def _unserved(
+    source: DebianSource | DebianPackage, version: str, name: str, reasons: Sequence[_Reason]
+) -> BuildError:
+    """The error for a file of a package that the mirror does not give as its index lists it."""
+    report = _report(source, reasons, f", {name} of {source.package} {version},")
+    if any(isinstance(error, Wrong) for _, error in reasons):
+        return BuildError(
+            f"{report}\nHash Sum mismatch: the suite's signed index lists another file of that "
+            "name; no older version is taken for it",
+            hint="the mirror, or somebody on the way to it, serves a changed file: try again, or "
+            "use another mirror (--set suite.mirror=...)",
+            exit=Exit.SOURCE,
+        )
+    return BuildError(
+        report,
+        hint="the mirror lists a file that it does not have, or the connection broke: try again, "
+        "or use another mirror (--set suite.mirror=...)",
+        exit=Exit.SOURCE,
+    )

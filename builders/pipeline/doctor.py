@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Look at all that a build needs, before it starts.
+
+Each check is a line: what was looked at, its state, why, and the remedy.
+build-all runs the same checks and stops with them rather than an hour later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from builders.errors import BuildError, Exit
+from builders.ground.engine import connection
+from builders.ground.engine.failures import engine_errors
+from builders.ground.sources.address import Failed, Patience, shown
+from builders.ground.suite import image, mirror, namespace
+from builders.pipeline.recipe import GitSource, Source, UrlSource
+from builders.pipeline.run import Run
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+MAPS = Path("/proc/self/maps")
+_GIB = 1 << 30
+_ARTIFACTS = 2 * _GIB  # what a recipe's stages and packages take, the debian flavour included
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, "ok", "warn" or "fail", why, and what to do about it."""
+
+    name: str
+    state: str
+    why: str
+    remedy: str = ""
+
+
+def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any]) -> list[Check]:
+    """All checks of one recipe; `connect` gives the engine's client or raises BuildError."""
+    cached = {
+        name: run.cache.resolved(source, scope=mirror.scope(run.recipe.suite))
+        for name, source in sources.items()
+    }
+    missing = {name: source for name, source in sources.items() if cached[name] is None}
+    checks, has_image = _engine(run, connect)
+    checks += [_room("artifacts", run.folder, _ARTIFACTS)]
+    checks += [_room("source cache", run.cache.root, _GIB)] if missing else []
+    checks += _tools(run, missing, has_image)
+    if run.recipe.suite.vsyscall:
+        checks.append(_vsyscall())
+    checks += [
+        Check(f"source {name}", OK, f"in the cache {there.version}".strip())
+        for name, there in cached.items()
+        if there
+    ]
+    if run.offline:
+        checks += [
+            Check(f"source {name}", FAIL, "not in the cache", "leave --offline out, once")
+            for name in missing
+        ]
+        return checks
+    with ThreadPoolExecutor(8) as pool:
+        asked = pool.submit(_mirror, run) if missing or not has_image else None
+        looked = {
+            name: pool.submit(_source, name, source, None)
+            for name, source in missing.items()
+            if isinstance(source, (UrlSource, GitSource))
+        }
+        archive = asked.result() if asked else None
+        checks += [archive] if archive else []
+        checks += [
+            looked[name].result() if name in looked else _source(name, source, archive)
+            for name, source in missing.items()
+        ]
+    return checks
+
+
+def failed(checks: list[Check]) -> BuildError | None:
+    """The error for the checks that failed, if any did."""
+    bad = [check for check in checks if check.state == FAIL]
+    if not bad:
+        return None
+    exit = Exit.SOURCE if all(c.name.startswith("source ") for c in bad) else Exit.ENGINE
+    return BuildError(
+        "not ready to build:\n" + "\n".join(f"  {c.name}: {c.why}" for c in bad),
+        hint="; ".join(dict.fromkeys(c.remedy for c in bad if c.remedy)),
+        exit=exit,
+    )
+
+
+def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check], bool]:
+    """The checks of the engine, and whether it has the recipe's builder image."""
+    try:
+        client = connect()
+        with engine_errors("looking at the engine"):
+            version, info = client.version(), client.info()
+        has_image = image.exists(client, image.name(run.recipe))
+    except BuildError as error:
+        return [Check("engine", FAIL, error.message, error.hint)], False
+    what = f"{version.get('Version')}, API {version.get('ApiVersion')}, {info.get('Driver')}"
+    checks = [Check("engine", OK, what)]
+    memory, wanted = int(info.get("MemTotal", 0)), run.recipe.builder.memory * _GIB
+    if memory and memory < wanted:
+        checks.append(
+            Check(
+                "engine memory",
+                WARN,
+                f"{_amount(memory)}, and a step may use {_amount(wanted)}",
+                f"--set builder.memory={max(1, memory // _GIB)} keeps it from swapping",
+            )
+        )
+    folder = Path(str(info.get("DockerRootDir", "")))
+    if _local() and folder.is_dir():
+        checks.append(
+            _room("engine disk", folder, run.recipe.builder.disk * _GIB, "./inv clean --images")
+        )
+    return checks, has_image
+
+
+def _local() -> bool:
+    """Whether the engine's disk is this machine's: of one behind ssh the client's own address
+    is a local socket too, so it is the address that the user chose that tells."""
+    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix", "npipe"}
+
+
+def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    what = f"{_amount(free)} free, {_amount(wanted)} may be needed"
+    if free >= wanted:
+        return Check(name, OK, what)
+    # Most of a need may be met already: only a disk that is nearly full is sure to fail.
+    state = FAIL if free < wanted // 8 else WARN
+    return Check(name, state, f"{what} in {folder}", remedy or f"make room in {folder}")
+
+
+def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]:
+    wanted = [] if run.recipe.suite.image or has_image else ["mmdebstrap"]
+    wanted += ["git"] if any(isinstance(s, GitSource) for s in missing.values()) else []
+    checks = []
+    for tool in wanted:
+        if shutil.which(tool):
+            checks.append(Check(tool, OK, "installed"))
+        else:
+            checks.append(Check(tool, FAIL, "not installed", f"apt-get install {tool}"))
+    if "mmdebstrap" in wanted and (problem := namespace.obstacle()):
+        checks.append(Check("user namespace", FAIL, *problem))
+    return checks
+
+
+def _vsyscall() -> Check:
+    """glibc before 2.14 calls the vsyscall page, and dies where the kernel has none."""
+    if "[vsyscall]" in MAPS.read_text(encoding="utf-8"):
+        return Check("vsyscall", OK, "the kernel has the page that old suites call")
+    return Check(
+        "vsyscall",
+        FAIL,
+        "this kernel has no vsyscall page: programs of this suite die with status 139",
+        "boot the box with vsyscall=emulate",
+    )
+
+
+def _mirror(run: Run) -> Check:
+    from builders.ground.sources.download import get
+
+    try:
+        served = mirror.of(run.recipe.suite)
+    except BuildError as error:
+        return Check("mirror", FAIL, error.message, error.hint)
+    url = f"{served.main}/dists/{run.recipe.suite.name}/Release"
+    problem = next(filter(None, (mirror.too_new(run.recipe.suite, at) for at in served.all)), None)
+    if problem:
+        return Check("mirror", FAIL, problem.message, problem.hint)
+    patience = Patience(connect=10, stall=10, answer=20, attempts=1)
+    try:
+        answer = get(url, 0, method="HEAD", patience=patience)
+    except Failed as error:
+        return Check(
+            "mirror",
+            FAIL,
+            f"nothing answers at {shown(served.main)} ({error.reason}{_said_by(run)})",
+            f"correct it, or name another in {mirror.MAIN}",
+        )
+    if answer.status != 200:
+        return Check(
+            "mirror",
+            FAIL,
+            f"{shown(url)} answers {answer.status}{_said_by(run)}",
+            f"does it carry {run.recipe.suite.name}? {mirror.MAIN} names another",
+        )
+    if problem := mirror.too_new(run.recipe.suite, served.main, answer.url):
+        return Check("mirror", FAIL, problem.message, problem.hint)
+    return Check("mirror", OK, f"{served.main} has {run.recipe.suite.name}")
+
+
+def _said_by(run: Run) -> str:
+    """Who named the mirror, in words that follow a reason; "" where it is the box's own."""
+    if run.recipe.suite.mirror:
+        return "; set by suite.mirror"
+    return f"; set by {mirror.MAIN}" if os.environ.get(mirror.MAIN) else ""
+
+
+def _source(name: str, source: Source, archive: Check | None) -> Check:
+    from builders.ground.sources.fetching import reachable
+
+    if not isinstance(source, (UrlSource, GitSource)):
+        if archive and archive.state == FAIL:
+            return Check(f"source {name}", WARN, "unknown: it comes from the mirror", "see there")
+        return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")
+    why = reachable(source, timeout=10)
+    if why is None:
+        return Check(f"source {name}", OK, "reachable")
+    return Check(
+        f"source {name}", FAIL, why, f"--set sources.{name}.urls=file:///... takes a local copy"
+    )
+
+
+def _amount(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB"

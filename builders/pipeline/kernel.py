@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is particular to building the dom0 kernel: its configuration, above all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from builders import ROOT
+from builders.debkit.kconfig import options
+from builders.errors import BuildError, Exit
+from builders.pipeline import plan, recipe
+from builders.pipeline.plan import TREE, WORK, Phase, Plan
+from builders.pipeline.recipe import Flavour, Recipe
+
+# kbuild(5): what would else be the box's date, user and host.
+_ENVIRONMENT = """
+export KBUILD_BUILD_TIMESTAMP="$(date -u -d "@$SOURCE_DATE_EPOCH")"
+export KBUILD_BUILD_USER=builder KBUILD_BUILD_HOST=builder KDEB_COMPRESS=none
+export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
+"""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An option that a fragment asked for and the final configuration does not have."""
+
+    option: str
+    wanted: str
+    got: str
+    fragment: str
+
+
+def describe(source: Recipe, flavour_name: str) -> Plan:
+    """The plan of the recipe's kernel in one flavour."""
+    kernel, flavour = source.kernel, recipe.flavour(source, flavour_name)
+    environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
+    fragments = read_fragments(flavour)
+    phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches)]
+    configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
+    phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
+    phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
+    phases.append(plan.collect(kernel.deb, kernel.source))
+    wanted = [kernel.source]
+    if flavour.base == "packaged" and kernel.config != kernel.source:
+        wanted.append(kernel.config)
+
+    def check(read: Callable[[str], bytes]) -> None:
+        dropped = compare(fragments, read(f"{TREE}/.config").decode("utf-8", "replace"))
+        if dropped:
+            raise _dropped(flavour_name, dropped)
+
+    return Plan(
+        name=f"kernel-{flavour_name}",
+        sources=tuple(wanted),
+        phases=tuple(phases),
+        patches=kernel.patches,
+        files={
+            f"fragments/{n:02}-{name}": text.encode()
+            for n, (name, text) in enumerate(fragments.items())
+        },
+        makeflags=kernel.makeflags,
+        after={"configure": check},
+    )
+
+
+def _base(source: Recipe, flavour: Flavour) -> str:
+    """The shell line that writes the configuration that fragments go on top of."""
+    if flavour.base != "packaged":
+        return f"make {flavour.base}"
+    folder, path = f"{WORK}/in/{source.kernel.config}", source.kernel.config_path.lstrip("/")
+    # sh knows the status of a pipe's last command only: each of these fails on a missing file.
+    read = {".xz": " | xz -dc", ".gz": " | gzip -dc"}.get("." + path.rpartition(".")[2], "")
+    return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path}{read} >.config"
+
+
+def read_fragments(flavour: Flavour) -> dict[str, str]:
+    """The flavour's fragments, in order: file name -> text, which ends with a line end."""
+    folder = ROOT / "configs" / "kernel"
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
+    return {name: text.rstrip("\n") + "\n" for name, text in texts.items()}
+
+
+def compare(fragments: Mapping[str, str], config: str) -> list[Dropped]:
+    """What the fragments ask for and `config` does not have; a later fragment overrules."""
+    wanted: dict[str, tuple[str, str]] = {}
+    for name, text in fragments.items():
+        wanted |= {option: (value, name) for option, value in options(text).items()}
+    final = options(config)
+    return [
+        Dropped(option, value, final.get(option, "n"), fragment)
+        for option, (value, fragment) in wanted.items()
+        if final.get(option, "n") != value
+    ]
+
+
+def _dropped(flavour: str, dropped: list[Dropped]) -> BuildError:
+    shown = "\n".join(
+        f"  {d.option}: {d.fragment} asks for {d.wanted}, the configuration has {d.got}"
+        for d in dropped
+    )
+    return BuildError(
+        f"kernel flavour {flavour}: Kconfig dropped {len(dropped)} option(s):\n{shown}",
+        hint="the option's dependencies are not met or its name is gone in this version: "
+        "add what it depends on to the fragment, or take it out",
+        exit=Exit.STEP,
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A recipe by its name, with the overrides of one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from builders.debkit.corrections import Corrections
+from builders.errors import BuildError
+from builders.pipeline.recipe.checks import RECIPE_NAME, check, check_corrections
+from builders.pipeline.recipe.files import RECIPES, apply, is_file, parse, read
+from builders.pipeline.recipe.model import Flavour, Recipe
+from builders.pipeline.recipe.schema import RESERVED, Reader, nearest
+
+DEFAULT = "xen-4.2-wheezy"
+
+
+def names() -> list[str]:
+    """The recipes that there are, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Recipe:
+    """The recipe called `name` (or the .toml file of that path) with `overrides` applied.
+
+    overrides: "key.path=value"; the value is TOML, or a bare string. "key.path+=value" adds to a
+        list.
+    Raises BuildError where a file, a key, a type or an override is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not is_file(path):
+        there = sorted(p.stem for p in folder.glob("*.toml"))
+        raise BuildError(
+            f"there is no recipe {name}"
+            + (", the default one" if name == DEFAULT else nearest(name, there)),
+            hint=f"choose one with --recipe: {', '.join(there) or 'none is there'}",
+        )
+    if not RECIPE_NAME.fullmatch(path.stem):
+        raise BuildError(
+            f"{path}: the name of a recipe becomes part of folders and volumes",
+            hint="rename it: letters, digits, '.', '_' and '-'",
+        )
+    origins: dict[str, str] = {}
+    raw = read(path, (), origins)
+    for text in overrides:
+        apply(raw, text, origins)
+    reader = Reader(origins, str(path))
+    sources = reader.table(raw, "sources")
+    values: dict[str, Any] = {
+        **{key: value for key, value in raw.items() if key != "sources"},
+        "name": path.stem,
+        "overrides": tuple(overrides),
+    }
+    for reserved in RESERVED:
+        if reserved in raw:
+            raise reader.error(reserved, "is not a key of a recipe", "delete it")
+    recipe: Recipe = reader.read(Recipe, {**values, "sources": {}}, "")
+    parsed = {key: reader.source(key, value) for key, value in sources.items()}
+    recipe = dataclasses.replace(recipe, sources=parsed)
+    check(recipe, reader)
+    return recipe
+
+
+def read_corrections(path: Path) -> Corrections:
+    """The corrections of a file that has the keys of a table [finish.xen], and no more.
+
+    BuildError names the file, the key and the remedy.
+    """
+    reader = Reader({}, str(path))
+    corrections = typing.cast("Corrections", reader.read(Corrections, parse(path), ""))
+    check_corrections(corrections, "", reader)
+    return corrections
+
+
+def flavour(recipe: Recipe, name: str) -> Flavour:
+    """The kernel flavour of that name; BuildError with the names that there are."""
+    found = recipe.kernel.flavours.get(name)
+    if found is None:
+        raise BuildError(
+            f"recipe {recipe.name} has no flavour {name}" + nearest(name, recipe.kernel.flavours),
+            hint=f"choose one with --flavour: {', '.join(sorted(recipe.kernel.flavours))}",
+        )
+    return found

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What ccache keeps lies in a volume of the engine, one for each recipe of each checkout.
+
+A step that compiles can write whatever it likes there, and a later step believes it. So no recipe
+has the volume of another, nor a checkout or machine that of another one. A CI machine begins
+without any volume, and what it has between runs is a folder: here it is carried out and in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.ground.engine.step import Step
+from builders.pipeline.plan import OUT, WORK
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
+
+_NAME = "ccache.tar"
+_LIMIT = 2048  # MiB, of what is carried; ccache(1) drops what was used longest ago
+
+
+def volume(run: Run) -> str:
+    """The volume in which /ccache is mounted by each step of this run that compiles."""
+    return f"dom0-debs-ccache-{run.recipe.suite.name}-{run.domain}"
+
+
+def _carried(run: Run, folder: Path) -> Path:
+    return folder / f"{run.recipe.name}-{_NAME}"
+
+
+def load(run: Run, image: str, folder: Path) -> int:
+    """Fill the cache from what `save` put into `folder`; how many bytes that were."""
+    path = _carried(run, folder)
+    if not path.is_file():
+        return 0
+    with Step(run, "ccache-load", image, volumes={volume(run): "/ccache"}) as step:
+        step.container.put(WORK, [(_NAME, path)])
+        step.phase("unpack", f"tar -C /ccache -xf {WORK}/{_NAME}")
+    return path.stat().st_size
+
+
+# Of what is larger than the limit a part is carried; the volume keeps the rest. A build of
+# another run may be at work there: tar says with the status 1 that a file changed or went, and
+# ccache knows an entry that is not whole by its checksum.
+_PACK = f"""
+from=/ccache
+if [ "$(du -sm /ccache | cut -f1)" -gt {_LIMIT} ]; then
+    from={WORK}/ccache
+    cp -a /ccache "$from" || [ -d "$from" ]
+    CCACHE_DIR="$from" CCACHE_MAXSIZE={_LIMIT}M ccache --cleanup >/dev/null
+fi
+mkdir -p {OUT}
+tar -C "$from" -cf {OUT}/{_NAME} . || [ $? -eq 1 ]
+"""
+
+
+def save(run: Run, image: str, folder: Path) -> Path:
+    """Write the cache to one file in `folder`, in place of what was there; that file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Step(run, "ccache-save", image, volumes={volume(run): "/ccache"}) as step:
+        step.phase("pack", _PACK)
+        (fetched,) = step.fetch(OUT, folder)
+    return fetched.replace(_carried(run, folder))

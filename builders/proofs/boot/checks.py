@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the proof asserts of a console: the answers that dom0 gives between marks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders.proofs.boot.parts import Parts
+from builders.proofs.boot.qemu import DRIVER, HIDDEN, Console
+
+BACKEND = "CONFIG_XEN_PCIDEV_BACKEND"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was asserted: whether it holds, and what was seen."""
+
+    name: str
+    good: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot: its checks, how long it took in seconds, and its whole console.
+
+    wanted: names of the checks that must fail; a negative control has some.
+    """
+
+    name: str
+    checks: tuple[Check, ...]
+    seconds: float
+    log: Path
+    wanted: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def good(self) -> bool:
+        """Whether all hold that should, and just those fail that must."""
+        return {check.name for check in self.checks if not check.good} == self.wanted
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one command in dom0 said, and its status."""
+
+    status: int
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.lines).strip()
+
+
+def answers(lines: Sequence[str]) -> dict[str, Answer]:
+    """The answers between the marks, by name; one that has no end is left out.
+
+    A line of the hypervisor may come between the lines of dom0: it is no part of an answer.
+    """
+    found: dict[str, Answer] = {}
+    name: str | None = None
+    said: list[str] = []
+    for line in lines:
+        if match := re.search(r"@@begin (\S+)$", line):
+            name, said = match[1], []
+        elif (match := re.search(r"@@end (\S+) (\d+)$", line)) and name == match[1]:
+            found[match[1]] = Answer(int(match[2]), tuple(said))
+            name = None
+        elif name and not line.startswith("(XEN)"):
+            said.append(line)
+    return found
+
+
+def checks(console: Console, parts: Parts) -> tuple[Check, ...]:
+    """What the proof asserts of a console."""
+    said = answers(console.lines)
+
+    def answer(name: str) -> Answer:
+        return said.get(name, Answer(-1, ("no answer",)))
+
+    banner = next((x for x in console.lines if "Xen version " in x), "no banner")
+    version = re.search(r"Xen version (\S+)", banner)
+    info, listed = answer("info"), answer("list")
+    assignable, hidden, other = answer("assignable"), answer("hidden"), answer("other")
+    off = "@@off" in console.lines and console.status == 0 and not console.why
+    made = [
+        Check(
+            "hypervisor",
+            bool(version) and version[1] == parts.version if version else False,
+            banner.removeprefix("(XEN)").strip()[:60],
+        ),
+        Check("dom0", answer("uname").text == parts.release, answer("uname").text),
+        Check(
+            "xl info",
+            info.status == 0 and any(x.startswith("xen_version ") for x in info.lines),
+            next((x for x in info.lines if x.startswith("xen_version ")), info.text)[:60],
+        ),
+        Check(
+            "xl list",
+            listed.status == 0 and "Domain-0" in listed.text,
+            next((x for x in listed.lines if "Domain-0" in x), listed.text)[:60],
+        ),
+        Check("kernel option", answer("option").text == f"{BACKEND}=y", answer("option").text),
+        Check(
+            "hidden card is assignable",
+            assignable.status == 0 and HIDDEN in assignable.text.split(),
+            assignable.text[:60] or "none is",
+        ),
+        Check("hidden card's driver", hidden.text == "pciback", hidden.text),
+        Check("other card's driver", other.text == DRIVER, other.text),
+        Check("power-off", off, "clean" if off else console.why or f"status {console.status}"),
+    ]
+    if parts.drivers:
+        names = " ".join(module.name for module in parts.drivers)
+        made.insert(2, Check("modules are loaded", answer("modules").status == 0, names))
+    return tuple(made)

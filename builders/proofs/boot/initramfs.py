@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The initramfs of the boot proof: the finished package's own tools, with the suite's libraries.
+
+It is made in a container of the suite, so that no file of this box gets into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from builders.ground.engine.step import Step
+from builders.ground.suite import mirror
+from builders.ground.suite.image import Image
+from builders.pipeline.plan import OUT, WORK
+from builders.pipeline.recipe import DebianPackage
+from builders.pipeline.run import Run
+from builders.pipeline.stages import Store
+
+_NAME = "initramfs.gz"
+_BUSYBOX = DebianPackage("busybox", "busybox-static", "*")
+# Programs of the package, as far as the version has them, and files that they read.
+_TAKEN = (
+    "/usr/sbin/xl",
+    "/usr/sbin/xenstored",
+    "/usr/sbin/xenconsoled",
+    "/usr/bin/xenstore-*",
+    "/usr/lib/xen/bin/xen-init-dom0",
+    "/usr/lib/xen/bin/xendomains",
+    "/usr/lib/xen/bin/libxl-save-helper",
+    "/usr/libexec/xen/bin/xen-init-dom0",
+    "/etc/init.d/xendomains",
+    "/etc/default/xendomains",
+    "/etc/xen/xl.conf",
+    "/etc/xen/scripts/hotplugpath.sh",
+    "/etc/xen/scripts/locking.sh",
+    "/etc/xen/scripts/logging.sh",
+    "/etc/xen/scripts/xen-hotplug-common.sh",
+)
+# Of the suite, for the scripts above: they are written for more than busybox has.
+_BESIDE = ("/bin/bash", "/usr/bin/rev", "/lib/lsb/init-functions")
+# ldd(1) asks the suite's own loader which files a program would get.
+_SCRIPT = """
+mkdir -p {work}/initrd/bin {work}/tree {out}
+cd {work}/tree
+for deb in {work}/in/*.deb; do dpkg-deb -x "$deb" .; done
+cp "$(find . -name busybox -type f -perm -1 | head -n 1)" {work}/initrd/bin/busybox
+libraries=$(find "$PWD" -name '*.so*' ! -type d -printf '%h\\n' | sort -u | tr '\\n' ':')
+# pthread_cancel(3) loads it at run time.
+set -- "$(find /lib /usr/lib -name libgcc_s.so.1 | head -n 1)"
+for path in {taken}; do
+    test -e ".$path" || continue
+    mkdir -p "{work}/initrd${{path%/*}}"
+    cp -L ".$path" "{work}/initrd$path"
+    # What ldd says of a script goes nowhere.
+    set -- "$@" $(LD_LIBRARY_PATH="$libraries" ldd ".$path" 2>/dev/null | grep -o '/[^ )]*' || :)
+    if LD_LIBRARY_PATH="$libraries" ldd ".$path" 2>/dev/null | grep 'not found'; then
+        echo "error: $path needs a library that the suite's builder has not got"
+        exit 1
+    fi
+done
+for path in {beside}; do
+    test -e "$path" || continue
+    mkdir -p "{work}/initrd${{path%/*}}"
+    cp -L "$path" "{work}/initrd$path"
+    set -- "$@" $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
+done
+for library in "$@"; do
+    target="{work}/initrd${{library#$PWD}}"
+    mkdir -p "${{target%/*}}"
+    cp -L "$library" "$target"
+done
+cd {work}/initrd
+find . -exec touch -h -d @0 {{}} +
+find . -print0 | LC_ALL=C sort -z |
+    cpio --null --create --format=newc --reproducible --owner=0:0 --quiet | gzip -9n >{out}/{name}
+"""
+
+
+def make(run: Run, builder: Image, xen: Path, digest: str) -> Path:
+    """The initramfs with the tools of the finished package `xen`, whose sha256 is `digest`.
+
+    Kept as a stage; made where it is missing. Raises BuildError as a step does.
+    """
+    from builders.ground.sources.fetching import fetch_all
+    from builders.ground.suite.pool import Pool
+
+    scope = mirror.scope(run.recipe.suite)
+    busybox = fetch_all(
+        [_BUSYBOX],
+        run.cache,
+        run.reporter,
+        debian=Pool(run),
+        scope=scope,
+        offline=run.offline,
+        cancel=run.live.stopping,
+    )["busybox"].files[0]
+    script = _script(_TAKEN)
+    inputs = {
+        "image": builder.fingerprint,
+        "xen": digest,
+        "busybox": busybox.sha256,
+        "script": hashlib.sha256(script.encode()).hexdigest(),
+    }
+    store = Store(run.folder / "stages")
+    found = store.find("initramfs", inputs)
+    if found is None:
+        with (
+            store.make("initramfs", inputs) as making,
+            Step(run, "initramfs", builder.name) as step,
+        ):
+            step.phase("copy", f"mkdir -p {WORK}/in")
+            step.container.put(f"{WORK}/in", [("xen.deb", xen), ("busybox.deb", busybox.path)])
+            step.phase("tools and libraries", script)
+            step.fetch(OUT, making.folder)
+        found = store.made("initramfs", inputs)
+    return found.folder / _NAME
+
+
+def _script(taken: Sequence[str]) -> str:
+    # Globs are expanded by the shell, below the tree of the package.
+    paths = " ".join(
+        f"$(cd {WORK}/tree && ls -d .{path} 2>/dev/null | cut -c2-)" if "*" in path else path
+        for path in taken
+    )
+    return _SCRIPT.format(work=WORK, out=OUT, name=_NAME, taken=paths, beside=" ".join(_BESIDE))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One boot of the parts in QEMU, to its end or to an error that shows the console.
+
+Nothing of this box runs inside: the tools come from the finished package, their libraries from
+the suite. Every answer comes over the serial console, between marks that the initramfs sets.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError, Exit
+from builders.files import scratch
+from builders.proofs.boot import cpio, modules, qemu
+from builders.proofs.boot.parts import Parts
+from builders.proofs.boot.qemu import HIDDEN, Console, Machine
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
+
+_INIT = Path(__file__).parent / "templates" / "dom0-init.sh"
+_TAIL = 25  # lines of the console that an error shows
+KVM_FAILS = r"KVM internal error|failed to set MSR|kvm_buf_set_msrs|failed to initialize kvm"
+_LOST = re.compile(
+    rf"{KVM_FAILS}|Panic on CPU|Kernel panic|Attempted to kill init|too old to load a ram"
+    r"|Could not construct d|^qemu-system-x86_64: (?!warning)|Not a Xen-ELF image"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """One boot: what is written behind Xen and Linux, and files that are laid over the initramfs.
+
+    A file proof/NAME.sh is run by dom0 after its own questions; it may use `ask NAME COMMAND`.
+    """
+
+    xen: str = "com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=all"
+    linux: str = "console=hvc0 earlyprintk=xen panic=-1"
+    hide: str = HIDDEN
+    files: tuple[cpio.File, ...] = ()
+    cpu: str = "qemu64"
+
+    @property
+    def command_line(self) -> str:
+        """Linux's, with the device that is hidden."""
+        return f"{self.linux} xen-pciback.hide=({self.hide})" if self.hide else self.linux
+
+
+def boot(
+    run: Run, parts: Parts, name: str, options: Options, *, accel: str, timeout: float
+) -> tuple[Console, Path]:
+    """Boot once; the console and its log. BuildError (STEP) where it never got to its end.
+
+    A machine that hangs is ended after `timeout` seconds, one that panics at once.
+    """
+    log = run.logs / f"{name}.log"
+    files = (
+        cpio.File("init", _INIT.read_bytes()),
+        cpio.File("boot/config", parts.config, 0o644),
+        *modules.files(parts.drivers, "modules"),
+        *options.files,
+    )
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch("dom0-debs-machine-"))
+        initrd = folder / "initrd"
+        initrd.write_bytes(parts.initrd.read_bytes() + gzip.compress(cpio.archive(files), 1))
+        task = stack.enter_context(run.reporter.work(name))
+        machine = Machine(
+            parts.xen,
+            parts.kernel,
+            initrd,
+            options.xen,
+            options.command_line,
+            accel,
+            cpu=options.cpu,
+        )
+        console = qemu.run(
+            machine,
+            log,
+            timeout=timeout,
+            lost=_LOST,
+            watch=lambda line: task.show("boot", line),
+            stop=run.live.stopping,
+        )
+    if "@@off" not in console.lines:
+        raise _lost(name, console, log, timeout)
+    return console, log
+
+
+def _lost(name: str, console: Console, log: Path, timeout: float) -> BuildError:
+    tail = "\n".join(console.lines[-_TAIL:])
+    if console.why == "time":
+        what = f"{name}: the machine did not get to its end in {timeout:.0f} s"
+        hint = "a busy box needs longer: --timeout SECONDS"
+    elif console.why == "output":
+        what, hint = f"{name}: the machine said too much", "the log tells what it repeats"
+    elif console.why:
+        what, hint = f"{name}: {console.why.strip()}", "the log has the whole console"
+    else:
+        what = f"{name}: the machine ended early, with status {console.status}"
+        hint = "the log has the whole console"
+    return BuildError(what, hint=hint, log=log, excerpt=tail, exit=Exit.STEP)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The proof in QEMU: the finished hypervisor and kernel boot, and a device can be hidden."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError
+from builders.pipeline.graph import Pipeline
+from builders.proofs.boot import proof, qemu
+from builders.proofs.boot.checks import Boot, checks
+from builders.proofs.boot.guests import prove_guest
+from builders.proofs.boot.machine import KVM_FAILS, Options, boot
+from builders.proofs.boot.parts import Parts, chosen, parts
+from builders.proofs.boot.qemu import EMPTY
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
+
+TIMEOUT = 120.0  # seconds; an idle box needs under 15
+CONTROL = "control"  # the flavour without the PCI back end
+
+
+def prove(
+    run: Run,
+    flavour: str,
+    *,
+    accel: str = "auto",
+    timeout: float = TIMEOUT,
+    controls: bool = False,
+    guests: Sequence[str] = (),
+) -> list[Boot]:
+    """Boot the recipe's packages and check all that the proof asserts.
+
+    controls: boot three times more, once with nothing hidden, once with an address where there
+    is no device, and once with a kernel that has no PCI back end: each has to fail in its way.
+    guests: kinds of guest, each tried in a boot of its own.
+    Raises BuildError where a machine hangs or panics, or something can't be built.
+    """
+    qemu.accelerator(accel)
+    qemu.ensure(run.reporter)
+    with run.alone():
+        pipeline = Pipeline(run, flavour)
+        packages = pipeline.build()
+        xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
+        with parts(run, pipeline, xen, kernel) as these:
+            accel, first = _first(run, these, accel, timeout)
+            boots = [first]
+            for kind in guests:
+                boots.append(prove_guest(run, these, kind, accel=accel, timeout=timeout))
+            if not controls:
+                return boots
+            unbound = {"hidden card is assignable", "hidden card's driver"}
+            for name, hide in (("boot-nothing-hidden", ""), ("boot-wrong-address", EMPTY)):
+                options = Options(hide=hide)
+                boots.append(_checked(run, these, name, options, unbound, accel, timeout))
+        # In a folder of its own: it is no package of the recipe's.
+        aside = dataclasses.replace(run, folder=run.folder / CONTROL)
+        without = chosen(Pipeline(aside, CONTROL, ["kernel"]).build(), r"linux-image-")
+        failing = {*unbound, "kernel option"}
+        with parts(run, pipeline, xen, without) as these:
+            name = "boot-without-back-end"
+            boots.append(_checked(run, these, name, Options(), failing, accel, timeout))
+    return boots
+
+
+def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:
+    """The first boot, and the accelerator that did it.
+
+    A machine may have a KVM that does not work, as virtual ones do; unless it was asked for
+    by name, it is emulated then.
+    """
+    chosen = qemu.accelerator(accel)
+    try:
+        return chosen, _checked(run, these, "boot", Options(), set(), chosen, timeout)
+    except BuildError as error:
+        if accel != "auto" or chosen != "kvm" or not re.search(KVM_FAILS, error.message):
+            raise
+        run.reporter.line("boot: KVM is here and does not work; the processor is emulated")
+    return "tcg", _checked(run, these, "boot", Options(), set(), "tcg", timeout)
+
+
+def _checked(
+    run: Run,
+    these: Parts,
+    name: str,
+    options: Options,
+    wanted: set[str],
+    accel: str,
+    timeout: float,
+) -> Boot:
+    console, log = boot(run, these, name, options, accel=accel, timeout=timeout)
+    made = Boot(name, checks(console, these), console.seconds, log, frozenset(wanted))
+    proof.write(made, these.packages)
+    return made

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Text that may be shown: nothing in it moves a cursor or hides other text."""
+
+from __future__ import annotations
+
+import re
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, which could move the cursor, made spaces."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+# Control characters but line feed and tab (C0, C1), what changes the direction of text or shows
+# nothing (bidi, zero width, tags), surrogates.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+
+
+def plain(text: str) -> str:
+    """`text` of several lines, in which nothing moves a cursor, hides or turns around others."""
+    return _HIDDEN.sub(" ", text)
