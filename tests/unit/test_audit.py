@@ -492,7 +492,6 @@ def test_of_two_files_of_one_name_the_later_counts(
 
 def test_the_exit_status(tmp_path: Path) -> None:
     bad = debs.make(tmp_path / "t.deb", [Item("../x")], exact=True)
-
     good_one = good(tmp_path)
     reports = [audit(path) for path in (tmp_path / "none.deb", bad, good_one)]
     assert reports[-1].findings == ()

@@ -85,7 +85,7 @@ class Facts:
             tuple(conffile.path for conffile in listed),
             frozenset(conffile.path for conffile in listed if conffile.removed),
             expectations=expectations,
-            oddities=list(package.oddities),
+            oddities=list(package.oddities[:_ODDITIES]),
         )
 
     @property

@@ -38,7 +38,8 @@ _DATA_NAMES = {"data.tar" + codec.suffix for codec in codecs.CODECS}
 def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
     """The members of the ar archive, in the order that deb(5) asks for.
 
-    Of what comes after data.tar only signatures are told. tell: is told what is odd.
+    Of those after data.tar only the ones whose name begins with _, such as signatures, are among
+    them: dpkg skips the rest. tell: is told what is odd.
     """
     size = os.fstat(file.fileno()).st_size
     magic = file.read(len(AR_MAGIC))
@@ -54,7 +55,11 @@ def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
         raise DebError("format", "not a .deb: it does not begin as an ar archive does")
     members: list[Member] = []
     data = False
+    count = 0
     while (at := file.tell()) < size:
+        count += 1
+        if count > _MEMBERS:
+            raise DebError("limit", f"more than {_MEMBERS} members")
         name, length, mtime, sound = _header(file.read(AR_HEADER), at, size)
         if not sound:
             message = f"the ar header at offset {at} is damaged"
@@ -76,8 +81,6 @@ def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
         if any(m.name == name for m in members):
             raise DebError("duplicate", f"{printable(name)} is there twice")
         members.append(member)
-        if len(members) > _MEMBERS:
-            raise DebError("limit", f"more than {_MEMBERS} members")
         file.seek(member.start + length + length % 2)
     if not data:
         missing = next(

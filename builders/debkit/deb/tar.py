@@ -175,7 +175,6 @@ class _Members:
         self._tell = tell
         self._kinds: dict[str, bytes] = {}  # path to tar type, a hard link's is that of a file
         self._forms: dict[str, str] = {}  # path to the name that dpkg has, where that is another
-        self._linkable: set[str] = set()  # the names of what a hard link can be of
         self._filled: set[str] = set()  # folders with something in them
         self._names = 0  # bytes of memory that all names take
 
@@ -201,25 +200,38 @@ class _Members:
         if BAD_MODE in info.pax_headers:
             mode = info.pax_headers[BAD_MODE]
             self._tell(Oddity("odd", f"has a mode that is no number, {mode!r}", path))
-        if info.islnk() and _exact(info.linkname) not in self._linkable:
-            # Some file of the system may be there, and be linked to.
-            there = _located(info.linkname)[0] in self._kinds
-            message = f"{shown} is a hard link to {printable(info.linkname)!r}, which is no file"
-            self._tell(Oddity("refused" if there else "traversal", f"{message} before it", path))
+        if info.islnk():
+            self._check_link(info.linkname, path)
         kind = tarfile.REGTYPE if info.islnk() or info.type in FILE_TYPES else info.type
         if path in self._kinds:
-            same = self._forms.get(path, path[1:]) == name
+            same = self._form(path) == name
             if _lost(self._kinds[path], kind, same=same, filled=path in self._filled):
                 message = f"dpkg cannot unpack {shown}, which is there before as something else"
                 self._tell(Oddity("refused", message, path))
             self._tell(Oddity("duplicate", f"{shown} is there twice", path))
         self._kinds[path] = kind
         self._filled.add(posixpath.dirname(path))
-        if name != path[1:]:
+        if name == path[1:]:
+            self._forms.pop(path, None)
+        else:
+            self._names += sys.getsizeof(name)
             self._forms[path] = name
-        if not (info.isdir() or info.issym()):
-            self._linkable.add(name)
         return path
+
+    def _form(self, path: str) -> str:
+        """The name under which dpkg knows a member."""
+        return self._forms.get(path, path[1:])
+
+    def _check_link(self, target: str, path: str) -> None:
+        """Tell where a hard link is of nothing that dpkg has unpacked before it."""
+        at = _located(target)[0]
+        kind = self._kinds.get(at, tarfile.DIRTYPE)
+        linkable = kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
+        if not linkable or self._form(at) != _exact(target):
+            message = f"{printable(path)} is a hard link to {printable(target)!r}"
+            # A file of the system may be there, and be linked to.
+            sort = "refused" if at in self._kinds else "traversal"
+            self._tell(Oddity(sort, f"{message}, which is no file before it", path))
 
 
 def _lost(before: bytes, kind: bytes, *, same: bool, filled: bool) -> bool:

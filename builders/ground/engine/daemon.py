@@ -161,6 +161,8 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd="/",
+            # It outlives the folder that TMPDIR names, and would fail every step from then on.
+            env={name: value for name, value in os.environ.items() if name != "TMPDIR"},
             umask=0o022,
             start_new_session=True,
         )
