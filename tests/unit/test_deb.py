@@ -249,6 +249,20 @@ ODD_CASES = {
 }
 
 
+@pytest.mark.parametrize("name", [".//", "/", "///"])
+def test_a_root_of_another_name_is_named_as_dpkg_deb_does(tmp_path: Path, name: str) -> None:
+    info = tarfile.TarInfo("./")
+    info.type = tarfile.DIRTYPE
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[:100] = name.encode().ljust(100, b"\0")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    raw = tmp_path / "odd.deb"
+    raw.write_bytes(debs.ar([V2, CT, ("data.tar", bytes(block) + debs.tar([Item("./a", b"x")]))]))
+    sound = deb.rewrite(raw, tmp_path / "new.deb", Edit(tidy=True, recount=True, epoch=0))
+    assert [e.info.name for e, _ in Deb.open(sound).entries()] == [".", "./a"]
+
+
 @pytest.mark.parametrize("case", ODD_CASES)
 def test_odd_data_comes_out_sound(tmp_path: Path, case: str) -> None:
     data, kind, path = ODD_CASES[case]

@@ -125,13 +125,14 @@ class Layout:
             self._range(entry.offset, entry.end)
         else:
             self._bytes(header_bytes(info))
-            self._range(entry.start, entry.end)
+            if not info.isdir():
+                self._range(entry.start, entry.end)
         self._wrote(info, path, md5)
 
     def _header(self, entry: Entry, name: str, path: str) -> tarfile.TarInfo:
         info = copy.copy(entry.info)
         if path != entry.path or (self._tidy and (info.name.startswith("/") or path == "/")):
-            info.name = "." + path
+            info.name = "." if path == "/" else "." + path
         if name in self._edit.modes:
             info.mode = self._edit.modes[name] & 0o7777
         if name in self._edit.links:
@@ -142,6 +143,8 @@ class Layout:
             info.linkname = self._edit.links[name]
         if self._tidy:
             info.mode &= 0o7777
+            if info.isdir():
+                info.size = 0  # one that is a folder by its name only may have content
             if info.islnk() and info.linkname.startswith("/"):
                 info.linkname = "." + entry.target
             if self._edit.epoch is not None:
