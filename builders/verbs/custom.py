@@ -53,7 +53,7 @@ def correct(paths: Sequence[Path], rules: Path, out: Path, it: Run | None) -> li
         for n, package in enumerate(raw):
             handed = read / _inside(n, package)
             done = finish(
-                package.path,
+                package,
                 corrections,
                 elf_depends=_needs(handed) if it else (),
                 destination_dir=folder / "made" / str(n),

@@ -46,7 +46,8 @@ class Facts:
     modules: path of a kernel module to its e_machine.
     scripts: path to the "#!" line of a file, without "#!".
     compressed: paths of files that begin as gzip, xz, bzip2 or zstd do.
-    texts: path to the content of the text files that rules read.
+    texts: path to the content of the text files that rules read; text_size: bytes of all that
+        were read.
     traces: path to what of the build's folders a file names.
     kernels: path of a kernel image to the version line in its header.
     unread: paths of ELF objects that could not be looked into, and why.
@@ -66,6 +67,7 @@ class Facts:
     scripts: dict[str, str] = field(default_factory=dict)
     compressed: set[str] = field(default_factory=set)
     texts: dict[str, str] = field(default_factory=dict)
+    text_size: int = 0
     traces: dict[str, list[str]] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
@@ -218,7 +220,7 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
         facts.kernels[entry.path] = _kernel(head)
     if traces.worth(entry.path, head):
         search = traces.Search()
-    if _TEXT.fullmatch(entry.path) and sum(map(len, facts.texts.values())) < _TEXTS:
+    if _TEXT.fullmatch(entry.path) and facts.text_size < _TEXTS:
         text = io.BytesIO()
     while part:
         if search is not None:
@@ -231,6 +233,7 @@ def _look(entry: Entry, content: Content, facts: Facts) -> str:
         digest.update(part)
     if text is not None:
         facts.texts[entry.path] = text.getvalue().decode("utf-8", "replace")
+        facts.text_size += text.tell()
     if search is not None and search.found:
         facts.traces[entry.path] = sorted(search.found)
     if window is not None:

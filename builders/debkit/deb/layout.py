@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import posixpath
+import operator
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from builders.debkit import codecs
@@ -15,6 +14,7 @@ from builders.debkit.codecs import Piece, Range, Slice
 from builders.debkit.deb.edit import Added, Edit
 from builders.debkit.deb.error import DebError
 from builders.debkit.deb.owners import GROUPS, USERS, fixed
+from builders.debkit.deb.paths import above, folder_of, nearest
 from builders.debkit.deb.reading import Index
 from builders.debkit.deb.tar import FILE_TYPES, Entry, absolute, lost
 from builders.errors import BuildError
@@ -37,6 +37,7 @@ class Layout:
         self._edit = edit
         self._tidy = edit.tidy or edit.members
         self._there = {entry.path: entry for entry in index.entries}
+        self._firsts = _firsts(index.entries)
         self._written: dict[str, str] = {}  # path to digest
         self._folders = {"/"}  # that were written
         self._leaves: set[str] = set()  # paths of those that are no directories
@@ -59,33 +60,24 @@ class Layout:
                 raise BuildError(
                     f"the package has no {printable(path)}", hint="correct the path of the edit"
                 )
-        moves: dict[str, str | None] = {}
-        for path in self._there:
-            moves[path] = path
-            for parent in above(path):
-                if parent in self._edit.remove:
-                    moves[path] = None
-                    break
-                if parent in self._edit.rename:
-                    moves[path] = self._edit.rename[parent] + path[len(parent) :]
-                    break
+        moves: dict[str, str | None] = {path: path for path in self._there}
+        changed = {*self._edit.remove, *self._edit.rename}
+        for path, parent in nearest(self._there, changed) if changed else ():
+            if parent in self._edit.remove:
+                moves[path] = None
+            elif parent:
+                moves[path] = self._edit.rename[parent] + path[len(parent) :]
         for new in moves.values():
-            if new is not None and absolute(new.lstrip("/")) != new:
+            if new is not None and new not in self._there and absolute(new.lstrip("/")) != new:
                 raise BuildError(f"{new!r} is no absolute path", hint="write it like /usr/bin/x")
         return moves
-
-    def _first(self, entry: Entry) -> str:
-        """The path of the file that a hard link shares, also where it names another link."""
-        while entry.info.islnk():
-            entry = self._there[entry.target]
-        return entry.path
 
     def _members(self, index: Index) -> None:
         # Where a file goes that hard links share, the first of them takes its place and content.
         heirs: dict[str, str] = {}
         for entry in index.entries:
             if entry.info.islnk() and self.moved[entry.path] is not None:
-                first = self._first(entry)
+                first = self._firsts[entry.path]
                 if self.moved[first] is None:
                     heirs.setdefault(first, entry.path)
         chosen = set(heirs.values())
@@ -101,12 +93,12 @@ class Layout:
             return
         if entry.info.isdir() and path in self._written:
             return  # it had to come earlier, for what was renamed into it
-        if path != entry.path or (self._tidy and posixpath.dirname(path) not in self._folders):
+        if path != entry.path or (self._tidy and folder_of(path) not in self._folders):
             self._parents(path)
         info = self._header(entry, name, path)
         md5 = entry.md5
         if info.islnk():
-            first = self._first(entry)
+            first = self._firsts[entry.path]
             target = self.moved[heirs.get(first, first)]
             assert target is not None  # noqa: S101  # an heir stays
             if target != entry.target:
@@ -121,7 +113,8 @@ class Layout:
                 )
             self._file(info, path, new)
             return
-        if _same(info, entry.info):
+        if _STATED(info) == _STATED(entry.info):
+            info = entry.info  # the copy is not kept: there may be many
             self._range(entry.offset, entry.end)
         else:
             self._bytes(header_bytes(info))
@@ -130,7 +123,7 @@ class Layout:
         self._wrote(info, path, md5)
 
     def _header(self, entry: Entry, name: str, path: str) -> tarfile.TarInfo:
-        info = copy.copy(entry.info)
+        info = _copied(entry.info)
         if path != entry.path or (self._tidy and (info.name.startswith("/") or path == "/")):
             info.name = "." if path == "/" else "." + path
         if name in self._edit.modes:
@@ -263,16 +256,26 @@ def _below(path: str, parent: str) -> BuildError:
     )
 
 
-def above(path: str) -> Iterator[str]:
-    """`path` and the directories above it, without the root."""
-    while path != "/":
-        yield path
-        path = posixpath.dirname(path)
+def _firsts(entries: Iterable[Entry]) -> dict[str, str]:
+    """Each hard link to the path of the file that it shares, also where it names another link."""
+    firsts: dict[str, str] = {}
+    for entry in entries:
+        if entry.info.islnk():
+            target = entry.target
+            firsts[entry.path] = firsts.get(target, target)
+    return firsts
 
 
-def _same(one: tarfile.TarInfo, other: tarfile.TarInfo) -> bool:
-    names = ("name", "mode", "uid", "gid", "uname", "gname", "mtime", "linkname", "size", "type")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+_NAMES = ("name", "mode", "uid", "gid", "uname", "gname", "mtime", "linkname", "size", "type")
+_STATED = operator.attrgetter(*_NAMES)  # what an edit may change
+
+
+def _copied(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """As copy.copy, which takes many times as long, of what a header has room for."""
+    new = tarfile.TarInfo()
+    for name in (*_NAMES, "devmajor", "devminor"):
+        setattr(new, name, getattr(info, name))
+    return new
 
 
 def header_bytes(info: tarfile.TarInfo) -> bytes:

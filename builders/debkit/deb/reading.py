@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import tarfile
@@ -115,11 +114,17 @@ class Deb:
                 source.close()
 
     def settled(self) -> Iterator[tuple[Entry, Content]]:
-        """As `entries`, but each path once, by the member that dpkg leaves there."""
-        offsets = {entry.path: entry.offset for entry in self.index.entries}
-        for entry, content in self.entries(pass_over):
-            if offsets.get(entry.path) == entry.offset:
-                yield entry, content
+        """The members that `index` has, each with its content as `entries` gives it."""
+        entries = self.index.entries
+        with telling(self.path), self.path.open("rb") as file:
+            source = self.kept.again() or codecs.reader(packed_member(file, self.data_member))
+            try:
+                for entry in entries:
+                    start = Content(source, entry.start - source.position)
+                    start.finish()
+                    yield entry, Content(source, entry.info.size)
+            finally:
+                source.close()
 
     def data(self) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
         """As `entries`, in the terms of tarfile."""
@@ -212,7 +217,9 @@ def _linked(entries: Sequence[Entry], sums: Sequence[str]) -> tuple[Entry, ...]:
         if entry.info.islnk():
             md5 = digests.get(entry.target, "")
         digests[entry.path] = md5
-        linked.append(dataclasses.replace(entry, md5=md5))
+        if md5:
+            entry = Entry(entry.info, entry.path, entry.offset, entry.start, entry.end, md5)
+        linked.append(entry)
     return tuple(linked)
 
 

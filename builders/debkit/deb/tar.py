@@ -30,6 +30,7 @@ _NAME_LIMIT = 64 << 10  # of a long name in the archive
 _SUFFIX = len(".dpkg-new")  # dpkg unpacks a file under its name with this
 _PATH_MAX, _NAME_MAX = 4096, 255  # of Linux, with the zero and without (limits.h)
 _TRAILER_LIMIT = 1 << 20  # after the end of a tar archive; tar(1) pads to 10 KiB
+_SHORT = (_NAME_MAX - _SUFFIX) // 4  # characters of a name that fits, whatever they are
 FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _TYPES = (
     *FILE_TYPES,
@@ -110,8 +111,15 @@ def absolute(name: str) -> str:
     return path
 
 
+def _usual(name: str) -> bool:
+    """Whether a name is as dpkg-deb writes it: ./ and its path, with nothing to be cleaned."""
+    return name[:2] == "./" and "//" not in name and "/." not in name[1:] and name[-1] != "/"
+
+
 def _located(name: str) -> tuple[str, Oddity | None]:
     """The absolute path that a name stands for, and what is odd about the name."""
+    if _usual(name):
+        return name[1:], None
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         path = posixpath.normpath("/" + "/".join(parts))
@@ -126,9 +134,11 @@ def _located(name: str) -> tuple[str, Oddity | None]:
 
 def _unpackable(info: tarfile.TarInfo, path: str) -> str:
     """Why dpkg could not unpack a member of this name; "" where it can."""
-    last = info.name.rpartition("/")[2]
     if path == "/":
         return "" if info.isdir() or info.issym() else "it is the root, and no folder"
+    if len(info.name) < _SHORT and not info.linkname and _usual(info.name):
+        return ""
+    last = info.name.rpartition("/")[2]
     if last == "." or info.name.endswith("/"):
         return f"its name {printable(info.name)!r} ends in a slash or a dot"
     if len(os.fsencode(last)) + _SUFFIX > _NAME_MAX or (
@@ -181,7 +191,8 @@ class _Members:
     def add(self, info: tarfile.TarInfo) -> str:
         """The path of one more member."""
         path, oddity = _located(info.name)
-        if not _exact(info.name):
+        name = path[1:] if _usual(info.name) else _exact(info.name)
+        if not name:
             message = (
                 f"the root is named {printable(info.name)!r}, which dpkg lists as an empty name"
             )
@@ -193,10 +204,8 @@ class _Members:
             raise DebError("limit", f"names that take more than {_NAMES_LIMIT >> 20} MiB")
         if len(self._kinds) >= _ENTRIES:
             raise DebError("limit", f"more than {_ENTRIES} members")
-        name = _exact(info.name)
-        shown = printable(path)
         if why := _unpackable(info, path):
-            self._tell(Oddity("refused", f"dpkg cannot unpack {shown}: {why}", path))
+            self._tell(Oddity("refused", f"dpkg cannot unpack {printable(path)}: {why}", path))
         if BAD_MODE in info.pax_headers:
             mode = info.pax_headers[BAD_MODE]
             self._tell(Oddity("odd", f"has a mode that is no number, {mode!r}", path))
@@ -204,13 +213,14 @@ class _Members:
             self._check_link(info.linkname, path)
         kind = tarfile.REGTYPE if info.islnk() or info.type in FILE_TYPES else info.type
         if path in self._kinds:
+            shown = printable(path)
             same = self._form(path) == name
             if _lost(self._kinds[path], kind, same=same, filled=path in self._filled):
                 message = f"dpkg cannot unpack {shown}, which is there before as something else"
                 self._tell(Oddity("refused", message, path))
             self._tell(Oddity("duplicate", f"{shown} is there twice", path))
         self._kinds[path] = kind
-        self._filled.add(posixpath.dirname(path))
+        self._filled.add(path.rpartition("/")[0] or "/")
         if name == path[1:]:
             self._forms.pop(path, None)
         else:

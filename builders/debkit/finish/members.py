@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from builders.debkit import deb
 from builders.debkit.deb import Entry
-from builders.debkit.deb.layout import above
 from builders.debkit.deb.metadata import read_conffiles
+from builders.debkit.deb.paths import folder_of, nearest
 from builders.debkit.finish.work import Work, link_target
 from builders.errors import BuildError
 from builders.text import printable
@@ -72,7 +72,9 @@ def shorten_links(work: Work) -> None:
 
 def below(entries: Iterable[Entry], removed: set[str]) -> set[str]:
     """`removed` with all that lies below a directory in it."""
-    return {e.path for e in entries if any(path in removed for path in above(e.path))}
+    if not removed:
+        return set()
+    return {path for path, folder in nearest((e.path for e in entries), removed) if folder}
 
 
 def emptied(work: Work) -> set[str]:
@@ -80,11 +82,11 @@ def emptied(work: Work) -> set[str]:
     left: dict[str, int] = {}  # how many members a directory still has in it
     had: set[str] = set()
     for entry in work.entries:
-        parent = posixpath.dirname(entry.path)
+        parent = folder_of(entry.path)
         if entry.path == "/":
             continue
         had.add(parent)
-        stays = posixpath.dirname(work.path(entry)) == parent
+        stays = folder_of(work.path(entry)) == parent
         if entry.path not in work.removed and stays:
             left[parent] = left.get(parent, 0) + 1
     found: set[str] = set()
@@ -95,7 +97,7 @@ def emptied(work: Work) -> set[str]:
             continue
         if path in had and not left.get(path):
             found.add(path)
-            left[posixpath.dirname(path)] -= 1
+            left[folder_of(path)] -= 1
     return found
 
 

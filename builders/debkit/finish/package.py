@@ -53,7 +53,7 @@ class Finished:
 
 
 def finish(
-    raw: Path,
+    raw: Path | Deb,
     corrections: Corrections,
     *,
     elf_depends: Sequence[str],
@@ -70,7 +70,7 @@ def finish(
     Raises BuildError where the package or a correction cannot be used.
     """
     epoch = max(0, epoch)  # no header has room for a sign
-    package = Deb.open(raw)
+    package = Deb.open(raw) if isinstance(raw, Path) else raw
     suite = (beside or Beside()).suite
     first = control_fields(package, corrections, elf_depends, [], suite)
     work = Work(package, corrections, beside or Beside(), epoch, first["Package"], first["Version"])
@@ -81,7 +81,7 @@ def finish(
     found = symbols.correct(work) if corrections.symbols else symbols.Symbols({}, ())
     # Policy does not cover the installer's packages (udeb): they have no documents, conffiles,
     # services and byte-compiled modules.
-    udeb = raw.suffix == ".udeb" or is_udeb(package.control)
+    udeb = package.path.suffix == ".udeb" or is_udeb(package.control)
     for wanted, correct in (
         (corrections.libraries, libraries.correct),
         (corrections.python and not udeb, python.correct),

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 
-from builders.debkit.deb.layout import above
+from builders.debkit.deb.paths import folder_of, folders_above
 from builders.debkit.finish.work import Work
 from builders.text import printable
 
@@ -47,13 +46,13 @@ def correct(work: Work) -> None:
             what = f"mv_conffile {entry.path} {new}"
         line = f'dpkg-maintscript-helper {what} {work.version}~ -- "$@"\n'
         work.snippets += [(script, line) for script in ("preinst", "postinst", "postrm")]
-        folder = posixpath.dirname(entry.path)
+        folder = folder_of(entry.path)
         if folder not in there:
             work.snippets.append(("postinst", _TIDY.format(folder=folder)))
 
 
 def _opened(work: Work) -> None:
-    folders = {folder for path in work.paths() for folder in above(posixpath.dirname(path))}
+    folders = folders_above(work.paths())
     for entry in work.entries:
         if not entry.info.issym() or entry.path not in folders:
             continue

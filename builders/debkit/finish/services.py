@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from builders.debkit.corrections import SERVICE, WORDS
 from builders.debkit.deb import Added
+from builders.debkit.deb.units import has_install
 from builders.debkit.finish.work import Work, is_plain
 from builders.errors import BuildError
 
@@ -124,7 +125,7 @@ def _enabled(work: Work, names: set[str]) -> set[str]:
     silent = {
         paths[path]
         for path, text in work.read(units).items()
-        if not re.search(rb"(?m)^\[Install\]", text)
+        if not has_install(text.decode("utf-8", "replace"))
     }
     links = {n for n in names if n.endswith(".service")} - {paths[path] for path in units}
     return names - silent - links

@@ -75,16 +75,19 @@ def _link_leaves_root(facts: Facts) -> Iterator[Found]:
 )
 def _link_loop(facts: Facts) -> Iterator[Found]:
     links = {e.path: _target(e.path, e.info.linkname) for e in facts.entries if e.info.issym()}
-    ends: set[str] = set()  # links that are known to end
+    loops: set[str] = set()
+    followed: set[str] = set()
     for path in links:
-        seen: dict[str, None] = {}
+        chain: dict[str, None] = {}
         at = path
-        while at in links and at not in ends and at not in seen:
-            seen[at] = None
+        while at in links and at not in followed:
+            followed.add(at)
+            chain[at] = None
             at = links[at]
-        if at not in seen:
-            ends.update(seen)
-        elif at == path:
+        if at in chain:
+            members = list(chain)
+            loops.update(members[members.index(at) :])
+        if path in loops:
             yield Found(f"leads to {links[path]}, and so back to itself", path)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.depends import bringers
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.scripts import SCRIPTS, Interpreter, code_lines, interpreter, shell_of
+from builders.debkit.deb.units import starts_at_boot
 
 _PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
 _LIMIT = 1 << 20  # of a script; the largest in Debian have some 100 KB
@@ -251,23 +253,21 @@ def _unregistered_service(facts: Facts) -> Iterator[Found]:
     if facts.udeb:
         return
     text = _scripts(facts, "postinst", "preinst")
+    registers = re.search(r"\bupdate-rc\.d\b|\bdeb-systemd-helper\b", text)
+    enables = re.search(r"\bdeb-systemd-helper\b|\bsystemctl\b", text)
+    # systemd.unit(5): a link in TARGET.wants starts the unit of its name with that target.
+    started = {
+        name for folder, name in map(posixpath.split, facts.paths) if folder.endswith(".wants")
+    }
     for path, content in facts.texts.items():
-        folder, _, name = path.rpartition("/")
-        entry = facts.paths[path]
+        folder, name = posixpath.split(path)
         if folder == "/etc/init.d":
-            registered = re.search(r"\bupdate-rc\.d\b|\bdeb-systemd-helper\b", text)
-            if entry.info.mode & 0o111 and not registered and name not in ("skeleton", "README"):
+            executable = facts.paths[path].info.mode & 0o111
+            if executable and not registers and name not in ("skeleton", "README"):
                 yield Found("no maintainer script calls update-rc.d", path)
         elif folder.endswith("/systemd/system") and "@" not in name:
-            installs = re.search(
-                r"^\[Install\]\s*\n(?:.*\n)*?\s*(WantedBy|RequiredBy)\s*=\s*\S",
-                content,
-                re.MULTILINE,
-            )
-            enabled = re.search(r"\bdeb-systemd-helper\b|\bsystemctl\b", text) or any(
-                p.endswith(f".wants/{name}") for p in facts.paths
-            )
-            if installs and not enabled:
+            enabled = enables or name in started
+            if not enabled and starts_at_boot(content):
                 yield Found("no maintainer script enables it", path)
 
 
