@@ -294,6 +294,28 @@ def test_a_stop_ends_what_runs_and_is_told_as_one(
 # Cases
 
 
+def test_every_script_of_a_case_is_run_somewhere() -> None:
+    subject = cases.Subject(
+        names=("tried",),
+        versions=("1",),
+        raw=(("raw", "1"),),
+        paths=frozenset(
+            {
+                "/usr/sbin/xl",
+                "/usr/lib/python3/dist-packages/xen.py",
+                "/usr/share/man/man1/xl.1.gz",
+                "/etc/init.d/xen",
+                "/boot/vmlinuz-6.1",
+            }
+        ),
+    )
+    run = {c.script for machine in cases.machines(subject) for c in machine.cases}
+    run.add(cases.FUNCTIONS)
+    names = {path.stem for path in Path(cases.__file__).with_name("scripts").iterdir()}
+    assert len(names) == 20
+    assert {n for n in names if not any(cases.script(n) in text for text in run)} == set()
+
+
 def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> None:
     subject = install.examine([deb], [])
     told = cases.variables(subject)
@@ -402,9 +424,9 @@ def test_a_case_fails_by_what_it_says_or_by_its_status(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        if script.endswith(cases._DIGESTS):
+        if script.endswith(cases.script("digests")):
             return Played([b"= 3 files\n! one is wrong\n! another\n"])
-        if script.endswith(cases._REINSTALL):
+        if script.endswith(cases.script("reinstall")):
             return Played([b"something\nE: the last line\n"], 100)
         return Played([b"= fine\n"] if "installed()" in script else [])
 
@@ -422,7 +444,7 @@ def test_what_stands_on_a_failed_case_is_skipped(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        return Played([b"no\n"], 1) if script.endswith(cases._INSTALL) else Played()
+        return Played([b"no\n"], 1) if script.endswith(cases.script("install")) else Played()
 
     found = outcomes(started(Client(play)), deb)
     states = [o.state for o in found]
@@ -440,7 +462,7 @@ def test_a_full_disk_of_the_engine_is_no_fault_of_the_package(
     started: Callable[[Client], Run], deb: Path
 ) -> None:
     def play(script: str) -> Played:
-        full = script.endswith(cases._INSTALL)
+        full = script.endswith(cases.script("install"))
         return Played([b"dpkg: error: No space left on device\n"], 1) if full else Played()
 
     with pytest.raises(BuildError, match="no space left") as caught:

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Names and versions of packages are lists of words, which cases.variables sets.
+# shellcheck shell=sh disable=SC2086,SC2154
+get install --reinstall $exact
+dpkg --audit | sed 's/^/! /'
