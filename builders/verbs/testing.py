@@ -26,6 +26,7 @@ _PARTS: dict[str, list[list[str]]] = {
         [*_PYTHON, "ruff", "format", "--check", "."],
         [*_PYTHON, "mypy"],
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"],
+        [*_PYTHON, "tests.shell"],
     ],
     "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
     "dpkg": [[*_PYTHON, "pytest", "-q", "tests/differential"]],

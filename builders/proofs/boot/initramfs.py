@@ -40,42 +40,7 @@ _TAKEN = (
 )
 # Of the suite, for the scripts above: they are written for more than busybox has.
 _BESIDE = ("/bin/bash", "/usr/bin/rev", "/lib/lsb/init-functions")
-# ldd(1) asks the suite's own loader which files a program would get.
-_SCRIPT = """
-mkdir -p {work}/initrd/bin {work}/tree {out}
-cd {work}/tree
-for deb in {work}/in/*.deb; do dpkg-deb -x "$deb" .; done
-cp "$(find . -name busybox -type f -perm -1 | head -n 1)" {work}/initrd/bin/busybox
-libraries=$(find "$PWD" -name '*.so*' ! -type d -printf '%h\\n' | sort -u | tr '\\n' ':')
-# pthread_cancel(3) loads it at run time.
-set -- "$(find /lib /usr/lib -name libgcc_s.so.1 | head -n 1)"
-for path in {taken}; do
-    test -e ".$path" || continue
-    mkdir -p "{work}/initrd${{path%/*}}"
-    cp -L ".$path" "{work}/initrd$path"
-    # What ldd says of a script goes nowhere.
-    set -- "$@" $(LD_LIBRARY_PATH="$libraries" ldd ".$path" 2>/dev/null | grep -o '/[^ )]*' || :)
-    if LD_LIBRARY_PATH="$libraries" ldd ".$path" 2>/dev/null | grep 'not found'; then
-        echo "error: $path needs a library that the suite's builder has not got"
-        exit 1
-    fi
-done
-for path in {beside}; do
-    test -e "$path" || continue
-    mkdir -p "{work}/initrd${{path%/*}}"
-    cp -L "$path" "{work}/initrd$path"
-    set -- "$@" $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
-done
-for library in "$@"; do
-    target="{work}/initrd${{library#$PWD}}"
-    mkdir -p "${{target%/*}}"
-    cp -L "$library" "$target"
-done
-cd {work}/initrd
-find . -exec touch -h -d @0 {{}} +
-find . -print0 | LC_ALL=C sort -z |
-    cpio --null --create --format=newc --reproducible --owner=0:0 --quiet | gzip -9n >{out}/{name}
-"""
+_SCRIPT = Path(__file__).parent / "templates" / "initramfs.sh"
 
 
 def make(run: Run, builder: Image, xen: Path, digest: str) -> Path:
@@ -124,4 +89,5 @@ def _script(taken: Sequence[str]) -> str:
         f"$(cd {WORK}/tree && ls -d .{path} 2>/dev/null | cut -c2-)" if "*" in path else path
         for path in taken
     )
-    return _SCRIPT.format(work=WORK, out=OUT, name=_NAME, taken=paths, beside=" ".join(_BESIDE))
+    settings = f"work={WORK} out={OUT} name={_NAME} beside='{' '.join(_BESIDE)}'\n"
+    return f"{settings}taken() {{ echo {paths}; }}\n{_SCRIPT.read_text(encoding='utf-8')}"

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The first process of dom0 in the boot proof. What it finds goes to the console, each answer
 # between two marks; checks.py reads them.
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /bin /var/run /var/log/xen/console /var/lib/xen \
@@ -36,7 +37,7 @@ option() {
 begin() {
     # Backgrounded by itself; the socket tells that it answers.
     xenstored --pid-file /run/xen/xenstored.pid
-    for n in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         test -S /run/xenstored/socket && break
         test -S /var/run/xenstored/socket && break
         usleep 200000
@@ -60,6 +61,7 @@ ask assignable xl pci-assignable-list
 ask hidden driver 0000:00:04.0
 ask other driver 0000:00:05.0
 for script in /proof/*.sh; do
+    # shellcheck source=/dev/null # what a proof lays over the initramfs
     if test -e "$script"; then . "$script"; fi
 done
 echo "@@off"

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The first process of a guest in the boot proof: it tells what it was given, and stays.
 /bin/busybox mkdir -p /proc /sys /dev /bin
 /bin/busybox --install -s /bin
@@ -10,7 +11,7 @@ for module in /modules/*; do
     if test -e "$module"; then insmod "$module"; fi
 done
 # The front end finds its devices a moment after the kernel is up.
-for n in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
     test -e /sys/class/net/eth0 && break
     usleep 200000
 done
@@ -19,6 +20,6 @@ for device in /sys/bus/pci/devices/*; do
     echo "@@card ${device##*/} $(cat "$device/vendor") $(cat "$device/device")" \
         "$(basename "$(readlink "$device/driver")")"
 done
-echo "@@net $(ls /sys/class/net | tr '\n' ' ')"
+echo "@@net $(cd /sys/class/net && echo *)"
 echo "@@up $(uname -r)"
 while :; do sleep 60; done

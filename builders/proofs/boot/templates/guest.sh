@@ -1,6 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=busybox
 # Run by dom0 after its own questions: a guest is made, given the card, started again, taken away.
 # The guest's kernel is dom0's; its initramfs is made here.
-cd /guest/root
+cd /guest/root || return
 mkdir -p bin sbin
 cp /bin/busybox bin/
 printf '#!/bin/busybox sh\nexec /bin/busybox reboot -f\n' >sbin/reboot
@@ -14,12 +16,12 @@ xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenco
 # $1: how often the guest has come up by then
 up() {
     n=0
-    until test "$(grep -c '@@up' $log 2>/dev/null)" = "$1"; do
+    until test "$(grep -c '@@up' "$log" 2>/dev/null)" = "$1"; do
         n=$((n + 1))
         test $n -lt 300 || return 1
         usleep 200000
     done
-    tail -n 5 $log | grep '@@'
+    tail -n 5 "$log" | grep '@@'
 }
 gone() {
     n=0
@@ -50,5 +52,5 @@ if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendoma
 if test -e /proof/no-save; then sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=""/' /etc/default/xendomains; fi
 ask xendomains $xendomains stop
 ask left xl list
-ask ended grep 'asked to power off' $log
+ask ended grep 'asked to power off' "$log"
 ask saved ls /var/lib/xen/save
