@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What documents and comments name is there: files of the project, and headings of its pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FOLDERS = ("benchmarks", "builders", "configs", "docs", "patches", "tests", ".ci", ".github")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+FILE = re.compile(
+    r"[.\w*+/-]+\.(?:py|toml|md|sh|json|yml|config|patch|pl|js|html)|[a-z.]+(?:/[\w*.-]+)+/?"
+)
+# docs/NAME.md and the like: a word in capitals stands for something else.
+PLACEHOLDER = re.compile(r"/[A-Z]+\b")
+# A file of the project in a comment or a string.
+NAMED = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS[:6])})/[\w./*-]+\.(?:py|toml|md|sh|json)\b")
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page's headings have on GitHub and GitLab."""
+    titles = re.findall(r"^#+ +(.*)$", text(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """The relative links of a page: the file, and the anchor in it or ""."""
+    for target in LINK.findall(text(page)):
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            yield (page.parent / path if path else page), anchor
+
+
+def broken_links(page: Path) -> list[str]:
+    return [
+        f"{path}#{anchor}"
+        for path, anchor in links(page)
+        if not path.exists() or (anchor and anchor not in headings(path))
+    ]
+
+
+def files(page: Path) -> Iterator[str]:
+    """What stands in backticks, alone, and looks like a file or a folder of the project."""
+    for code in CODE.findall(text(page)):
+        ours = code.partition("/")[0] in FOLDERS or code.endswith(".py")
+        if ours and FILE.fullmatch(code) and not PLACEHOLDER.search(code):
+            yield code
+
+
+def is_there(name: str) -> bool:
+    """Whether a file of that name, or one that the glob matches, is in the project."""
+    places = [ROOT, ROOT / "tests", ROOT / "builders"]
+    if "/" not in name:
+        places = [ROOT, *(ROOT / folder for folder in FOLDERS[:6])]
+        return any(next(place.rglob(name), None) for place in places[1:]) or (ROOT / name).exists()
+    return any(next(place.glob(name.rstrip("/")), None) for place in places)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    assert [name for name in files(page) if not is_there(name)] == []
+
+
+def test_files_that_the_code_names_are_there() -> None:
+    paths = [
+        path
+        for folder in FOLDERS
+        if folder != "tests"  # which name files on purpose that are not there
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".toml", ".sh", ".yml", ".config"} and path.is_file()
+    ]
+    names = {
+        (str(path.relative_to(ROOT)), name)
+        for path in [*paths, ROOT / "inv", ROOT / "tasks.py", ROOT / "pyproject.toml"]
+        for name in NAMED.findall(text(path))
+        if not PLACEHOLDER.search(name)
+    }
+    assert len(names) > 10
+    assert {(path, name) for path, name in names if not is_there(name)} == set()
+
+
+def test_what_is_gone_is_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One: two\n[a](gone.md) [b](#one-two) [c](#three) [d](https://example.org/x)\n"
+        "`builders/gone.py` `builders/errors.py` `gone.py` `unit/test_shell.py` `/etc/x.py y`\n"
+        "`configs/recipes/*.toml` `configs/recipes/*.json` `docs/NAME.md` `artifacts/x`\n"
+    )
+    assert broken_links(page) == [f"{tmp_path}/gone.md#", f"{page}#three"]
+    gone = [name for name in files(page) if not is_there(name)]
+    assert gone == ["builders/gone.py", "gone.py", "configs/recipes/*.json"]
