@@ -26,6 +26,7 @@ from builders.errors import BuildError
 from builders.show import rules
 from builders.text import printable
 from builders.verbs import inspect
+from tests import documents
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
 
@@ -702,9 +703,9 @@ def test_a_control_tar_that_the_suite_cannot_read(member: str, suite: str, bad: 
 
 
 def test_the_list_in_the_documents_is_current() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-    listed = text.partition("test_audit_rules.py -->\n")[2].partition("<!-- end of the rules")[0]
-    assert listed == rules.markdown()
+    text = documents.PAGE.read_text(encoding="utf-8")
+    assert documents.with_rules(text) == text, "run .venv/bin/python -m tests.documents"
+    assert "**stray-boot-link**" in text
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
