@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from invoke.collection import Collection
 
-from builders import ROOT
+import tasks
+from builders import ROOT, VERSION
+from builders.verbs import testing
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FOLDERS = ("benchmarks", "builders", "configs", "docs", "patches", "tests", ".ci", ".github")
@@ -105,3 +110,36 @@ def test_what_is_gone_is_told(tmp_path: Path) -> None:
     assert broken_links(page) == [f"{tmp_path}/gone.md#", f"{page}#three"]
     gone = [name for name in files(page) if not is_there(name)]
     assert gone == ["builders/gone.py", "gone.py", "configs/recipes/*.json"]
+
+
+def test_the_readme_has_every_verb() -> None:
+    verbs_part = text(ROOT / "README.md").partition("\n## Verbs\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", verbs_part, re.MULTILINE)
+    verbs = {name for row in rows for name in CODE.findall(row)}
+    assert verbs == set(Collection.from_module(tasks).task_names)
+
+
+def test_the_hooks_before_a_commit_are_the_linters() -> None:
+    entries = re.findall(
+        r"^ +entry: \.venv/bin/(.*)$", text(ROOT / ".pre-commit-config.yaml"), re.M
+    )
+    hooks = [entry.removeprefix("python -m ") for entry in entries]
+    linters = [" ".join(arguments).removesuffix(" .") for arguments in lint_commands()]
+    assert hooks == linters
+    assert "https:" not in text(ROOT / ".pre-commit-config.yaml")
+
+
+def lint_commands() -> Iterator[list[str]]:
+    """The linters as `./inv test` calls them, without the Python that runs them."""
+    for command in testing._PARTS["lint"]:
+        if command[:2] == [sys.executable, "-m"]:
+            yield command[2:]
+        else:
+            yield [Path(command[0]).name, *command[1:]]
+
+
+def test_the_changelog_has_this_version() -> None:
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    versions = re.findall(r"^## \[([^\]]+)\]", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert project["version"] == VERSION
+    assert versions[:2] == ["Unreleased", VERSION]
