@@ -31,11 +31,11 @@ def _names_shell(path: Path) -> bool:
         return bool(_SHEBANG.match(stream.read(80)))
 
 
-def check(root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def check(root: Path = ROOT, *options: str) -> subprocess.CompletedProcess[str]:
     """What shellcheck says of the scripts below `root`; status 1 where it found something."""
     program = Path(sys.executable).with_name("shellcheck")
     return subprocess.run(
-        [program, "--format", "gcc", *(path.relative_to(root) for path in scripts(root))],
+        [program, "--format", "gcc", *options, *(path.relative_to(root) for path in scripts(root))],
         cwd=root,
         capture_output=True,
         text=True,

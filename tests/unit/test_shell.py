@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from builders import ROOT
+from builders.pipeline import kernel, xen
+from builders.pipeline.recipe import load, names
+from builders.proofs.rebuild.variation import Variation
 from tests import shell
+
+# A variable for a program that is called, ls of names that are plain, a loop over one package, a
+# failure that export hides.
+LOOSE = "SC1007,SC2010,SC2034,SC2043,SC2155"
 
 
 def test_every_shell_script_of_the_project_is_read() -> None:
@@ -50,3 +57,22 @@ def test_a_fault_in_any_script_fails_the_check(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "below/postinst:2" in done.stdout
     assert "SC2086" in done.stdout
+
+
+def test_the_phases_of_a_build_are_sound_shell(tmp_path: Path) -> None:
+    """With the shell lines of each recipe, and as they run on another box."""
+    scripts: dict[str, str] = {}
+    for name in names():
+        loaded = load(name)
+        plans = [xen.describe(loaded)]
+        plans += [kernel.describe(loaded, flavour) for flavour in loaded.kernel.flavours]
+        for plan in (*plans, Variation(seconds=60).plan(plans[0])):
+            for phase in plan.phases:
+                scripts.setdefault(
+                    phase.script, f"{len(scripts):02}-{name}-{plan.name}-{phase.name}.sh"
+                )
+    assert len(scripts) > 20
+    for script, file in scripts.items():
+        (tmp_path / file).write_text(f"# shellcheck shell=sh disable={LOOSE}\nset -e\n{script}")
+    done = shell.check(tmp_path, "--severity", "warning")
+    assert done.returncode == 0, done.stdout

@@ -80,17 +80,19 @@ def test_the_check_of_the_configuration_reads_the_tree_where_it_is() -> None:
 
 def test_a_box_that_is_no_other_is_refused(tmp_path: Path) -> None:
     box = Box(tmp_path / "build")
-    setup = scripts(Variation().plan(xen.describe(RECIPE)))["elsewhere"]
-    check = setup[setup.index("\nis() {") :]
-    status, text = box.run(check[: check.index("\nreal=")] + "\nreal=$(date +%s)\nlate", ".")
-    assert (status, text) == (0, "clock ahead by: 0\n")
-    late = scripts(LATER.plan(xen.describe(RECIPE)))["elsewhere"]
-    late = late[late.index("\nlate() {") : late.index("\nreal=")]
-    status, text = box.run(f"{late}\nreal=$(date +%s)\nlate", ".")
+
+    def functions(variation: Variation) -> str:
+        """The values of the check and its functions, without the checks themselves."""
+        setup = scripts(variation.plan(xen.describe(RECIPE)))["elsewhere"]
+        return setup[setup.index("\nseconds=") : setup.index("\nis 'host name'")]
+
+    now = "\nreal=$(date +%s)\nlate"
+    assert box.run(functions(Variation()) + now, ".") == (0, "clock ahead by: 0\n")
+    status, text = box.run(functions(LATER) + now, ".")
     assert status == 1
     assert "error: elsewhere the clock has to be 60 seconds ahead, not 0" in text
     # Nothing is varied: the first thing that is the same as here is named.
-    status, text = box.run(check[: check.index("\nexport USER")] + "\nis user me somebody", ".")
+    status, text = box.run(functions(Variation()) + '\nis user me "$user"', ".")
     assert status == 1
     assert "error: elsewhere the user has to be somebody, and it is me" in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,35 +57,10 @@ gcc -shared -fPIC -O2 -std=gnu99 -DRELEASE='"{release}"' -o elsewhere/box.so {sh
 I18NPATH=elsewhere/usr/share/i18n localedef -i {locale_name} -f UTF-8 elsewhere/locales/{locale}
 """
 
-# A box that is not another would prove nothing.
-_CHECK = """
-is() {{
-    echo "$1: $2"
-    test "$2" = "$3" || {{ echo "error: elsewhere the $1 has to be $3, and it is $2"; exit 1; }}
-}}
-late() {{
-    by=$(($(date +%s) - real))
-    echo "clock ahead by: $by"
-    test "$by" -ge {seconds} && test "$by" -lt "$(({seconds} + 600))" ||
-        {{ echo "error: elsewhere the clock has to be {seconds} seconds ahead, not $by"; exit 1; }}
-}}
-real=$(date +%s) here=$(nproc) last=$(ls -U /etc | tail -n 1)
-{prelude}
-is 'host name' "$(uname -n)" {hostname}
-is user "$(id -un)" {user}
-is 'number of the user' "$(id -u)" {uid}
-is home "$(cd && pwd)" {home}
-is folder "$PWD" {work}
-is umask "$(umask)" {umask}
-is 'time zone' "$(date +%z)" +1400
-is 'decimal point' "$(locale decimal_point)" ,
-is 'order of letters' "$(printf 't\\nz\\n' | sort | tr -d '\\n')" zt
-is 'release of the kernel' "$(uname -r)" {release}
-is 'first in /etc' "$(ls -U /etc | head -n 1)" "$last"
-is 'number of cores' "$(nproc)" "$((here + 1))"
-is 'number of processors' "$(getconf _NPROCESSORS_ONLN)" "$((here + 1))"
-late
-"""
+# What the box was before it became another; elsewhere.sh looks whether that has changed.
+_BEFORE = "real=$(date +%s) here=$(nproc) last=$(ls -U /etc | tail -n 1)\n"
+_CHECK = Path(__file__).with_name("elsewhere.sh")
+_CHECKED = ("seconds", "hostname", "user", "uid", "home", "work", "umask", "release")
 
 
 @dataclass(frozen=True)
@@ -155,7 +131,9 @@ class Variation:
             "locales": _LOCALES,
         }
         prelude = (_PRELUDE + (_LATER if self.seconds else "")).format(**words)
-        setup = _SETUP.format(**words) + _CHECK.format(prelude=prelude, **words)
+        values = "".join(f"{name}={shlex.quote(str(words[name]))}\n" for name in _CHECKED)
+        check = f"{_BEFORE}{prelude}{values}{_CHECK.read_text(encoding='utf-8')}"
+        setup = _SETUP.format(**words) + check
         phases = [Phase("elsewhere", setup, folder=self.place.folder)]
         phases += [
             dataclasses.replace(
