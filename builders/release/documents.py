@@ -51,12 +51,12 @@ def changes(build: Build, files: Mapping[str, Path]) -> bytes:
     for control in about.values():
         short = control.get("Description", "").split("\n")[0]
         synopses.append(f"\n {control['Package']} - {short}")
-    listed = ""
+    lines = ""
     for name, path in files.items():
         control = about.get(name, {})
         section, priority = control.get("Section", "misc"), control.get("Priority", "optional")
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-        listed += f"\n {digest} {path.stat().st_size} {section} {priority} {name}"
+        lines += f"\n {digest} {path.stat().st_size} {section} {priority} {name}"
     suite = build.recipe.suite.name
     made_of = "".join(f"\n   * Built from {o.name} {o.version}." for o in build.origins)
     fields = {
@@ -70,7 +70,7 @@ def changes(build: Build, files: Mapping[str, Path]) -> bytes:
         "Changes": f"\n {build.source} ({build.version}) {suite}; urgency=medium\n .{made_of}"
         f"\n   * Built by {ORIGIN} {VERSION}.",
         **_checksums(files.items()),
-        "Files": listed,
+        "Files": lines,
     }
     return dump_control(fields)
 

@@ -79,11 +79,11 @@ def record(folder: Path) -> dict[str, Any]:
         return dict(document)
     except FileNotFoundError:
         raise BuildError(
-            f"{folder} is no release: it has no {RECORD}", hint="invoke release makes one"
+            f"{folder} is no release: it has no {RECORD}", hint="./inv release makes one"
         ) from None
     except _UNREAL:
         raise BuildError(
-            f"{folder}/{RECORD} is damaged", hint=f"invoke verify {folder} says what else is"
+            f"{folder}/{RECORD} is damaged", hint=f"./inv verify {folder} says what else is"
         ) from None
 
 
@@ -113,8 +113,8 @@ def kept_builds(folder: Path) -> list[Kept]:
 
 def serial(folder: Path) -> int:
     """Which release of its folder it is, counted from 1; 0 where it does not say."""
-    said = record(folder).get("serial", 0)
-    return said if isinstance(said, int) and 0 <= said < 1 << 53 else 0
+    number = record(folder).get("serial", 0)
+    return number if isinstance(number, int) and 0 <= number < 1 << 53 else 0
 
 
 def disk_error(error: OSError, where: Path) -> BuildError:

@@ -58,8 +58,8 @@ class _Side:
 
     def read(self, prefix: str, suffix: str) -> Any:
         """The build's one JSON file whose path begins and ends like that."""
-        found = [p for p in self.build["files"] if p.startswith(prefix) and p.endswith(suffix)]
-        return json.loads((self.folder / found[0]).read_bytes())
+        paths = [p for p in self.build["files"] if p.startswith(prefix) and p.endswith(suffix)]
+        return json.loads((self.folder / paths[0]).read_bytes())
 
     def packages(self) -> dict[str, Path]:
         """The .debs by the names of their packages, with # for the numbers that a kernel has."""
@@ -73,7 +73,7 @@ def difference(old: Path, new: Path) -> list[Changed]:
     Raises BuildError where either is no release, or a file of it is missing or damaged.
     """
     before, after = _newest(old), _newest(new)
-    found = []
+    builds = []
     for target in sorted({*before, *after}):
         one, other = before.get(target), after.get(target)
         try:
@@ -81,24 +81,24 @@ def difference(old: Path, new: Path) -> list[Changed]:
         except _UNREAL as error:
             raise BuildError(
                 f"{target}: a file of a release can't be read: {error}",
-                hint=f"invoke verify {old}, and {new}, say what is wrong with it",
+                hint=f"./inv verify {old}, and {new}, say what is wrong with it",
             ) from None
-        found.append(
+        builds.append(
             Changed(target, one.version if one else "", other.version if other else "", rows)
         )
-    return found
+    return builds
 
 
 def _newest(folder: Path) -> dict[str, _Side]:
     from debian.debian_support import Version
 
-    found: dict[str, _Side] = {}
+    newest: dict[str, _Side] = {}
     for build in record(folder)["builds"]:
         side = _Side(folder, build)
-        held = found.get(build["target"])
-        if held is None or Version(held.version) < Version(side.version):
-            found[build["target"]] = side
-    return found
+        other = newest.get(build["target"])
+        if other is None or Version(other.version) < Version(side.version):
+            newest[build["target"]] = side
+    return newest
 
 
 def _rows(old: _Side, new: _Side) -> Iterable[Row]:
@@ -109,8 +109,8 @@ def _rows(old: _Side, new: _Side) -> Iterable[Row]:
         if one and other:
             yield from _package(one, other)
         else:
-            shown = one or other
-            label = shown.name if shown else name
+            package = one or other
+            label = package.name if package else name
             yield Row("package", label, "there" if one else "", "there" if other else "")
     yield from _pairs("audit", _findings(old), _findings(new))
 
@@ -165,21 +165,21 @@ def _telling(change: Change) -> bool:
 
 def _findings(side: _Side) -> dict[str, str]:
     """The errors and warnings of the audit: who and where -> what."""
-    found: dict[str, str] = {}
+    findings: dict[str, str] = {}
     for package in side.read("audit/", ".json")["packages"]:
         for finding in package["findings"]:
             if finding["severity"] in ("error", "warning"):
                 key = f"{finding['rule']} {finding['subject']}".strip()
-                found[key] = f"{finding['severity']}: {finding['message']}"
-    return found
+                findings[key] = f"{finding['severity']}: {finding['message']}"
+    return findings
 
 
 # What is said
 
 
-def to_json(found: Sequence[Changed]) -> str:
+def to_json(builds: Sequence[Changed]) -> str:
     """Every row, for programs."""
-    return json.dumps({"schema": SCHEMA, "builds": [asdict(c) for c in found]}, indent=2)
+    return json.dumps({"schema": SCHEMA, "builds": [asdict(c) for c in builds]}, indent=2)
 
 
 _PARTS = {
@@ -191,10 +191,10 @@ _PARTS = {
 }
 
 
-def markdown(found: Sequence[Changed]) -> str:
+def markdown(builds: Sequence[Changed]) -> str:
     """The release notes: a section for each build, the hypervisor first."""
     lines: list[str] = []
-    for changed in sorted(found, key=lambda c: c.target != "xen"):
+    for changed in sorted(builds, key=lambda c: c.target != "xen"):
         lines += [f"## {changed.target} {_versions(changed)}", ""]
         if any(_same_version(row) for row in changed.rows):
             lines += ["Other content under the same version: apt does not see a new package.", ""]

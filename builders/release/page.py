@@ -173,10 +173,10 @@ def timeline(spans: Sequence[Span]) -> tuple[list[_Bar], float]:
     Stages that were made on different days stand side by side without the time between, so
     that one that was kept from last week does not make the others a hair's breadth.
     """
-    known = sorted((s for s in spans if s.ended), key=lambda s: (s.ended - s.seconds, s.stage))
+    timed = sorted((s for s in spans if s.ended), key=lambda s: (s.ended - s.seconds, s.stage))
     placed: list[tuple[Span, float]] = []
     now, end = 0.0, None  # on the line; of what came before, by the clock
-    for span in known:
+    for span in timed:
         begin = span.ended - span.seconds
         if end is None or begin - end > _GAP:
             offset = begin - now

@@ -16,22 +16,22 @@ FOLDER = "proofs"
 def of(builds: Iterable[Build], logs: Path) -> tuple[list[Proof], list[str]]:
     """The proofs in `logs` of the builds' packages, and of which there is none, in words."""
     builds = list(builds)
-    there = list(proof.found(logs))
+    proofs = list(proof.found(logs))
     digests = {name: sha for build in builds for name, sha in build.digests.items()}
-    ours = [p for p in there if _within(p.packages, digests)]
-    kept = [p for p in ours if p.good]
-    shown = {name for p in kept if not p.must_fail for name in p.packages}
+    ours = [p for p in proofs if _within(p.packages, digests)]
+    good = [p for p in ours if p.good]
+    booted = {name for p in good if not p.must_fail for name in p.packages}
     missing = []
     for build in builds:
-        if shown.isdisjoint(build.digests):
-            missing.append(f"a boot of {build.target}: {_why(build, there, ours)}")
-    return kept, missing
+        if booted.isdisjoint(build.digests):
+            missing.append(f"a boot of {build.target}: {_why(build, proofs, ours)}")
+    return good, missing
 
 
-def _why(build: Build, there: Sequence[Proof], ours: Sequence[Proof]) -> str:
+def _why(build: Build, proofs: Sequence[Proof], ours: Sequence[Proof]) -> str:
     if any(not p.good and set(p.packages) & set(build.digests) for p in ours):
         return "it failed"
-    if any(set(p.packages) & set(build.digests) for p in there):
+    if any(set(p.packages) & set(build.digests) for p in proofs):
         return "what was booted was not these very packages"
     return "it was not booted (./inv boot-test)"
 
@@ -43,8 +43,8 @@ def place(one: Proof) -> str:
 
 def kept(folder: Path, packages: Mapping[str, str]) -> list[Proof]:
     """The proofs of the release in `folder` whose packages are all among `packages`."""
-    found = (p for below in sorted(folder.glob(f"{FOLDER}/*/")) for p in proof.found(below))
-    return [p for p in found if _within(p.packages, packages)]
+    proofs = (p for below in sorted(folder.glob(f"{FOLDER}/*/")) for p in proof.found(below))
+    return [p for p in proofs if _within(p.packages, packages)]
 
 
 def _within(some: Mapping[str, str], all_: Mapping[str, str]) -> bool:

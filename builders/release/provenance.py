@@ -70,7 +70,7 @@ def statement(build: Build, commit: str) -> bytes:
 
 def _source(origin: Origin) -> list[dict[str, Any]]:
     about = origin.about
-    found = []
+    items = []
     for file in origin.files:
         item: dict[str, Any] = _file("source", file)
         item["annotations"] |= {"source": origin.name, "version": origin.version}
@@ -80,8 +80,8 @@ def _source(origin: Origin) -> list[dict[str, Any]]:
         if isinstance(about, (UrlSource, GitSource)):
             # A file of this box is known by its digest, not by its place.
             item["annotations"]["urls"] = [u for u in about.urls if not u.startswith("file:")]
-        found.append(item)
-    return found
+        items.append(item)
+    return items
 
 
 def _file(kind: str, file: Material) -> dict[str, Any]:

@@ -192,16 +192,16 @@ class _Making:
                     pool.append(_pooled(self._folder / path, path, about))
         audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
         booted, missing = self._proofs(builds, pool, before)
-        stated = os.environ.get("SOURCE_DATE_EPOCH", "")
-        epoch = int(stated) if stated.isdecimal() else max(int(r["epoch"]) for r in records)
+        epoch_text = os.environ.get("SOURCE_DATE_EPOCH", "")
+        epoch = int(epoch_text) if epoch_text.isdecimal() else max(int(r["epoch"]) for r in records)
         self._show("sign")
         self._indexes(pool, before, epoch, signer)
         public = signer.public()
-        shown = armor.armored("PUBLIC KEY BLOCK", public)
+        armored_key = armor.armored("PUBLIC KEY BLOCK", public)
         suite = self._run.recipe.suite.name
         self._write(f"{KEY}.gpg", public)
-        self._write(f"{KEY}.asc", shown)
-        self._write(f"{KEY}.sources", repository.sources(suite, self._url, shown))
+        self._write(f"{KEY}.asc", armored_key)
+        self._write(f"{KEY}.sources", repository.sources(suite, self._url, armored_key))
         document = {
             "schema": SCHEMA,
             "recipe": self._run.recipe.name,
@@ -215,9 +215,9 @@ class _Making:
         document["serial"] = _serial(document, before)
         self._write(RECORD, _json(document))
         self._write(web.PAGE, web.html(self._folder, builds, document, booted, self._served))
-        listed = sums(self._folder)
-        self._write(SUMS, listed)
-        self._write(f"{SUMS}.asc", signer.detached(listed))
+        digests = sums(self._folder)
+        self._write(SUMS, digests)
+        self._write(f"{SUMS}.asc", signer.detached(digests))
         return Made(
             self._folder,
             signer.fingerprint,
@@ -287,10 +287,10 @@ class _Making:
 
         The former are given back, and what is missing, in words.
         """
-        found, missing = proofs.of(builds, self._run.logs)
+        own_proofs, missing = proofs.of(builds, self._run.logs)
         packages = {Path(pooled.path).name: pooled.sha256 for pooled in pool}
         placed: list[Proof] = []
-        for one in [*found, *(proofs.kept(before, packages) if before else ())]:
+        for one in [*own_proofs, *(proofs.kept(before, packages) if before else ())]:
             place = proofs.place(one)
             record = self._folder / place / one.record.name
             if record.exists():
@@ -298,37 +298,37 @@ class _Making:
             console = self._write(f"{place}/{one.console.name}", one.console.read_bytes())
             self._write(f"{place}/{one.record.name}", one.record.read_bytes())
             placed.append(dataclasses.replace(one, record=record, console=console))
-        return placed[: len(found)], missing
+        return placed[: len(own_proofs)], missing
 
     def _indexes(
         self, pool: Sequence[Pooled], before: Path | None, epoch: int, signer: signing.Signer
     ) -> None:
         suite = self._run.recipe.suite.name
         base = f"dists/{suite}"
-        found = repository.indexes(pool)
-        for path, content in found.items():
+        indexes = repository.indexes(pool)
+        for path, content in indexes.items():
             self._write(f"{base}/{path}", content)
             self._write(f"{base}/{repository.by_hash(path, content)}", content)
         # A client that holds the Release of before finds the lists that it names.
         if before is not None:
-            self._keep_lists(before, base, found)
+            self._keep_lists(before, base, indexes)
         release = repository.release(
-            suite, self._run.recipe.name, found, repository.architectures(pool), epoch
+            suite, self._run.recipe.name, indexes, repository.architectures(pool), epoch
         )
         self._write(f"{base}/Release", release)
         self._write(f"{base}/Release.gpg", signer.detached(release))
         self._write(f"{base}/InRelease", signer.clear(release))
 
-    def _keep_lists(self, before: Path, base: str, found: Mapping[str, bytes]) -> None:
+    def _keep_lists(self, before: Path, base: str, indexes: Mapping[str, bytes]) -> None:
         for old in before.glob(f"{base}/*/*/by-hash/SHA256/*"):
             target = self._folder / old.relative_to(before)
-            if not target.exists() and self._named(before, base, found, old):
+            if not target.exists() and self._named(before, base, indexes, old):
                 _place(old, target)
 
-    def _named(self, before: Path, base: str, found: Mapping[str, bytes], old: Path) -> bool:
+    def _named(self, before: Path, base: str, indexes: Mapping[str, bytes], old: Path) -> bool:
         """Whether an old list is kept: that of the Release before, or all where none changed."""
         release = (before / base / "Release").read_text(encoding="utf-8")
-        same = all(hashlib.sha256(content).hexdigest() in release for content in found.values())
+        same = all(hashlib.sha256(content).hexdigest() in release for content in indexes.values())
         return same or old.name in release
 
     def _write(self, path: str, content: bytes) -> Path:
@@ -343,8 +343,8 @@ def _serial(document: Mapping[str, Any], before: Path | None) -> int:
     """The number of this release in its folder: the one of before where it is the same again."""
     if before is None:
         return 1
-    said = {key: value for key, value in record(before).items() if key != "serial"}
-    same = bool(said == json.loads(_json(document)))
+    last = {key: value for key, value in record(before).items() if key != "serial"}
+    same = bool(last == json.loads(_json(document)))
     return serial(before) + (0 if same else 1)
 
 
@@ -356,9 +356,9 @@ def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
     """The audit of a build's packages, named by their places in the release; its counts."""
     from builders.debkit import audit
 
-    wanted = audit.Expectations(kernel_options=build.recipe.audit.kernel_options)
+    expectations = audit.Expectations(kernel_options=build.recipe.audit.kernel_options)
     reports = [
-        dataclasses.replace(audit.audit(p.path, wanted), path=Path(home) / p.path.name)
+        dataclasses.replace(audit.audit(p.path, expectations), path=Path(home) / p.path.name)
         for p in build.packages
     ]
     counts = {str(s): sum(report.count(s) for report in reports) for s in audit.Severity}
@@ -378,9 +378,9 @@ def _kept(old: Sequence[Kept], keep: int) -> Iterator[Kept]:
     targets: dict[str, list[Kept]] = {}
     for one in old:
         targets.setdefault(one.key[0], []).append(one)
-    for found in targets.values():
-        found.sort(key=lambda k: Version(k.key[1]), reverse=True)
-        yield from found if keep < 0 else found[:keep]
+    for versions in targets.values():
+        versions.sort(key=lambda k: Version(k.key[1]), reverse=True)
+        yield from versions if keep < 0 else versions[:keep]
 
 
 def _place(source: Path, target: Path) -> Path:
@@ -404,11 +404,11 @@ def _making(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f"{_MAKING}{folder.name}-*"):
-            if left.name.endswith(_ASIDE) and not folder.exists():
-                left.rename(folder)
+        for leftover in folder.parent.glob(f"{_MAKING}{folder.name}-*"):
+            if leftover.name.endswith(_ASIDE) and not folder.exists():
+                leftover.rename(folder)
             else:
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(leftover, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise disk_error(error, folder.parent) from None

@@ -76,11 +76,11 @@ def by_hash(path: str, content: bytes) -> str:
 
 
 def release(
-    suite: str, label: str, found: Mapping[str, bytes], architectures: list[str], epoch: int
+    suite: str, label: str, indexes: Mapping[str, bytes], architectures: list[str], epoch: int
 ) -> bytes:
     """The Release file. It has no Valid-Until: see docs/release.md.
 
-    found: the indexes, by path below dists/SUITE. epoch: of its date, in seconds since 1970.
+    indexes: their contents, by path below dists/SUITE. epoch: of its date, in seconds since 1970.
     """
     lines = [
         f"Origin: {ORIGIN}",
@@ -94,7 +94,7 @@ def release(
         "Acquire-By-Hash: yes",
         "SHA256:",
     ]
-    for path, content in sorted(found.items()):
+    for path, content in sorted(indexes.items()):
         lines.append(f" {hashlib.sha256(content).hexdigest()} {len(content):>9} {path}")
     return ("\n".join(lines) + "\n").encode()
 

@@ -32,15 +32,15 @@ def newer(identity: tuple[str, str, str], serial: int) -> int:
     Where the state can't be read or written, nothing is known and nothing kept.
     """
     path, name = _path(), " ".join(identity)
-    known: dict[str, int] = {}
+    serials: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
-        found = documents.parse(path.read_bytes()) if path.is_file() else {}
-        if isinstance(found, dict):
-            known = {k: v for k, v in found.items() if isinstance(v, int)}
-    before = known.get(name, 0)
+        document = documents.parse(path.read_bytes()) if path.is_file() else {}
+        if isinstance(document, dict):
+            serials = {k: v for k, v in document.items() if isinstance(v, int)}
+    before = serials.get(name, 0)
     if serial > before:
-        known = {k: v for k, v in known.items() if k != name} | {name: serial}
+        serials = {k: v for k, v in serials.items() if k != name} | {name: serial}
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write(path, json.dumps(dict(list(known.items())[-_MOST:]), indent=1) + "\n")
+            write(path, json.dumps(dict(list(serials.items())[-_MOST:]), indent=1) + "\n")
     return before if before > serial else 0

@@ -64,10 +64,10 @@ class Signer:
         # gpg 2.2 would add a comment or a version where the user's gpg.conf says so.
         plain = ["--no-emit-version", "--no-comments", "--digest-algo", "SHA512"]
         command = [*_unlock(), *plain, "--local-user", self.fingerprint, *how]
-        done = _gpg(self.home, command, data)
-        if done.returncode or not done.stdout:
-            raise _locked(self, done.stderr.decode("utf-8", "replace"))
-        return done.stdout
+        process = _gpg(self.home, command, data)
+        if process.returncode or not process.stdout:
+            raise _locked(self, process.stderr.decode("utf-8", "replace"))
+        return process.stdout
 
 
 def _unlock() -> list[str]:
@@ -80,9 +80,9 @@ def _unlock() -> list[str]:
     return [] if sys.stdin.isatty() else ["--pinentry-mode", "error"]
 
 
-def _locked(signer: Signer, said: str) -> BuildError:
+def _locked(signer: Signer, stderr: str) -> BuildError:
     name = f"key {signer.fingerprint} ({signer.uid})"
-    low = said.lower()
+    low = stderr.lower()
     if "bad passphrase" in low:
         return BuildError(f"{name}: the passphrase is wrong", hint=f"correct {PASSPHRASE}")
     if "no pinentry" in low or "inappropriate ioctl" in low or "cancel" in low:
@@ -93,7 +93,7 @@ def _locked(signer: Signer, said: str) -> BuildError:
         )
     return BuildError(
         f"gpg did not sign with {name}",
-        excerpt=box.tail(printable_lines(said)),
+        excerpt=box.tail(printable_lines(stderr)),
         hint="does this work: gpg --local-user KEY --clear-sign FILE?",
     )
 
@@ -229,7 +229,7 @@ def _own_home() -> Iterator[Path]:
 
 
 def _ephemeral(home: Path, reporter: Reporter) -> Signer:
-    made = _gpg(
+    process = _gpg(
         home,
         [
             *("--pinentry-mode", "loopback", "--passphrase", ""),
@@ -237,22 +237,22 @@ def _ephemeral(home: Path, reporter: Reporter) -> Signer:
             *("--quick-generate-key", _TRIAL, "rsa3072", "sign", _TRIAL_LIFE),
         ],
     )
-    if made.returncode:
-        said = printable_lines(made.stderr.decode("utf-8", "replace"))
+    if process.returncode:
+        stderr = printable_lines(process.stderr.decode("utf-8", "replace"))
         raise BuildError(
             "gpg could not make a key for this release",
-            excerpt=box.tail(said),
+            excerpt=box.tail(stderr),
             hint=f"make room in {home.parent}, or name another folder in TMPDIR"
-            if "No space left" in said
+            if "No space left" in stderr
             else "name a key of yours: --sign-key KEY",
             exit=Exit.ENGINE,
         )
-    found = _usable(home, "", "the key for this release")
+    key = _usable(home, "", "the key for this release")
     reporter.line(
         "warning: signed with a key that was made for this release and is thrown away: good for "
         "trying, for 30 days; sign what others install with a key of yours (--sign-key KEY)"
     )
-    return Signer(found.fingerprint, found.uid, home, ephemeral=True)
+    return Signer(key.fingerprint, key.uid, home, ephemeral=True)
 
 
 def _usable(home: Path | None, name: str, what: str) -> Signer:
@@ -267,8 +267,8 @@ def _usable(home: Path | None, name: str, what: str) -> Signer:
         )
     sound = [key for key in keys if "S" in key.capabilities and key.validity not in tuple("erdi")]
     if len(sound) > 1 or (not sound and len(keys) > 1):
-        shown = "".join(f"\n  {key.fingerprint}  {key.uid}" for key in sound or keys)
-        raise BuildError(f"{what}: several keys match:{shown}", hint="name one by its fingerprint")
+        lines = "".join(f"\n  {key.fingerprint}  {key.uid}" for key in sound or keys)
+        raise BuildError(f"{what}: several keys match:{lines}", hint="name one by its fingerprint")
     if not sound:
         key = keys[0]
         why = {"e": "has expired", "r": "was revoked", "d": "is disabled", "i": "is invalid"}
@@ -304,9 +304,9 @@ def _weakness(algorithm: str, bits: str) -> str:
 def _shown(keyring: bytes) -> tuple[tuple[str, ...], ...]:
     """What gpg tells of keys, in the fields of its listing (GnuPG's doc/DETAILS)."""
     with scratch("dom0-debs-keyring-") as home, in_memory(keyring) as keys:
-        wanted = ["--with-colons", "--with-subkey-fingerprint", "--show-keys", path_of(keys)]
-        listed = _gpg(home, ["--no-options", *wanted]).stdout.decode("utf-8", "replace")
-    return tuple(tuple(line.split(":")) for line in listed.split("\n"))
+        arguments = ["--with-colons", "--with-subkey-fingerprint", "--show-keys", path_of(keys)]
+        output = _gpg(home, ["--no-options", *arguments]).stdout.decode("utf-8", "replace")
+    return tuple(tuple(line.split(":")) for line in output.split("\n"))
 
 
 def _refused(keyring: bytes, fingerprint: str) -> str:
@@ -348,7 +348,7 @@ def check(keyring: bytes, signature: bytes, data: bytes | None = None) -> tuple[
         files = [stack.enter_context(in_memory(signature))]
         if data is not None:
             files.append(stack.enter_context(in_memory(data)))
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *("gpgv", "--homedir", "/nonexistent", "--status-fd", str(status)),
                 *("--keyring", path_of(keys), *(["--output", "-"] if data is None else [])),
@@ -360,26 +360,26 @@ def check(keyring: bytes, signature: bytes, data: bytes | None = None) -> tuple[
             pass_fds=[status],
             check=False,  # its status lines say more
         )
-        told = Path(path_of(status)).read_text(encoding="utf-8", errors="replace")
-    said: dict[str, list[str]] = {}
+        output = Path(path_of(status)).read_text(encoding="utf-8", errors="replace")
+    statuses: dict[str, list[str]] = {}
     signatures = 0
-    for line in told.splitlines():
+    for line in output.splitlines():
         words = line.split()
         if words[:1] == ["[GNUPG:]"] and len(words) > 1:
             signatures += words[1] == "NEWSIG"
-            said[words[1]] = words[2:]
+            statuses[words[1]] = words[2:]
     for word, why in _BAD.items():
-        if word in said:
+        if word in statuses:
             raise Refused(why)
-    if done.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(said):
+    if process.returncode or signatures != 1 or not {"GOODSIG", "VALIDSIG"} <= set(statuses):
         raise Refused("it is no sound signature")
-    about = said["VALIDSIG"]  # 0: the (sub)key, 7: the hash algorithm, last: the primary key
+    about = statuses["VALIDSIG"]  # 0: the (sub)key, 7: the hash algorithm, last: the primary key
     weakness = _refused(keyring, about[0])
     if len(about) < 9 or about[7] in _BROKEN:
         weakness = weakness or f"its digest is {_BROKEN.get(about[7], 'unknown')}"
     if weakness:
         raise Refused(f"the key or digest is too weak: {weakness}")
-    return about[-1], done.stdout if data is None else data
+    return about[-1], process.stdout if data is None else data
 
 
 @contextmanager

@@ -95,11 +95,11 @@ class _Check:
         self.verdict = Verdict()
 
     def _wrong(self, file: str, why: str) -> None:
-        shown = printable(file)[:400]
+        name = printable(file)[:400]
         # One reason for a file is enough: what follows from it says the same.
-        if shown not in self._wrongs and len(self.verdict.problems) < _TOLD:
-            self._wrongs.add(shown)
-            self.verdict.problems.append(Problem(shown, printable(why)[:400]))
+        if name not in self._wrongs and len(self.verdict.problems) < _TOLD:
+            self._wrongs.add(name)
+            self.verdict.problems.append(Problem(name, printable(why)[:400]))
 
     def _bounded(self, path: str, limit: int) -> bytes:
         """A file's bytes, verified or not; ValueError where it is no plain file or too large."""
@@ -183,17 +183,17 @@ class _Check:
     def _sums(self, keys: bytes) -> bool:
         """Read the signed sums; whether they are to be believed."""
         try:
-            listed, signature = self._bounded(SUMS, _TEXT), self._bounded(f"{SUMS}.asc", _TEXT)
+            content, signature = self._bounded(SUMS, _TEXT), self._bounded(f"{SUMS}.asc", _TEXT)
         except FileNotFoundError as error:
             self._wrong(Path(str(error.filename)).name, "it is missing")
             return False
         except _UNREAL as error:
             self._wrong(SUMS, f"it or its signature can't be read: {error}")
             return False
-        if self._signed(SUMS, keys, signature, listed) is None:
+        if self._signed(SUMS, keys, signature, content) is None:
             return False
         try:
-            lines = listed.decode("utf-8").split("\n")
+            lines = content.decode("utf-8").split("\n")
         except UnicodeDecodeError:
             self._wrong(SUMS, "it is not UTF-8")
             return False
@@ -250,9 +250,9 @@ class _Check:
 
     def _sized(self, path: str, size: int) -> bool:
         """Whether a package is of the size that the record states: it is not read otherwise."""
-        stated = self._stated_sizes()
-        if path in stated and stated[path] != size:
-            self._wrong(path, f"it has {size} bytes, and {stated[path]} are listed")
+        sizes = self._stated_sizes()
+        if path in sizes and sizes[path] != size:
+            self._wrong(path, f"it has {size} bytes, and {sizes[path]} are listed")
             return False
         return True
 
@@ -393,9 +393,9 @@ class _Check:
             self._wrong(path, "the bill of materials is of another package")
 
     def _about(
-        self, path: str, said: Mapping[str, str], packages: Mapping[str, str], why: str
+        self, path: str, digests: Mapping[str, str], packages: Mapping[str, str], why: str
     ) -> None:
-        if not said or any(packages.get(name) != sha for name, sha in said.items()):
+        if not digests or any(packages.get(name) != sha for name, sha in digests.items()):
             self._wrong(path, why)
 
     def _record(self) -> None:

@@ -84,9 +84,9 @@ def _install(suite: str, url: str, packages: Iterable[Packed]) -> list[str]:
             f"echo 'deb [signed-by={key}] {url} {suite} main' \\",
             f"    >/etc/apt/sources.list.d/{KEY}.list",
         ]
-    wanted = [" ".join([*others, kernel]) for kernel in kernels] or [" ".join(others)]
-    lines += ["apt-get update", f"apt-get install {wanted[0]}"]
-    return lines + [f"# or: apt-get install {other}" for other in wanted[1:]]
+    choices = [" ".join([*others, kernel]) for kernel in kernels] or [" ".join(others)]
+    lines += ["apt-get update", f"apt-get install {choices[0]}"]
+    return lines + [f"# or: apt-get install {other}" for other in choices[1:]]
 
 
 def _optional(name: str) -> bool:
@@ -117,12 +117,12 @@ def _packed(package: Packed, folder: Path) -> page.Packed:
 
 def _folders(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """The largest folders of a package, by what lies anywhere below them."""
-    found: Counter[str] = Counter()
+    sizes_below: Counter[str] = Counter()
     for path, size in sizes.items():
         parts = posixpath.dirname(path).split("/")
         # /usr/lib/xen and /usr/share/doc tell something, and so does /boot.
-        found["/".join(parts[: 4 if parts[1:2] == ["usr"] else 3])] += size
-    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_FOLDERS])
+        sizes_below["/".join(parts[: 4 if parts[1:2] == ["usr"] else 3])] += size
+    return tuple(sorted(sizes_below.items(), key=lambda item: (-item[1], item[0]))[:_FOLDERS])
 
 
 def _documents(about: Mapping[str, Any]) -> page.Documents:
@@ -148,18 +148,18 @@ _KINDS = ("source", "patch", "file", "recipe")
 
 
 def _inputs(builds: Iterable[Build]) -> list[page.Input]:
-    found: dict[page.Input, None] = {}
+    inputs: dict[page.Input, None] = {}
     for build in builds:
-        made = [
+        of_build = [
             page.Input("source", file.name, origin.version, file.sha256)
             for origin in build.origins
             for file in origin.files
         ]
-        made += [page.Input("patch", m.name, "", m.sha256) for m in build.patches]
-        made += [page.Input("file", m.name, "", m.sha256) for m in build.fragments]
-        made += [page.Input("recipe", m.name, "", m.sha256) for m in build.recipe_files]
-        found |= dict.fromkeys(made)
-    return sorted(found, key=lambda i: _KINDS.index(i.kind))
+        of_build += [page.Input("patch", m.name, "", m.sha256) for m in build.patches]
+        of_build += [page.Input("file", m.name, "", m.sha256) for m in build.fragments]
+        of_build += [page.Input("recipe", m.name, "", m.sha256) for m in build.recipe_files]
+        inputs |= dict.fromkeys(of_build)
+    return sorted(inputs, key=lambda i: _KINDS.index(i.kind))
 
 
 def _findings(folder: Path, builds: Iterable[Build]) -> Iterable[page.Finding]:

@@ -162,11 +162,11 @@ def _apt_install(packages: Sequence[str], reporter: Reporter) -> None:
     )
     with scratch("dom0-debs-apt-") as folder:
         _apt_logged(install, packages, folder / "log", reporter)
-    left = [package for package in packages if not _present(PACKAGES[package])]
-    if left:
+    absent = [package for package in packages if not _present(PACKAGES[package])]
+    if absent:
         raise BuildError(
-            f"apt-get installed {' '.join(left)}, but {PACKAGES[left[0]]} is still not there",
-            hint="look at PATH, and at dpkg -L " + left[0],
+            f"apt-get installed {' '.join(absent)}, but {PACKAGES[absent[0]]} is still not there",
+            hint="look at PATH, and at dpkg -L " + absent[0],
             exit=Exit.ENGINE,
         )
 
@@ -186,14 +186,14 @@ def _apt_logged(
             task.show("install", " ".join(packages))
             status = _apt_get(install, out.fileno())
     if status != 0:
-        handle, kept = tempfile.mkstemp(prefix="dom0-debs-apt-", suffix=".log")
+        handle, copy = tempfile.mkstemp(prefix="dom0-debs-apt-", suffix=".log")
         os.close(handle)
-        shutil.copyfile(log, kept)
+        shutil.copyfile(log, copy)
         raise BuildError(
             f"apt-get could not install {' '.join(packages)} (exit status {status})",
             hint=f"mend what it says, then run the same command again, or: "
             f"apt-get update && {install_command(packages)}",
-            log=Path(kept),
+            log=Path(copy),
             excerpt=tail(log.read_text(errors="replace")),
             exit=Exit.ENGINE,
         )

@@ -99,8 +99,8 @@ def endpoint(
         # As in the docker command: any non-empty value turns checking on.
         verify = bool(env.get("DOCKER_TLS_VERIFY"))
         certificates = env.get("DOCKER_CERT_PATH")
-        wanted = host.startswith(("tcp:", "https:")) and (verify or certificates)
-        tls = Tls.of(Path(certificates or folder), verify) if wanted else None
+        with_tls = host.startswith(("tcp:", "https:")) and (verify or certificates)
+        tls = Tls.of(Path(certificates or folder), verify) if with_tls else None
         return Endpoint(host, "DOCKER_HOST", tls)
     name = env.get("DOCKER_CONTEXT") or _current_context(folder)
     if name in ("", "default"):
@@ -260,10 +260,10 @@ def _diagnose(where: Endpoint, error: Exception) -> _UnusableError:
 
     causes = list(_causes(error))
     if where.host.startswith("ssh://"):
-        said = _tunnels[where.host].said()
+        output = _tunnels[where.host].said()
         _tunnels.pop(where.host).close()
         return _UnusableError(
-            f"ssh connects, but no engine answers there{': ' if said else ''}{said}",
+            f"ssh connects, but no engine answers there{': ' if output else ''}{output}",
             "name the remote socket if it is not the usual one: ssh://user@host/run/docker.sock",
         )
     if any(isinstance(cause, requests.exceptions.SSLError | ssl.SSLError) for cause in causes):

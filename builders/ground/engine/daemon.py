@@ -106,7 +106,7 @@ def _by_hand(daemon: Daemon, absent: bool) -> str:
 
 def _start_unit(daemon: Daemon, reporter: Reporter, patience: float) -> None:
     reporter.line("starting the engine: systemctl enable --now docker")
-    done = subprocess.run(
+    process = subprocess.run(
         ["systemctl", "enable", "--now", "docker"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -115,7 +115,7 @@ def _start_unit(daemon: Daemon, reporter: Reporter, patience: float) -> None:
         check=False,
     )
     with reporter.work("engine") as task:
-        if done.returncode == 0 and _wait(daemon, lambda: True, patience, task):
+        if process.returncode == 0 and _wait(daemon, lambda: True, patience, task):
             return
     journal = subprocess.run(
         ["journalctl", "--no-pager", "-o", "cat", "-n", "15", "-u", "docker"],
@@ -127,7 +127,10 @@ def _start_unit(daemon: Daemon, reporter: Reporter, patience: float) -> None:
     )
     raise BuildError(
         "systemd did not bring the engine up: "
-        + (box.tail(done.stderr, 1) or f"it did not answer on {daemon.socket} in {patience:.0f} s"),
+        + (
+            box.tail(process.stderr, 1)
+            or f"it did not answer on {daemon.socket} in {patience:.0f} s"
+        ),
         hint="journalctl -u docker has all of it; mend the cause and run the same command again",
         excerpt=box.tail(journal.stdout),
         exit=Exit.ENGINE,
@@ -174,7 +177,7 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
         return
     with daemon.log.open("rb") as log:
         log.seek(begin)
-        said = log.read().decode(errors="replace")
+        output = log.read().decode(errors="replace")
     if status is None:
         process.terminate()
         process.wait()
@@ -183,7 +186,7 @@ def _start_process(daemon: Daemon, reporter: Reporter, patience: float) -> None:
         fate = f"was killed by signal {-status}"
     else:
         fate = f"ended with exit status {status}"
-    reason, excerpt = _digest(said)
+    reason, excerpt = _digest(output)
     raise BuildError(
         f"dockerd was started but {fate}{': ' if reason else ''}{reason}",
         hint="mend what its log says and run the same command again, "
@@ -206,8 +209,8 @@ def _digest(log: str) -> tuple[str, str]:
 def _wait(daemon: Daemon, lives: Callable[[], bool], patience: float, task: Task) -> bool:
     deadline = time.monotonic() + patience
     task.show("waiting for the daemon")
-    while (left := deadline - time.monotonic()) > 0:
-        if answers(daemon.socket, min(left, 5.0)):
+    while (seconds := deadline - time.monotonic()) > 0:
+        if answers(daemon.socket, min(seconds, 5.0)):
             return True
         if not lives():
             return False

@@ -18,29 +18,29 @@ def sweep(client: DockerClient, owner: str, recipe: str = "") -> int:
 
     Only for the holder of the run's lock: a container that is in use has the same labels.
     """
-    wanted = [f"{LABEL}.owner={owner}"] + ([f"{LABEL}.recipe={recipe}"] if recipe else [])
+    ours = [f"{LABEL}.owner={owner}"] + ([f"{LABEL}.recipe={recipe}"] if recipe else [])
     with engine_errors("looking for containers of an earlier run"):
-        found = client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
-        for container in found:
+        containers = client.containers.list(all=True, filters={"label": ours}, ignore_removed=True)
+        for container in containers:
             with suppress(Exception):
                 container.remove(force=True, v=True)
-        for volume in client.volumes.list(filters={"label": [*wanted, f"{LABEL}.role=slots"]}):
+        for volume in client.volumes.list(filters={"label": [*ours, f"{LABEL}.role=slots"]}):
             with suppress(Exception):
                 volume.remove()
-    return len(found)
+    return len(containers)
 
 
 def remove_images(client: DockerClient) -> int:
     """Remove every image and volume of this tool that nothing uses; how many."""
-    gone = 0
+    count = 0
     with engine_errors("removing images"):
         for image in client.images.list(filters={"label": f"{LABEL}.role"}):
             for tag in image.tags or [str(image.id)]:
                 with suppress(Exception):  # in use: another run's
                     client.images.remove(tag)
-                    gone += 1
+                    count += 1
         for volume in client.volumes.list(filters={"name": "dom0-debs-"}):
             with suppress(Exception):
                 volume.remove()
-                gone += 1
-    return gone
+                count += 1
+    return count

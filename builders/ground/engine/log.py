@@ -30,10 +30,10 @@ def excerpt(log: Path) -> str:
             first, at = [*before, line], count
         before.append(line)
         tail.append((count, line))
-    shown = [line for _, line in tail]
-    if first and at < count - len(shown) + 1:
-        shown = [*first, "  [...]", *shown]
-    return "\n".join(map(printable, shown))
+    last = [line for _, line in tail]
+    if first and at < count - len(last) + 1:
+        last = [*first, "  [...]", *last]
+    return "\n".join(map(printable, last))
 
 
 def lines(log: Path) -> Iterator[str]:

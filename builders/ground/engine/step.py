@@ -110,10 +110,10 @@ class Step:
             self._fail(name, status, hint)
 
     def _fail(self, phase: str, status: int, hint: str) -> None:
-        shown = excerpt(self.log)
+        lines = excerpt(self.log)
         what = f"{self.name}: {phase} failed with status {status}"
-        if "No space left on device" in shown:
-            raise disk_full(what, self.log, shown)
+        if "No space left on device" in lines:
+            raise disk_full(what, self.log, lines)
         memory = self.container.starved()
         if memory:
             what += f": a process wanted more than the {memory} GiB of memory it may use"
@@ -122,7 +122,7 @@ class Step:
             what,
             hint=hint or "--shell opens a shell in the container where a step fails",
             log=self.log,
-            excerpt=shown,
+            excerpt=lines,
             exit=Exit.STEP,
         )
 

@@ -105,14 +105,14 @@ def local_file(url: str, source: UrlSource) -> Path:
         raise Failed(f"names the host {printable(parts.netloc)}; write file:///path")
     path = Path(unquote(parts.path))
     try:
-        found = path.resolve(strict=True)
-        size = found.stat().st_size
+        file = path.resolve(strict=True)
+        size = file.stat().st_size
     except (OSError, RuntimeError, ValueError) as error:  # missing, a loop of links, a NUL
         raise Failed(getattr(error, "strerror", None) or "not a file name") from None
-    if not found.is_file():
+    if not file.is_file():
         raise Failed("not a regular file")
     if source.size is not None and size != source.size:
         raise Wrong(f"has {size} bytes, not {source.size}")
-    if not os.access(found, os.R_OK):
+    if not os.access(file, os.R_OK):
         raise Failed("Permission denied")
-    return found
+    return file

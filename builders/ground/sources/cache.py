@@ -120,10 +120,10 @@ class Cache:
     def has(self, sha256: str, size: int | None = None) -> bool:
         """Whether the file is there (and of `size` bytes); its bytes are not read."""
         try:
-            found = self.path(sha256).stat()
+            state = self.path(sha256).stat()
         except FileNotFoundError:
             return False
-        return stat.S_ISREG(found.st_mode) and size in (None, found.st_size)
+        return stat.S_ISREG(state.st_mode) and size in (None, state.st_size)
 
     def adopt(
         self, tmpfile: Path, sha256: str | None = None, *, name: str = "", keep: bool = False
@@ -138,16 +138,16 @@ class Cache:
         # A FIFO must not block the open, and a link must not lead elsewhere.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         with os.fdopen(os.open(tmpfile, flags), "rb", buffering=0) as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(tmpfile))
             # Only a file that nobody else can reach may be renamed into place.
             ours = (
                 not keep
-                and found.st_nlink == 1
-                and found.st_uid == os.geteuid()
+                and state.st_nlink == 1
+                and state.st_uid == os.geteuid()
                 and tmpfile.absolute().is_relative_to(self.root)
-                and found.st_dev == self._folder().stat().st_dev
+                and state.st_dev == self._folder().stat().st_dev
             )
             if ours:
                 actual, size = _digest(stream)
@@ -156,7 +156,7 @@ class Cache:
             else:
                 with self.scratch() as folder:
                     copy = folder / "copy"
-                    actual, size = self._copy(stream, copy, found.st_size)
+                    actual, size = self._copy(stream, copy, state.st_size)
                     target = self._accept(sha256, actual, size)
                     self._place(copy, target, size)
                 if not keep:
@@ -323,12 +323,12 @@ class Cache:
         path = self._folder("partial") / self.path(sha256).name
         lock = path.with_suffix(".lock")
         pause = threading.Event() if stop is None else stop
-        told = False
+        waited = False
         try:
-            while (held := hold(lock, make=True)) is None:
-                if waiting is not None and not told:
+            while (descriptor := hold(lock, make=True)) is None:
+                if waiting is not None and not waited:
                     waiting()
-                    told = True
+                    waited = True
                 if pause.wait(0.1):
                     raise Interrupted
         except OSError as error:
@@ -340,7 +340,7 @@ class Cache:
             if partial.size() == 0:
                 partial.discard()
                 lock.unlink(missing_ok=True)
-            os.close(held)
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -363,17 +363,17 @@ class Cache:
 
     def _under_way(self) -> set[Path]:
         """Where downloads are that are not complete, each by the digest that it is to have."""
-        found = {path.with_suffix("") for path in self.root.glob("partial/*")}
-        return {path for path in found if _SHA256.fullmatch(path.name)}
+        paths = {path.with_suffix("") for path in self.root.glob("partial/*")}
+        return {path for path in paths if _SHA256.fullmatch(path.name)}
 
     def _forget(self, path: Path) -> None:
         """Throw a download away that nobody holds."""
         lock = path.with_suffix(".lock")
-        held = hold(lock, make=True)
-        if held is not None:
+        descriptor = hold(lock, make=True)
+        if descriptor is not None:
             Partial(path).discard()
             lock.unlink(missing_ok=True)
-            os.close(held)
+            os.close(descriptor)
 
     def _folder(self, name: str = "") -> Path:
         folder = self.root / name
@@ -390,8 +390,8 @@ class Cache:
         total = 0
         for path in self.root.rglob("*"):
             with contextlib.suppress(FileNotFoundError):
-                found = path.lstat()
-                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+                state = path.lstat()
+                total += state.st_size if stat.S_ISREG(state.st_mode) else 0
         return total
 
     def prune(self, keep: Collection[str] = ()) -> int:

@@ -450,14 +450,14 @@ def _content_range(response: requests.Response) -> tuple[int | None, int | None]
 
 def _validators(response: requests.Response) -> dict[str, str]:
     """What If-Range may hold; a weak ETag may not (RFC 9110, section 13.1.5)."""
-    found: dict[str, str] = {}
+    validators: dict[str, str] = {}
     etag = response.headers.get("ETag", "")
     if etag.startswith('"') and etag.isprintable():
-        found["etag"] = etag
+        validators["etag"] = etag
     modified = response.headers.get("Last-Modified", "")
     if modified and modified.isprintable():
-        found["modified"] = modified
-    return found
+        validators["modified"] = modified
+    return validators
 
 
 def _is_page(response: requests.Response, first: bytes) -> bool:

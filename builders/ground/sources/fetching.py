@@ -90,30 +90,30 @@ def fetch_all(
     stop = threading.Event() if cancel is None else cancel
     patience = patience or Patience()
     cache.sweep()
-    found: dict[str, Fetched] = {}
+    fetched: dict[str, Fetched] = {}
     for source in every:
         if stop.is_set():
             raise Interrupted
         if not (refresh and not offline and _is_debian(source)):
-            known = cache.resolved(source, scope=scope, verify=verify, note=reporter.line)
-            if known is not None:
-                found[source.name] = known
-    wanted = [source for source in every if source.name not in found]
+            cached = cache.resolved(source, scope=scope, verify=verify, note=reporter.line)
+            if cached is not None:
+                fetched[source.name] = cached
+    missing = [source for source in every if source.name not in fetched]
     job = _Job(cache, reporter, patience, stop, offline)
     work = [
         _Work((source.name,), functools.partial(job.one, source))
-        for source in wanted
+        for source in missing
         if isinstance(source, (UrlSource, GitSource))
     ]
-    of_debian = [s for s in wanted if isinstance(s, (DebianSource, DebianPackage))]
+    of_debian = [s for s in missing if isinstance(s, (DebianSource, DebianPackage))]
     if of_debian:
         names = tuple(s.name for s in of_debian)
         # First: the package lists come before the files, so it takes longest.
         work.insert(0, _Work(names, lambda: job.debian(of_debian, debian, scope)))
-    failures = _side_by_side(work, jobs, stop, found)
+    failures = _side_by_side(work, jobs, stop, fetched)
     if failures:
         raise _joined(failures)
-    return {source.name: found[source.name] for source in every}
+    return {source.name: fetched[source.name] for source in every}
 
 
 def reachable(source: UrlSource | GitSource, timeout: float = 10.0) -> str | None:
@@ -152,12 +152,12 @@ class _Work:
 
 
 def _side_by_side(
-    work: Sequence[_Work], jobs: int, stop: threading.Event, found: dict[str, Fetched]
+    work: Sequence[_Work], jobs: int, stop: threading.Event, fetched: dict[str, Fetched]
 ) -> list[tuple[_Work, BuildError]]:
-    """Run `work` in at most `jobs` threads; results go to `found`, failures are returned."""
+    """Run `work` in at most `jobs` threads; results go to `fetched`, failures are returned."""
     todo: queue.SimpleQueue[_Work] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[_Work, list[Fetched], BaseException | None]]
-    done = queue.SimpleQueue()
+    outcomes: queue.SimpleQueue[tuple[_Work, list[Fetched], BaseException | None]]
+    outcomes = queue.SimpleQueue()
     for item in work:
         todo.put(item)
 
@@ -168,9 +168,9 @@ def _side_by_side(
             except queue.Empty:
                 return
             try:
-                done.put((item, item.run(), None))
+                outcomes.put((item, item.run(), None))
             except BaseException as error:  # raised by the thread that waits
-                done.put((item, [], error))
+                outcomes.put((item, [], error))
 
     # Daemons: a thread that waits for a silent server must not hold up Ctrl-C.
     threads = [
@@ -178,19 +178,19 @@ def _side_by_side(
         for n in range(max(1, min(jobs, len(work))))
     ]
     failures: list[tuple[_Work, BuildError]] = []
-    left = len(work)
+    pending = len(work)
     try:
         for thread in threads:
             thread.start()
-        while left:
+        while pending:
             try:
-                item, results, error = done.get(timeout=0.1)
+                item, results, error = outcomes.get(timeout=0.1)
             except queue.Empty:
                 if stop.is_set():
                     raise Interrupted from None
                 continue
-            left -= 1
-            found.update({result.name: result for result in results})
+            pending -= 1
+            fetched.update({result.name: result for result in results})
             if isinstance(error, BuildError):
                 failures.append((item, error))
             elif error is not None:
@@ -255,11 +255,11 @@ class _Job:
         return file
 
     def _download(self, source: UrlSource, name: str, task: Task) -> CachedFile:
-        found = self._attempt(source, name, task)
-        if isinstance(found, CachedFile):
-            return found
+        result = self._attempt(source, name, task)
+        if isinstance(result, CachedFile):
+            return result
         raise BuildError(
-            _report(source, found),
+            _report(source, result),
             hint=f"look at the reasons above; to use a copy of the file: "
             f"--set sources.{source.name}.urls=file:///path/to/{name}",
             exit=Exit.SOURCE,
@@ -363,12 +363,12 @@ class _Job:
             for pinned in candidate.files:
                 name = file_name(pinned)
                 with self.reporter.transfer(source.name) as task:
-                    found = self._cached(pinned, name) or self._attempt(pinned, name, task)
-                if isinstance(found, CachedFile):
-                    files.append(found)
+                    result = self._cached(pinned, name) or self._attempt(pinned, name, task)
+                if isinstance(result, CachedFile):
+                    files.append(result)
                     continue
-                if following is None or not all(isinstance(e, Missing) for _, e in found):
-                    raise _unserved(source, candidate.version, name, found)
+                if following is None or not all(isinstance(e, Missing) for _, e in result):
+                    raise _unserved(source, candidate.version, name, result)
                 what = "what the recipe pins" if following.pinned else "the next older one"
                 self.reporter.line(
                     f"{source.name}: the mirror lists {source.package} {candidate.version} and "

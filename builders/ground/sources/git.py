@@ -75,11 +75,11 @@ class Git:
         self._name = name
         self._task = task
         self._begun = time.monotonic()
-        kept = ("GIT_SSL_", "GIT_SSH")
+        prefixes = ("GIT_SSL_", "GIT_SSH")
         self._environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith("GIT_") or key.startswith(kept)
+            if not key.startswith("GIT_") or key.startswith(prefixes)
         } | {
             "GIT_DIR": str(folder / "git"),
             "GIT_TERMINAL_PROMPT": "0",
@@ -117,13 +117,13 @@ class Git:
             finally:
                 if process.poll() is None:
                     _end(process)
-        said = _beginning(errors)
+        complaint = _beginning(errors)
         if process.returncode:
-            if "No space left on device" in said or "Disk quota exceeded" in said:
+            if "No space left on device" in complaint or "Disk quota exceeded" in complaint:
                 full = OSError(errno.ENOSPC, "No space left on device")
                 raise storage_error(full, self.folder)
-            reason = _complaint(said) or f"git {arguments[0]} ended with {process.returncode}"
-            raise (Failed if _GIT_FINAL.search(said) else Passing)(reason)
+            reason = _complaint(complaint) or f"git {arguments[0]} ended with {process.returncode}"
+            raise (Failed if _GIT_FINAL.search(complaint) else Passing)(reason)
         return _beginning(output)
 
     def _wait(self, process: subprocess.Popen[bytes], verb: str, watched: tuple[Path, ...]) -> None:
@@ -143,12 +143,12 @@ class Git:
             elif time.monotonic() - since > self.patience.silence:
                 raise Passing(f"git {verb} said nothing for {self.patience.silence:g} s")
 
-    def _bound(self, verb: str, said: int) -> None:
+    def _bound(self, verb: str, printed: int) -> None:
         """Failed where git, or whoever it talks to, takes more than it may."""
         seconds, most = self.patience.repository
         if time.monotonic() - self._begun > seconds:
             raise Failed(f"git {verb}: not done in {seconds:g} s")
-        if said > _SAID:
+        if printed > _SAID:
             raise Failed(f"git {verb} said more than {_SAID >> 20} MiB")
         size = 0
         for path in (*self.folder.glob("git/objects/pack/*"), self.folder / TREE):
@@ -181,9 +181,9 @@ def _tail(path: Path) -> str:
     return next((line for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
 
 
-def _complaint(said: str) -> str:
+def _complaint(output: str) -> str:
     """The first thing that git complains of, in one line and without credentials."""
-    lines = [line.strip() for line in re.split(r"[\r\n]", said) if line.strip()]
+    lines = [line.strip() for line in re.split(r"[\r\n]", output) if line.strip()]
     first = next((n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), -1)
     chosen = lines[first:][:2] if lines else []
     if chosen and not chosen[0].endswith(":"):
@@ -207,11 +207,11 @@ def commit_as_tar(git: Git, source: GitSource, url: str) -> Path:
     attributes.write_text("* -export-ignore -export-subst\n", encoding="ascii")
     _fetch_commit(git, source, url)
     try:
-        found = git.run("rev-parse", "--verify", f"{source.commit}^{{commit}}").strip()
+        commit = git.run("rev-parse", "--verify", f"{source.commit}^{{commit}}").strip()
     except Failed:
         raise Failed(_not_there(git, source, url)) from None
-    if found != source.commit:
-        raise Failed(f"{source.commit} is not a commit but a tag of {found}: pin that one")
+    if commit != source.commit:
+        raise Failed(f"{source.commit} is not a commit but a tag of {commit}: pin that one")
     tar = git.folder / TREE
     git.run("archive", "--format=tar", f"--prefix={source.name}/", f"--output={tar}", source.commit)
     return tar

@@ -37,12 +37,12 @@ class Partial:
     def origin(self) -> dict[str, str]:
         """What `came_from` was last told; empty where nothing is known."""
         try:
-            known = json.loads(self._origin.read_bytes())
+            facts = json.loads(self._origin.read_bytes())
         except (OSError, ValueError):
             return {}
-        if not isinstance(known, dict):
+        if not isinstance(facts, dict):
             return {}
-        return {str(k): v for k, v in known.items() if isinstance(v, str)}
+        return {str(k): v for k, v in facts.items() if isinstance(v, str)}
 
     def came_from(self, **facts: str) -> None:
         """Remember which address the bytes come from, with its validators."""

@@ -131,15 +131,15 @@ def opened(inline: bytes, keyring: Path, what: str) -> bytes:
 def _verdict(
     home: Path, keyring: Path, signed_by: Sequence[str], what: str, files: Sequence[str]
 ) -> Signature:
-    found = _signatures(home, keyring, files)
-    expiries = _expiries(home, keyring) if found else {}
-    if any("BADSIG" in one.words for one in found):
+    signatures = _signatures(home, keyring, files)
+    expiries = _expiries(home, keyring) if signatures else {}
+    if any("BADSIG" in one.words for one in signatures):
         raise _refused(
             what,
             ["it is not what was signed: it was changed afterwards, or broke on its way"],
         )
     reasons: list[str] = []
-    for one in found:
+    for one in signatures:
         verdict = _judge(one.words, expiries, {f.upper() for f in signed_by})
         if isinstance(verdict, Signature):
             return verdict
@@ -148,9 +148,9 @@ def _verdict(
 
 
 def _refused(what: str, reasons: Sequence[str]) -> BuildError:
-    shown = "".join(f"\n  {printable(reason)}" for reason in dict.fromkeys(reasons))
+    lines = "".join(f"\n  {printable(reason)}" for reason in dict.fromkeys(reasons))
     return BuildError(
-        f"{what} is not to be trusted:{shown}",
+        f"{what} is not to be trusted:{lines}",
         hint="use another mirror (--set suite.mirror=...); where you know a key to be right, add "
         "its fingerprint to suite.signed_by",
         exit=Exit.SOURCE,
@@ -158,7 +158,7 @@ def _refused(what: str, reasons: Sequence[str]) -> BuildError:
 
 
 def _gnupg(home: Path, command: Sequence[str]) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         env={**os.environ, "LC_ALL": "C", "GNUPGHOME": str(home)},
         stdin=subprocess.DEVNULL,
@@ -166,40 +166,40 @@ def _gnupg(home: Path, command: Sequence[str]) -> str:
         stderr=subprocess.DEVNULL,
         check=False,  # what it says counts: a key that nobody lists fails it too
     )
-    return done.stdout.decode("utf-8", "replace")
+    return process.stdout.decode("utf-8", "replace")
 
 
 def _signatures(home: Path, keyring: Path, files: Sequence[str]) -> list[_Found]:
     """What gpgv(1) says of each signature."""
-    said = _gnupg(home, ["gpgv", "--status-fd", "1", "--keyring", str(keyring), *files])
-    found: list[_Found] = []
-    for line in said.splitlines():
+    output = _gnupg(home, ["gpgv", "--status-fd", "1", "--keyring", str(keyring), *files])
+    signatures: list[_Found] = []
+    for line in output.splitlines():
         prefix, _, rest = line.partition(" ")
         words = rest.split()
         if prefix != "[GNUPG:]" or not words:
             continue
         if words[0] == "NEWSIG":
-            found.append(_Found())
-        elif found:
-            found[-1].words[words[0]] = words[1:]
-    return found
+            signatures.append(_Found())
+        elif signatures:
+            signatures[-1].words[words[0]] = words[1:]
+    return signatures
 
 
 def _expiries(folder: Path, keyring: Path) -> dict[str, int | None]:
     """When each key and subkey of the keyring expires; by fingerprint."""
     options = ["--batch", "--no-default-keyring", "--lock-never", "--no-auto-check-trustdb"]
-    said = _gnupg(
+    output = _gnupg(
         folder, ["gpg", *options, "--keyring", str(keyring), "--with-colons", "--list-keys"]
     )
     expiries: dict[str, int | None] = {}
     latest: int | None = None
-    wanted = False
-    for line in said.splitlines():  # GnuPG's doc/DETAILS, "Description of the fields"
+    is_next = False
+    for line in output.splitlines():  # GnuPG's doc/DETAILS, "Description of the fields"
         fields = line.split(":")
         if fields[0] in {"pub", "sub"}:
-            latest, wanted = _time(fields[6]) if fields[6] else None, True
-        elif fields[0] == "fpr" and wanted:
-            expiries[fields[9]], wanted = latest, False
+            latest, is_next = _time(fields[6]) if fields[6] else None, True
+        elif fields[0] == "fpr" and is_next:
+            expiries[fields[9]], is_next = latest, False
     return expiries
 
 
@@ -219,8 +219,8 @@ def _judge(
 ) -> Signature | str:
     """The signature where it counts, else why it does not."""
     if "ERRSIG" in words:
-        known = "NO_PUBKEY" not in words
-        why = "can't be checked" if known else "is by a key that the keyring lacks"
+        has_key = "NO_PUBKEY" not in words
+        why = "can't be checked" if has_key else "is by a key that the keyring lacks"
         return f"the signature of key {words['ERRSIG'][0]} {why}"
     if "REVKEYSIG" in words:
         return f"key {words['REVKEYSIG'][0]} was revoked: its signature proves nothing"
@@ -323,7 +323,7 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     """
     suite = run.recipe.suite
     keyring = _keyring(run)
-    wanted: list[_List] = []
+    package_lists: list[_List] = []
     written: list[Path] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
@@ -337,10 +337,16 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         for component in suite.components:
             paths = [f"{component}/binary-{ARCHITECTURE}/Packages"]
             paths += [f"{component}/source/Sources"] if sources else []
-            wanted += [_choose(files, archive, base, path, by_hash=by_hash) for path in paths]
-    places = dict(zip(wanted, _fetch(run, folder, wanted), strict=True))
+            package_lists += [
+                _choose(files, archive, base, path, by_hash=by_hash) for path in paths
+            ]
+    places = dict(zip(package_lists, _fetch(run, folder, package_lists), strict=True))
     of = {
-        kind: tuple((path, it.archive) for it, path in places.items() if it.url.endswith(kind))
+        kind: tuple(
+            (path, package_list.archive)
+            for package_list, path in places.items()
+            if package_list.url.endswith(kind)
+        )
         for kind in ("/Packages", "/Sources")
     }
     return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
@@ -354,13 +360,13 @@ def held(run: Session, container: Container, folder: Path) -> Lists:
     """
     suite = run.recipe.suite
     keyring = _keyring(run)
-    there = {path.name: path for path in container.fetch(LISTS, folder, plain=False)}
+    copies = {path.name: path for path in container.fetch(LISTS, folder, plain=False)}
     packages: list[tuple[Path, str]] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
         base = f"{archive}/dists/{name}"
         parts = {
-            part: _content(there.get(file_name(f"{base}/{part}")))
+            part: _content(copies.get(file_name(f"{base}/{part}")))
             for part in ("InRelease", "Release", "Release.gpg")
         }
         release = parts["Release"]
@@ -371,11 +377,11 @@ def held(run: Session, container: Container, folder: Path) -> Lists:
         files = listed(release, name, f"{base}/Release")
         for component in suite.components:
             path = f"{component}/binary-{ARCHITECTURE}/Packages"
-            found, stated = there.get(file_name(f"{base}/{path}")), files.get(path)
-            if not found or not stated or of_file(found) != stated.sha256:
+            copy, expected = copies.get(file_name(f"{base}/{path}")), files.get(path)
+            if not copy or not expected or of_file(copy) != expected.sha256:
                 raise _refused(f"{base}/{path}", ["the container's copy is not what was signed"])
-            packages.append((found, archive))
-    return Lists(tuple(there.values()), tuple(packages), ())
+            packages.append((copy, archive))
+    return Lists(tuple(copies.values()), tuple(packages), ())
 
 
 def _content(path: Path | None) -> bytes:
@@ -425,11 +431,11 @@ def _choose(
 
 def keyring(suite: Suite) -> Path:
     """The file of the keys that may sign the suite: the recipe's, or the box's Debian keyring."""
-    stated = Path(suite.keyring or KEYRING)
-    if stated.suffix == ".gpg" and not stated.exists():  # newer Debians may have .pgp alone
-        renamed = stated.with_suffix(".pgp")
-        return renamed if renamed.exists() else stated
-    return stated
+    path = Path(suite.keyring or KEYRING)
+    if path.suffix == ".gpg" and not path.exists():  # newer Debians may have .pgp alone
+        renamed = path.with_suffix(".pgp")
+        return renamed if renamed.exists() else path
+    return path
 
 
 def _keyring(run: Session) -> Path:
@@ -438,14 +444,14 @@ def _keyring(run: Session) -> Path:
     of_debian = keyring(suite).parent == Path(KEYRING).parent and not keyring(suite).exists()
     tools = ["gpgv", "gpg", *(["debian-archive-keyring"] if of_debian else [])]
     ensure_tools(tools, run.reporter)
-    found = keyring(suite)
-    if not found.is_file():
+    path = keyring(suite)
+    if not path.is_file():
         raise BuildError(
-            f"{found}: the keyring of the recipe is not there",
+            f"{path}: the keyring of the recipe is not there",
             hint="correct suite.keyring; the package debian-archive-keyring has Debian's",
             exit=Exit.ENGINE,
         )
-    return found
+    return path
 
 
 @dataclass(frozen=True)
@@ -520,18 +526,22 @@ def _unserved(url: str, why: str) -> BuildError:
     )
 
 
-def _fetch(run: Session, folder: Path, wanted: Sequence[_List]) -> list[Path]:
+def _fetch(run: Session, folder: Path, package_lists: Sequence[_List]) -> list[Path]:
     """The lists, through the cache, each of the digest that its Release states, unpacked."""
     from builders.ground.sources.fetching import fetch_all
 
-    urls = {f"list-{n}": it for n, it in enumerate(wanted)}
+    urls = {f"list-{n}": package_list for n, package_list in enumerate(package_lists)}
     try:
         fetched = fetch_all(
             [
                 UrlSource(
-                    name, it.urls, it.served.sha256, it.served.size, file_name(it.url) + it.packing
+                    name,
+                    package_list.urls,
+                    package_list.served.sha256,
+                    package_list.served.size,
+                    file_name(package_list.url) + package_list.packing,
                 )
-                for name, it in urls.items()
+                for name, package_list in urls.items()
             ],
             run.cache,
             run.reporter,
@@ -546,27 +556,29 @@ def _fetch(run: Session, folder: Path, wanted: Sequence[_List]) -> list[Path]:
             exit=error.exit,
         ) from None
     written = []
-    for name, it in urls.items():
-        (held,) = fetched[name].files
-        written.append(folder / file_name(it.url))
-        with _OPEN[it.packing](held.path, "rb") as packed, written[-1].open("wb") as out:
-            _unpack(packed, out, it)
+    for name, package_list in urls.items():
+        (file,) = fetched[name].files
+        written.append(folder / file_name(package_list.url))
+        with _OPEN[package_list.packing](file.path, "rb") as packed, written[-1].open("wb") as out:
+            _unpack(packed, out, package_list)
     return written
 
 
-def _unpack(packed: IO[bytes], out: IO[bytes], it: _List) -> None:
+def _unpack(packed: IO[bytes], out: IO[bytes], package_list: _List) -> None:
     digest, size = hashlib.sha256(), 0
     try:
         while chunk := packed.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
-            if size > (it.plain.size if it.plain else _LARGEST):
+            if size > (package_list.plain.size if package_list.plain else _LARGEST):
                 break
             out.write(chunk)
     except (OSError, EOFError, lzma.LZMAError) as error:
-        raise _refused(it.url + it.packing, [f"it can't be unpacked: {error}"]) from None
-    if size > _LARGEST or (it.plain and digest.hexdigest() != it.plain.sha256):
-        raise _refused(it.url, ["unpacked, it is not what its Release file lists"])
+        raise _refused(
+            package_list.url + package_list.packing, [f"it can't be unpacked: {error}"]
+        ) from None
+    if size > _LARGEST or (package_list.plain and digest.hexdigest() != package_list.plain.sha256):
+        raise _refused(package_list.url, ["unpacked, it is not what its Release file lists"])
 
 
 # -- where apt finds them -------------------------------------------------------------

@@ -45,15 +45,19 @@ def check(run: Session, step: Step, folder: str, names: Sequence[str] | None = N
     if not counted:
         return
     step.say("compare", f"{len(counted)} packages")
-    listed = _listed(run, step, {name.partition("_")[0] for name in counted})
-    wrong = sorted(name for name, digest in counted.items() if digest not in listed.get(name, ()))
+    expected = _listed(run, step, {name.partition("_")[0] for name in counted})
+    wrong = sorted(name for name, digest in counted.items() if digest not in expected.get(name, ()))
     if not wrong:
         return
     paths = " ".join(f"'{folder}/{name}'" for name in wrong if name in digests)
     step.attempt("remove", f"rm -f {paths}")
     what = "; ".join(
         f"{printable(name)} "
-        + ("is not listed" if name not in listed else f"has the sha256 {counted[name] or '(none)'}")
+        + (
+            "is not listed"
+            if name not in expected
+            else f"has the sha256 {counted[name] or '(none)'}"
+        )
         for name in wrong[:_SHOWN]
     )
     more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
@@ -76,13 +80,13 @@ def _digests(step: Step, folder: str) -> dict[str, str]:
 
 def _listed(run: Session, step: Step, packages: set[str]) -> dict[str, set[str]]:
     """The name under which apt stores a package -> the digests that the index has for it."""
-    found: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     with scratch(archive.LISTED) as folder:
-        held = archive.held(run, step.container, folder)
-        for path, at in held.packages:
+        lists = archive.held(run, step.container, folder)
+        for path, at in lists.packages:
             for offer in index.packages(path, at, packages):
-                found.setdefault(stored(offer), set()).update(f.sha256 for f in offer.files)
-    return found
+                digests.setdefault(stored(offer), set()).update(f.sha256 for f in offer.files)
+    return digests
 
 
 def stored(offer: Offer) -> str:

@@ -141,16 +141,16 @@ def exists(client: DockerClient, tag: str) -> bool:
 def _packages(run: Session, tag: str) -> str:
     """The list of packages that lies in the image; its container is never started."""
     with engine_errors("reading the builder image"):
-        held = run.client.containers.create(
+        container = run.client.containers.create(
             tag,
             ["true"],
             network_mode="none",
             labels=labels(run.owner, run.recipe.name, "packages"),
         )
         try:
-            return read(run.client, str(held.id), PACKAGES, "image").decode("utf-8", "replace")
+            return read(run.client, str(container.id), PACKAGES, "image").decode("utf-8", "replace")
         finally:
-            held.remove(v=True)
+            container.remove(v=True)
 
 
 _root_lock = threading.Lock()
@@ -161,8 +161,8 @@ def clean_root(run: Session, *, refresh: bool = False) -> str:
     suite = run.recipe.suite
     tag = f"dom0-debs/root-{suite.name}:{root_key(suite)}"
     with _root_lock:
-        there = not refresh and exists(run.client, tag)
-        if not there and not (suite.image and _pull(run, suite.image, tag)):
+        present = not refresh and exists(run.client, tag)
+        if not present and not (suite.image and _pull(run, suite.image, tag)):
             _bootstrap(run, suite, tag)
     return tag
 
@@ -304,7 +304,7 @@ def build(run: Session) -> Image:
         )
         it.phase("builder", _BUILDER_SETUP.format(uid=BUILDER))
         it.container.commit(repository, tag, {"role": "builder"})
-    found = find(run)
-    if found is None:
+    made = find(run)
+    if made is None:
         raise BuildError("the engine lost the builder image", exit=Exit.ENGINE)
-    return found
+    return made

@@ -83,20 +83,20 @@ def _files(archive: str, listed: list[tuple[str, str, str]]) -> tuple[PoolFile, 
 def _paragraphs(path: Path, names: Collection[str] | None) -> Iterator[dict[str, str]]:
     sought = None if names is None else {name.encode() for name in names}
     for text in _blocks(path):
-        found = _PACKAGE.search(text)
-        if found and (sought is None or found[1] in sought):
+        package = _PACKAGE.search(text)
+        if package and (sought is None or package[1] in sought):
             yield _fields(text.decode("utf-8", "replace"))
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """The paragraphs of a list, in pieces: a whole list may not fit into the memory."""
-    left = b""
+    rest = b""
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            *whole, left = (left + chunk).split(b"\n\n")
+            *whole, rest = (rest + chunk).split(b"\n\n")
             yield from whole
-            left = left if len(left) <= _PARAGRAPH else b""
-    yield left
+            rest = rest if len(rest) <= _PARAGRAPH else b""
+    yield rest
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -49,8 +49,8 @@ def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
     """
     main = suite.mirror or _of_environment(MAIN)
     security = suite.security or _of_environment(SECURITY)
-    wanted = "security" in suite.pockets and not security
-    if not main or (wanted and not suite.mirror):
+    security_missing = "security" in suite.pockets and not security
+    if not main or (security_missing and not suite.mirror):
         box = of_box(apt)
         if box is None and not main:
             raise BuildError(
@@ -108,9 +108,9 @@ def too_new(suite: Suite, address: str, landed: str = "") -> BuildError | None:
     secure = next((u for u in (address, landed) if urlsplit(u).scheme == "https"), "")
     if suite.name not in _NO_HTTPS or not secure:
         return None
-    shown = address if secure == address else f"{address} redirects to https, and it"
+    culprit = address if secure == address else f"{address} redirects to https, and it"
     return BuildError(
-        f"the apt of {suite.name} knows no https: {printable(shown)} is of no use to it",
+        f"the apt of {suite.name} knows no https: {printable(culprit)} is of no use to it",
         hint="name a mirror that serves plain http (--set suite.mirror=http://..., "
         "suite.security=...): what comes is verified all the same",
     )
@@ -167,11 +167,11 @@ def _served(uri: str) -> list[str]:
     if scheme != "mirror+file":
         return []
     try:
-        listed = Path("/" + path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+        text = Path("/" + path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):
         return []
-    first = (line.split()[0] for line in listed.splitlines() if line.split())
-    return [it.rstrip("/") for it in first if it.startswith(("http://", "https://"))]
+    first = (line.split()[0] for line in text.splitlines() if line.split())
+    return [address.rstrip("/") for address in first if address.startswith(("http://", "https://"))]
 
 
 def _deb822(text: str) -> Iterator[_Entry]:

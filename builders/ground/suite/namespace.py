@@ -66,10 +66,10 @@ def obstacle() -> tuple[str, str] | None:
     else:
         probe = [box.command("mmdebstrap") or "mmdebstrap", "--unshare-helper", "/bin/true"]
     try:
-        done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except FileNotFoundError:
         return None  # mmdebstrap is not installed yet: another check tells
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
     for setting, value, remedy in (
         ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536"),
@@ -89,7 +89,7 @@ def obstacle() -> tuple[str, str] | None:
         if _reads(_PROC / setting, value):
             command = remedy if remedy.startswith("sysctl") else f"sysctl -w {remedy}"
             return f"{setting.replace('/', '.')} is {value}", f"{box.as_root()}{command}"
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
     return (
         lines[-1] if lines else "the kernel refuses it",
         "in a container, run that one with --privileged",

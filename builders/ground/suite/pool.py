@@ -45,16 +45,16 @@ class Pool:
         binary = {s.package for s in sources if isinstance(s, DebianPackage)}
         upstream = {s.package for s in sources if isinstance(s, DebianSource)}
         with scratch(archive.LISTED) as folder:
-            held = archive.lists(self._run, folder, sources=bool(upstream))
+            lists = archive.lists(self._run, folder, sources=bool(upstream))
             offered = {
                 DebianPackage: [
                     offer
-                    for path, at in held.packages
+                    for path, at in lists.packages
                     for offer in index.packages(path, at, binary)
                 ],
                 DebianSource: [
                     offer
-                    for path, at in held.sources
+                    for path, at in lists.sources
                     for offer in index.sources(path, at, upstream)
                 ],
             }
@@ -68,25 +68,25 @@ def admitted(
 
     main: address of the main archive.
     """
-    there: dict[str, tuple[UrlSource, ...]] = {}
+    files_of: dict[str, tuple[UrlSource, ...]] = {}
     for offer in offered:
         if offer.package == source.package and _VERSION.fullmatch(offer.version):
             files = _wanted(source, offer)
             if files:
-                there.setdefault(offer.version, files)
-    if not there:
+                files_of.setdefault(offer.version, files)
+    if not files_of:
         raise BuildError(
             f"sources.{source.name}: {suite} has no package {source.package}",
             hint=f"correct sources.{source.name}.package, or suite.components",
             exit=Exit.SOURCE,
         )
-    versions = [version for version in there if _admits(source, version)]
-    found = [Candidate(v, there[v]) for v in sorted(versions, key=Version, reverse=True)]
+    versions = [version for version in files_of if _admits(source, version)]
+    candidates = [Candidate(v, files_of[v]) for v in sorted(versions, key=Version, reverse=True)]
     pooled = _pooled(source)
-    if pooled and pooled.version not in there:
-        found.append(Candidate(pooled.version, (_of_pool(source, pooled, main),), pinned=True))
-    if not found:
-        has = ", ".join(sorted(there, key=Version))
+    if pooled and pooled.version not in files_of:
+        candidates.append(Candidate(pooled.version, (_of_pool(source, pooled, main),), pinned=True))
+    if not candidates:
+        has = ", ".join(sorted(files_of, key=Version))
         raise BuildError(
             f"sources.{source.name}: {suite} has no {source.package} {source.version}: "
             f"it has {has}",
@@ -94,7 +94,7 @@ def admitted(
             "(--set suite.mirror=...)",
             exit=Exit.SOURCE,
         )
-    return found
+    return candidates
 
 
 def _wanted(source: DebianKind, offer: Offer) -> tuple[UrlSource, ...]:
@@ -114,8 +114,8 @@ def _of_pool(source: DebianKind, pooled: Pooled, main: str) -> UrlSource:
 
 def _pooled(source: DebianKind) -> Pooled | None:
     """The version beside the listed ones, where the pin admits it."""
-    found = source.pooled if isinstance(source, DebianSource) else None
-    return found if found and _admits(source, found.version) else None
+    pooled = source.pooled if isinstance(source, DebianSource) else None
+    return pooled if pooled and _admits(source, pooled.version) else None
 
 
 def _admits(source: DebianKind, version: str) -> bool:
