@@ -102,7 +102,7 @@ class Session:
         return self.folder / ".engine"
 
     def clear_engine(self) -> None:
-        """Take away what a killed run left in the engine; where none was killed, none is asked.
+        """Remove what a killed run left in the engine; asks no engine where none was killed.
 
         For a run that needs no engine itself: one that does not answer is asked another time.
         """

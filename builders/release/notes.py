@@ -229,7 +229,7 @@ def _same_version(row: Row) -> bool:
 
 
 def _worth(row: Row, changed: Changed) -> bool:
-    """Whether notes for people say it: not where it only follows from the new version."""
+    """Whether Markdown notes include the row: not where it only follows from the new version."""
     subject = _subject(row)
     if subject == "Version":
         return (row.old, row.new) != (changed.old, changed.new) and row.old != row.new

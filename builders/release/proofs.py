@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The boots that a release has to show: those of its own packages, by their digests."""
+"""The boot proofs that a release includes: those of its own packages, by their digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = "proofs"
 
 
 def of(builds: Iterable[Build], logs: Path) -> tuple[list[Proof], list[str]]:
-    """The proofs in `logs` of the builds' packages, and of which there is none, in words."""
+    """The good proofs in `logs` of the builds' packages; a line for each build that has none."""
     builds = list(builds)
     proofs = list(proof.found(logs))
     digests = {name: sha for build in builds for name, sha in build.digests.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The release folder: made beside its place, and put there whole by one exchange.
+"""Make the release folder beside its final place, and exchange the two when it is complete.
 
 pool/ dists/                 the apt repository
 attestations/                provenance and bills of materials of each build
@@ -118,7 +118,7 @@ def publish(
 
 
 def _believed(folder: Path, run: Run, signer: signing.Signer, old_key: str) -> Path | None:
-    """`folder`, where the release there may be carried on; None where there is nothing to keep.
+    """`folder`, where its release is verified and so may be kept; None where there is none to keep.
 
     Raises BuildError where it is not signed by the key that signs now, or one of `old_key`, or
     anything in it is not as it was signed: whoever changed it would have it signed anew.
@@ -340,7 +340,7 @@ class _Making:
 
 
 def _serial(document: Mapping[str, Any], before: Path | None) -> int:
-    """The number of this release in its folder: the one of before where it is the same again."""
+    """The serial of this release: that of `before`, or one more where the content is another."""
     if before is None:
         return 1
     last = {key: value for key, value in record(before).items() if key != "serial"}
@@ -372,7 +372,7 @@ def _pooled(path: Path, name: str, sha256: str) -> Pooled:
 
 
 def _kept(old: Sequence[Kept], keep: int) -> Iterator[Kept]:
-    """The older builds that stay: of each target the newest `keep`, or all where it is negative."""
+    """The older builds to keep: the newest `keep` of each target; all where `keep` is negative."""
     from debian.debian_support import Version
 
     targets: dict[str, list[Kept]] = {}
@@ -400,7 +400,8 @@ def _place(source: Path, target: Path) -> Path:
 def _making(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`, gone after the block.
 
-    What a run that was killed left goes too, but for the old release where it has lost its place.
+    Also removes what a killed run left. An old release that it moved aside is moved
+    back, where its place is empty.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -425,7 +426,7 @@ def _making(folder: Path) -> Iterator[Path]:
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder` at once; what was there is then where `fresh` was."""
+    """Put `fresh` in the place of `folder`, by one exchange where the file system has that."""
     for path in [fresh, *fresh.rglob("*")]:
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The indexes of an apt repository, made from the packages in its pool.
 
-They are written here, and not by apt-ftparchive(1) or dpkg-scanpackages(1), so that a box
-without these releases too, and so that the same packages give the same bytes whatever version
-of such a tool a box has. The form is that of the Debian repository format.
+They are not written by apt-ftparchive(1) or dpkg-scanpackages(1): a box needs neither of them, and
+the same packages give the same bytes whatever version of such a tool a box has. The form is that of
+the Debian repository format.
 """
 
 from __future__ import annotations

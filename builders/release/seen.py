@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The newest release of each key and recipe that was verified here, so that an older one is told.
+"""Remembers the newest release verified here for each key and recipe, to recognize an older one.
 
-A signature says who made a release, not that it is the latest: who serves it can go on serving one
-that lacks the corrections since.
+A signature says who made a release, not that it is the latest: a server can keep serving an old one
+that lacks later corrections.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signing with gpg(1) and checking with gpgv(1), each as a program of its own."""
+"""Sign with gpg(1), check signatures with gpgv(1)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Signer:
 
 
 def _unlock() -> list[str]:
-    """How gpg may come by a passphrase: of a file, by its agent, or by asking in a terminal."""
+    """The options that say how gpg gets a passphrase: from a file, its agent, or the terminal."""
     file = os.environ.get(PASSPHRASE)
     if file:
         if not Path(file).is_file():
@@ -302,7 +302,7 @@ def _weakness(algorithm: str, bits: str) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _shown(keyring: bytes) -> tuple[tuple[str, ...], ...]:
-    """What gpg tells of keys, in the fields of its listing (GnuPG's doc/DETAILS)."""
+    """gpg's listing of the keys in `keyring`: lines, split into fields (GnuPG's doc/DETAILS)."""
     with scratch("dom0-debs-keyring-") as home, in_memory(keyring) as keys:
         arguments = ["--with-colons", "--with-subkey-fingerprint", "--show-keys", path_of(keys)]
         output = _gpg(home, ["--no-options", *arguments]).stdout.decode("utf-8", "replace")
@@ -395,7 +395,7 @@ def in_memory(content: bytes) -> Iterator[int]:
 
 
 def path_of(descriptor: int) -> str:
-    """Where programs that this process starts find a file of its own (proc(5))."""
+    """The path by which a child process can open `descriptor` (proc(5))."""
     return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 

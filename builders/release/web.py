@@ -67,7 +67,7 @@ def html(
 
 
 def _install(suite: str, url: str, packages: Iterable[Packed]) -> list[str]:
-    """What makes a machine trust the release for its own packages, and installs them."""
+    """Shell lines that add the repository with its key to a machine, and install the packages."""
     names = [p.control["Package"] for p in packages if not _optional(p.control["Package"])]
     kernels = [name for name in names if name.startswith("linux-image-")]
     others = [name for name in names if name not in kernels]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The box itself: which host tools are there, and installing those that are not.
 
-The policy is one for all: on an apt system, as root and with setup allowed,
-what is missing is installed and said; otherwise the error names the command.
+On an apt system, as root and with setup allowed, missing tools are installed and a
+line says so. Otherwise the error names the command that installs them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TAIL = 15  # lines of a log that an error shows
 
 
 def setup_allowed(setup: bool | None = None) -> bool:
-    """Whether the box may be changed: `setup`, or where it is None, the environment's word."""
+    """Whether the box may be changed: `setup`; where that is None, DOM0_DEBS_SETUP decides."""
     return os.environ.get(SETUP) != "no" if setup is None else setup
 
 
@@ -58,13 +58,13 @@ def command(name: str) -> str | None:
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """The Debian packages, each once, that lack of `names` (packages or commands)."""
+    """The Debian packages of those `names` (packages or commands) that are not there, each once."""
     packages = [name if name in PACKAGES else _COMMANDS[name] for name in names]
     return [package for package in dict.fromkeys(packages) if not _present(PACKAGES[package])]
 
 
 def ensure_tools(names: Iterable[str], reporter: Reporter, setup: bool | None = None) -> None:
-    """See to it that host tools are there, installing the packages of those that are not.
+    """Install the packages of the host tools that are missing.
 
     names: keys (packages) or values (commands, files) of PACKAGES.
     setup: whether that is allowed; None asks the environment (DOM0_DEBS_SETUP=no).

@@ -311,7 +311,7 @@ class Container:
     ) -> int:
         """Run a shell script (sh -e); its output goes to `log`, each line to `watch`.
 
-        limit: bytes of output; whoever says more is ended.
+        limit: bytes of output; a script that prints more is ended.
 
         Returns the exit status. Raises Interrupted after a stop, BuildError (ENGINE) where
         the engine or the container went away.
@@ -365,7 +365,7 @@ class Container:
         return int(status)
 
     def _running(self, *, patient: bool) -> bool:
-        """Whether it runs; `patient` waits for the engine to notice that it was killed."""
+        """Whether it runs; `patient`: wait until the engine has noticed that it was killed."""
         for _ in range(20 if patient else 1):
             self._it.reload()
             if not self._it.attrs["State"]["Running"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the engine's client raises, as errors that a user can act on."""
+"""Exceptions of the engine's client as BuildError."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The labels of all that this tool makes in an engine: how it finds its own and nothing else."""
+"""The labels on everything that this tool makes in an engine, by which it finds only its own."""
 
 from __future__ import annotations
 

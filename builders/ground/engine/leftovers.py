@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What lies in the engine and is this tool's: what a run left, images and volumes."""
+"""What this tool has in the engine: containers of earlier runs, images and volumes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The log of a step: which of its lines tell why the step ended."""
+"""The log of a step, and the lines in it that say why the step failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDTH = 400  # characters of a line that are looked at
 
 
 def excerpt(log: Path) -> str:
-    """The lines of a log that tell why it ended: the first error in it and its tail."""
+    """The first error in a log, and its last lines."""
     first: list[str] = []
     before: deque[str] = deque(maxlen=3)
     tail: deque[tuple[int, str]] = deque(maxlen=_TAIL)

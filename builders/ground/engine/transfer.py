@@ -71,8 +71,8 @@ def tar(
 ) -> Iterator[bytes]:
     """A tar stream made while it is sent; no file is held in memory.
 
-    digests: name -> the sha256 that a file has to have; the stream has no end before each was
-    compared, so that who reads it never has a whole one of a changed file.
+    digests: name -> the sha256 that a file has to have. The stream ends only after all were
+    compared, so that nobody reads a whole archive with a changed file in it.
     Raises ChangedError where a file has another one.
     """
     expected = digests or {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a source may come from: addresses, how patiently one is tried, and why it is of no use."""
+"""Addresses of sources: how long and how often one is tried, and why one failed."""
 
 from __future__ import annotations
 

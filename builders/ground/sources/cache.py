@@ -96,7 +96,7 @@ class Cache:
         return cls((base if base.is_absolute() else Path.home() / ".cache") / "dom0-debs")
 
     def identity(self) -> str:
-        """A random word that is this cache's for good: what sets its user and machine apart."""
+        """A random word that stays this cache's: it tells users and machines apart."""
         path = self.root / "identity"
         try:
             if not path.exists():
@@ -314,7 +314,7 @@ class Cache:
         stop: threading.Event | None = None,
         waiting: Callable[[], None] | None = None,
     ) -> Iterator[Partial]:
-        """The unfinished download of that digest, for this holder alone.
+        """The unfinished download of that digest, held by nobody else for the block.
 
         Waits while another process or thread holds it (`waiting` is called once);
         raises Interrupted when `stop` is set meanwhile. Look for the file in the
@@ -353,7 +353,7 @@ class Cache:
             yield folder
 
     def sweep(self) -> None:
-        """Remove what killed runs left under way; unfinished downloads stay, to be gone on with."""
+        """Remove what killed runs left; unfinished downloads stay, to be resumed."""
         sweep("", self.root / "tmp")
         for path in self._under_way():
             # Nobody goes on with one that has arrived, or that has not begun.
@@ -362,12 +362,12 @@ class Cache:
                     self._forget(path)
 
     def _under_way(self) -> set[Path]:
-        """Where downloads are that are not complete, each by the digest that it is to have."""
+        """The paths of unfinished downloads; each is named by the digest of the complete file."""
         paths = {path.with_suffix("") for path in self.root.glob("partial/*")}
         return {path for path in paths if _SHA256.fullmatch(path.name)}
 
     def _forget(self, path: Path) -> None:
-        """Throw a download away that nobody holds."""
+        """Discard an unfinished download, unless somebody holds it."""
         lock = path.with_suffix(".lock")
         descriptor = hold(lock, make=True)
         if descriptor is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A time limit for a whole request, enforced from outside of what reads the answer.
+"""A time limit for a whole request, kept by another thread than the one that reads the answer.
 
 A timeout on a socket bounds each wait for some bytes, and no more: a server that sends one header
 byte now and then, interim answers (RFC 9110, 15.2) or trailers without an end holds its client for
@@ -32,7 +32,7 @@ class Deadline:
         self.passed = False
 
     def within(self, seconds: float) -> None:
-        """The time is up in so many seconds; what was said before no longer counts."""
+        """Set the deadline to so many seconds from now."""
         with self._changed:
             self._until = time.monotonic() + seconds
             self.passed = False

@@ -3,8 +3,8 @@
 
 A file is identified by its sha256 and a tree by its commit, so neither the
 channel nor the mirror is trusted: http is as good as https, and a redirect
-from https to http is followed. What is to be had of a Debian package, and its
-digests, somebody else reads from the suite's signed index.
+from https to http is followed. The versions of a Debian package and their
+digests come from a DebianIndex, which reads them from the suite's signed lists.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _side_by_side(
 
 
 def _joined(failures: Sequence[tuple[_Work, BuildError]]) -> BuildError:
-    """One error for all: the only one as it is, several one below the other."""
+    """One error for all failures: a single one as it is, several as lines of one."""
     if len(failures) == 1:
         return failures[0][1]
     names = [name for work, _ in failures for name in work.names]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A download that is under way, and what a later run needs to go on with it."""
+"""A download that is not complete, with what a later run needs to resume it."""
 
 from __future__ import annotations
 

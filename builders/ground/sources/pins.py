@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is to be fetched, and what says that it is that: a pin of each kind of source."""
+"""The kinds of source, each with the pin that identifies its content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GitSource:
 
 @dataclass(frozen=True)
 class Pooled:
-    """A tarball that mirrors may have after their lists have gone on to a newer version.
+    """A tarball that mirrors may still serve when their lists name a newer version only.
 
     version: of the source package; path: of the tarball below the main archive's address.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the cache's file system is asked for: bytes that stay, and errors that say more."""
+"""Durable writes for the cache, and errors of its disk as BuildError."""
 
 from __future__ import annotations
 

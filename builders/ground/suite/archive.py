@@ -317,7 +317,7 @@ class Lists:
 def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     """Verify the suite's archive and write its package lists to `folder`.
 
-    They are named, and of the content, that apt-get update would leave. sources: the lists of
+    Names and contents are those that apt-get update would leave. sources: the lists of
     source packages too. Raises BuildError (SOURCE) where anything can't be had or is not to be
     trusted.
     """
@@ -439,7 +439,7 @@ def keyring(suite: Suite) -> Path:
 
 
 def _keyring(run: Session) -> Path:
-    """The suite's keyring, on the box together with what reads it."""
+    """The suite's keyring; it and the tools that read it are installed where they are missing."""
     suite = run.recipe.suite
     of_debian = keyring(suite).parent == Path(KEYRING).parent and not keyring(suite).exists()
     tools = ["gpgv", "gpg", *(["debian-archive-keyring"] if of_debian else [])]

@@ -67,7 +67,7 @@ def sources(path: Path, archive: str, names: Collection[str] | None = None) -> I
 
 
 def _files(archive: str, listed: list[tuple[str, str, str]]) -> tuple[PoolFile, ...]:
-    """Files by digest, size and path; empty where one of them is not stated as it has to be."""
+    """Files by digest, size and path; empty where an entry has the wrong form."""
     files = []
     for digest, size, path in listed:
         name = path.rpartition("/")[2]
