@@ -143,3 +143,23 @@ def test_the_changelog_has_this_version() -> None:
     versions = re.findall(r"^## \[([^\]]+)\]", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
     assert project["version"] == VERSION
     assert versions[:2] == ["Unreleased", VERSION]
+
+
+def test_lines_end_as_the_editor_is_told() -> None:
+    """As .editorconfig says: LF, nothing before it, and one at the end."""
+    kinds = {".md", ".sh", ".toml", ".yml", ".yaml", ".py"}
+    paths = [path for path in ROOT.iterdir() if path.is_file() and path.suffix in kinds]
+    for folder in FOLDERS:
+        paths += [p for p in (ROOT / folder).rglob("*") if p.suffix in kinds and p.is_file()]
+    ours = [path for path in paths if "fixtures" not in path.parts]
+    assert len(ours) > 300
+    assert [path for path in ours if not whole_lines(path.read_bytes())] == []
+    assert not whole_lines(b"a \n")
+    assert not whole_lines(b"a\r\n")
+    assert not whole_lines(b"a")
+
+
+def whole_lines(content: bytes) -> bool:
+    if re.search(rb"[ \t\r]\n", content):
+        return False
+    return content.endswith(b"\n") or not content
