@@ -64,6 +64,8 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
     soft = facts.relations("Depends", "Pre-Depends", "Recommends", "Suggests")
     siblings = [name for name in hard if f"= {facts.control.get('Version')}" in hard[name]]
     has_libc = any(re.match(r"libc(6|0)", name) for name in hard)
+    packages = Bringers(soft)
+    brought: dict[str, bool] = {}
     for path, elf in elves.items():
         for soname in elf.needed:
             if soname in own:
@@ -77,7 +79,10 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                         path,
                         None if certain else Severity.WARNING,
                     )
-            elif not may_bring(soname, soft):
+                continue
+            if soname not in brought:
+                brought[soname] = packages.may_bring(soname)
+            if not brought[soname]:
                 guess = _ODD_NAMES.get(soname) or _names(soname)[0]
                 message = f"needs {soname}; no relation looks like its package (by name {guess})"
                 if siblings:
@@ -94,24 +99,43 @@ def _names(soname: str) -> list[str]:
     return [f"{joined}{hyphen}{version}", f"{stem}-{version}", f"{stem}{version}", stem]
 
 
-def may_bring(soname: str, relations: Iterable[str]) -> bool:
-    """Whether one of these packages is likely to have the library with that soname."""
-    names = {*_names(soname), _ODD_NAMES.get(soname, "")}
-    stem, version = _parts(soname)
-    for name in relations:
-        # Transitions add to a name, such as t64 for the 64-bit time_t, or one letter.
-        plain = re.sub(r"(t64|g|c2a?|v5|ldbl|gf|(?<=[0-9])[a-z])$", "", name)
-        if name in names or plain in names:
+class Bringers:
+    """Packages, asked which of them is likely to have a library. What is asked is looked up."""
+
+    def __init__(self, relations: Iterable[str]) -> None:
+        self._names: set[str] = set()
+        self._stems: set[str] = set()
+        self._families: set[tuple[str, str]] = set()  # version, and how the stem begins
+        for name in relations:
+            # Transitions add to a name, such as t64 for the 64-bit time_t, or one letter.
+            plain = re.sub(r"(t64|g|c2a?|v5|ldbl|gf|(?<=[0-9])[a-z])$", "", name)
+            self._names |= {name, plain}
+            match = re.match(r"(lib[a-z-]*[a-z])-?([0-9][0-9.]*)?", name)
+            if match and len(match[1]) >= _FAMILY:
+                self._stems.add(match[1])
+                if match[2]:
+                    begins = {match[1][:length] for length in (_FAMILY, _FAMILY_OF_POINTS)}
+                    self._families |= {(match[2], begin) for begin in begins}
+
+    def may_bring(self, soname: str) -> bool:
+        """Whether one of the packages is likely to have the library with that soname."""
+        if not self._names.isdisjoint((*_names(soname), _ODD_NAMES.get(soname, ""))):
+            return True
+        stem, version = _parts(soname)
+        if any(stem[:end] in self._stems for end in range(_FAMILY, min(len(stem), _LONGEST) + 1)):
             return True
         # One package may have several libraries of a source: libicu72 has libicuuc.so.72.
-        match = re.match(r"(lib[a-z-]*[a-z])-?([0-9][0-9.]*)?", name)
-        if match is None or len(match[1]) < 6:
-            continue
-        shared = len(posixpath.commonprefix([match[1], stem]))
-        least = 4 if "." in version else 6
-        if stem.startswith(match[1]) or (shared >= least and version and match[2] == version):
-            return True
-    return False
+        least = _FAMILY_OF_POINTS if "." in version else _FAMILY
+        return len(stem) >= least and (version, stem[:least]) in self._families
+
+
+_FAMILY, _FAMILY_OF_POINTS = 6, 4  # characters that libraries of one source have in common
+_LONGEST = 256  # characters of a stem that are looked up
+
+
+def may_bring(soname: str, relations: Iterable[str]) -> bool:
+    """Whether one of these packages is likely to have the library with that soname."""
+    return Bringers(relations).may_bring(soname)
 
 
 def _parts(soname: str) -> tuple[str, str]:

@@ -227,7 +227,7 @@ def _missing_folder(facts: Facts) -> Iterator[Found]:
     folders = {entry.path for entry in facts.entries if entry.info.isdir()}
     # dpkg puts no link in the place of a folder.
     folder_or_link = (tarfile.DIRTYPE, tarfile.SYMTYPE)
-    there = _BASE - {e.path for e in facts.entries if e.info.type not in folder_or_link}
+    there = set(_BASE - {e.path for e in facts.entries if e.info.type not in folder_or_link})
     late = there | folders
     told: set[str] = set()
     for entry in facts.entries:
@@ -237,7 +237,7 @@ def _missing_folder(facts: Facts) -> Iterator[Found]:
             told.add(above)
             yield Found(f"is not listed before {entry.path}", above)
         if entry.info.isdir():
-            there |= {entry.path}
+            there.add(entry.path)
 
 
 _MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links of a merged /usr
