@@ -26,7 +26,8 @@ RECIPE = {
     "set_": "KEY=VALUE: override one value of the recipe for this run; may be given again",
 }
 FORMAT = {"format": "table or json (docs/json.md)"}
-FLAVOUR = {"flavour": "of the kernel: debian (the suite's config) or minimal"}
+FLAVOUR = {"flavour": "of the kernel: debian (the suite's config; the default) or minimal"}
+BUILT = {"flavour": "of the kernel (default: the one that was built)"}
 BUILD = {
     **RECIPE,
     **FORMAT,
@@ -38,7 +39,7 @@ BUILD = {
 }
 TRIAL = {
     **RECIPE,
-    **FLAVOUR,
+    **BUILT,
     **FORMAT,
     "path": "a .deb or a folder of them, in place of the recipe's; ./inv needs no --path",
     "offline": "use only what earlier trials downloaded",
@@ -56,7 +57,7 @@ SETS = ["set_"]
 def build_all(
     _: Context,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     jobs: int = 0,
     explain: bool = False,
@@ -93,11 +94,10 @@ def build_xen(
 ) -> int:
     """Build only the hypervisor and its tools."""
     it = builds.begin(recipe, set_ or [], Terminal(), jobs=jobs, offline=offline, form=format)
-    flavour = next(iter(it.recipe.kernel.flavours))
     if explain:
-        report = reports.stages(builds.explain(it, flavour, ["xen"]))
+        report = reports.stages(builds.explain(it, "", ["xen"]))
     else:
-        report = reports.packages(builds.build(it, flavour, ["xen"], shell=shell, clean=clean))
+        report = reports.packages(builds.build(it, "", ["xen"], shell=shell, clean=clean))
     face.show(report.said(format))
     return Exit.DONE
 
@@ -107,7 +107,7 @@ def build_xen(
 def build_kernel(
     _: Context,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     jobs: int = 0,
     explain: bool = False,
@@ -169,7 +169,7 @@ def image(
     iterable=[*SETS, "path"],
     help={
         **RECIPE,
-        **FLAVOUR,
+        **BUILT,
         "path": "a .deb of your own in place of what was built; ./inv needs no --path",
         "rules": "the .toml file of its corrections (docs/finish.md)",
         "out": "the folder for it (default: this one)",
@@ -183,7 +183,7 @@ def finish(
     rules: str = "",
     out: str = "",
     recipe: str = "",
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     format: str = "table",
 ) -> int:
@@ -259,7 +259,7 @@ def check(
     _: Context,
     path: list[str] | None = None,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     format: str = "table",
     offline: bool = False,
@@ -280,7 +280,7 @@ def install_test(
     _: Context,
     path: list[str] | None = None,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     format: str = "table",
     offline: bool = False,
@@ -459,7 +459,7 @@ def devices(_: Context, format: str = "table", sysfs: str = "/sys") -> int:
 def shell(
     _: Context,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     tree: str = "",
 ) -> int:
@@ -521,7 +521,7 @@ def test(_: Context, only: str = "", build: bool = False, format: str = "table")
     iterable=SETS,
     help={
         **RECIPE,
-        **FLAVOUR,
+        **BUILT,
         "controls": "also three boots that have to fail, each for its own reason",
         "guest": "also hand the card to a guest: pv, pvh (which gets no card), or all",
         "accel": "kvm, tcg (emulation), or auto: kvm where this user may use it",
@@ -533,7 +533,7 @@ def test(_: Context, only: str = "", build: bool = False, format: str = "table")
 def boot_test(
     _: Context,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     controls: bool = False,
     guest: str = "",
@@ -555,7 +555,7 @@ def boot_test(
     iterable=SETS,
     help={
         **RECIPE,
-        **FLAVOUR,
+        "flavour": "of the kernel; one that was not built is built (default: the one that was)",
         "only": "one of them: xen or kernel",
         "seconds": "how far the second build's clock is ahead",
         "format": "table or json",
@@ -565,7 +565,7 @@ def boot_test(
 def reproduce(
     _: Context,
     recipe: str = recipes_.DEFAULT,
-    flavour: str = "debian",
+    flavour: str = "",
     set_: list[str] | None = None,
     only: str = "",
     seconds: int = 97_200,

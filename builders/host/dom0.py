@@ -22,7 +22,7 @@ from builders.errors import BuildError
 from builders.host import pci, texts
 from builders.host.pci import Bdf
 from builders.host.problems import Problems, quoted
-from builders.host.values import LOOPBACK, address, exposed, mebibytes
+from builders.host.values import LOOPBACK, address, exposed, mebibytes, xen_version
 from builders.pipeline.recipe import Recipe
 
 NAME = "dom0-config"
@@ -52,8 +52,7 @@ class Style:
 
 def style(recipe: Recipe) -> Style:
     """The style of a recipe, by its suite and the version of its Xen."""
-    found = re.match(r"(\d+)\.(\d+)", recipe.xen.version)
-    old = bool(found) and (int(found[1]), int(found[2])) < (4, 3) if found else False
+    old = xen_version(recipe) < (4, 3)
     return Style(grub_dropin=recipe.suite.name not in _OLD_GRUB, xend=old)
 
 

@@ -19,7 +19,7 @@ from builders.errors import BuildError
 from builders.files import appearing
 from builders.host.pci import FORM, Bdf
 from builders.host.problems import Problems, quoted
-from builders.host.values import LOOPBACK, address, exposed, mebibytes
+from builders.host.values import LOOPBACK, address, exposed, mebibytes, xen_version
 from builders.pipeline.recipe import Recipe
 
 TEMPLATES = ROOT / "configs" / "domu"
@@ -113,8 +113,7 @@ class Asked:
 def guest(recipe: Recipe, asked: Asked) -> Guest:
     """The guest that was asked for; BuildError (USAGE) names all that is wrong with it."""
     problems = Problems()
-    found = re.match(r"(\d+)\.(\d+)", recipe.xen.version)
-    xen = (int(found[1]), int(found[2])) if found else (4, 17)
+    xen = xen_version(recipe)
     if asked.type not in TYPES:
         problems.add(f"--type {quoted(asked.type)}: no such type of guest", ", ".join(TYPES))
     if asked.toolstack not in TOOLSTACKS:

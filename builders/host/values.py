@@ -7,8 +7,15 @@ import ipaddress
 import re
 
 from builders.host.problems import Problems, quoted
+from builders.pipeline.recipe import Recipe
 
 LOOPBACK = "127.0.0.1"
+
+
+def xen_version(recipe: Recipe) -> tuple[int, int]:
+    """Major and minor version of a recipe's Xen; of a current one where it states none."""
+    stated = re.match(r"(\d+)\.(\d+)", recipe.xen.version if recipe.xen else "")
+    return (int(stated[1]), int(stated[2])) if stated else (4, 17)
 
 
 def mebibytes(text: str, option: str, problems: Problems, least: int, most: int) -> int:

@@ -67,23 +67,26 @@ class Target:
 NOTHING = Target("", "", (), {})  # of a target that was not built
 
 
+@dataclass(frozen=True)
+class Noted:
+    """A build: the key of its stage, and the `--set` of the run that made or found it."""
+
+    key: str
+    overrides: tuple[str, ...]
+
+
 @dataclass
 class Manifest:
     """What is current in a recipe's artifacts.
 
-    targets: what is published of each target. builds: target -> key of the build stage that a
-    run made or found last; another one than the target's where its correction failed.
+    targets: what is published of each target. builds: target -> the build that a run made or
+    found last; another one than the target's where its correction failed.
     """
 
     recipe: str = ""
     suite: str = ""
     targets: dict[str, Target] = field(default_factory=dict)
-    builds: dict[str, str] = field(default_factory=dict)
-
-    def flavours(self) -> list[str]:
-        """The flavours of the kernels that are published, sorted."""
-        names = (name.partition("-") for name in self.targets)
-        return sorted(flavour for kind, _, flavour in names if kind == "kernel")
+    builds: dict[str, Noted] = field(default_factory=dict)
 
 
 class DamagedManifestError(BuildError):
@@ -102,11 +105,15 @@ def read(folder: Path) -> Manifest | None:
         if len(raw) > _LARGEST:
             raise ValueError("too large")
         said = json.loads(raw)
+        targets = {_text(name): _target(slot) for name, slot in said["targets"].items()}
         return Manifest(
             _text(said.get("recipe", "")),
             _text(said.get("suite", "")),
-            {_text(name): _target(slot) for name, slot in said["targets"].items()},
-            {_text(n): _matching(_KEY, key) for n, key in said.get("builds", {}).items()},
+            targets,
+            {
+                _text(name): _noted(slot, targets.get(name, NOTHING))
+                for name, slot in said.get("builds", {}).items()
+            },
         )
     except FileNotFoundError:
         return None
@@ -136,6 +143,13 @@ def _target(slot: Mapping[str, Any]) -> Target:
     )
 
 
+def _noted(slot: Any, published: Target) -> Noted:
+    if isinstance(slot, str):  # as up to version 0.1: the key alone
+        same = slot == published.build
+        return Noted(_matching(_KEY, slot), published.overrides if same else ())
+    return Noted(_matching(_KEY, slot["key"]), tuple(map(_text, slot["overrides"])))
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a string: {value!r}")
@@ -157,29 +171,37 @@ def _kept(folder: Path) -> Manifest:
         return Manifest()
 
 
-def note_build(folder: Path, target: str, key: str) -> None:
-    """Remember that the build `key` is the current one of `target`, finished or not.
+def note_build(folder: Path, target: str, build: Noted) -> None:
+    """Remember that `build` is the current one of `target`, finished or not.
 
     Raises BuildError (ENGINE) where the folder can't be written.
     """
     manifest = _kept(folder)
-    if manifest.builds.get(target) != key:
-        manifest.builds[target] = key
+    if manifest.builds.get(target) != build:
+        manifest.builds[target] = build
         _store(folder, manifest)
 
 
-def publish(
-    folder: Path, recipe: Recipe, outputs: Mapping[str, tuple[Output, Output]]
-) -> list[Package]:
-    """Put the packages into `folder`, each whole, and then the manifest.
+@dataclass(frozen=True)
+class Made:
+    """A target that was made: the recipe of it, its build, and that build finished."""
 
-    outputs: target -> its build, and that build finished. Packages of an earlier run that these
-    replace are removed. Raises BuildError (ENGINE) where the folder can't be written.
+    recipe: Recipe
+    build: Output
+    finished: Output
+
+
+def publish(folder: Path, made: Mapping[str, Made]) -> list[Package]:
+    """Put the packages of each target into `folder`, each whole, and then the manifest.
+
+    Packages of an earlier run that these replace are removed. Raises BuildError (ENGINE) where
+    the folder can't be written.
     """
     manifest = _kept(folder)
     before = {file for target in manifest.targets.values() for file in target.packages}
     published: list[Package] = []
-    for name, (build, output) in outputs.items():
+    for name, each in made.items():
+        recipe, build, output = each.recipe, each.build, each.finished
         packages: dict[str, Listed] = {}
         for file, about in output.notes["packages"].items():
             _place(output, file, folder / file)
@@ -193,8 +215,8 @@ def publish(
             packages[file] = listed
             published.append(Package(path=folder / file, **vars(listed)))
         manifest.targets[name] = Target(output.key, build.key, recipe.overrides, packages)
-        manifest.builds[name] = build.key
-    manifest.recipe, manifest.suite = recipe.name, recipe.suite.name
+        manifest.builds[name] = Noted(build.key, recipe.overrides)
+        manifest.recipe, manifest.suite = recipe.name, recipe.suite.name
     _store(folder, manifest)
     now = {file for target in manifest.targets.values() for file in target.packages}
     for replaced in before - now:

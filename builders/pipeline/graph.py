@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
@@ -26,25 +25,24 @@ from builders.files import of_file
 from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE, Place
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
-from builders.ground.suite import image, mirror
-from builders.pipeline import kernel, xen
-from builders.pipeline.artifacts import NOTHING, Manifest, Package, note_build, publish
+from builders.ground.suite import mirror
+from builders.pipeline import current, kernel, xen
+from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package, note_build, publish
 from builders.pipeline.artifacts import read as read_manifest
 from builders.pipeline.plan import Plan
-from builders.pipeline.recipe import Recipe, Source, flavour
+from builders.pipeline.recipe import Recipe
 from builders.pipeline.run import Run
 from builders.pipeline.stages import STAGES, Output, Store
 from builders.pipeline.steps import ccache
 from builders.pipeline.steps.slots import MAKEFLAGS, OPEN, Slots
 from builders.pipeline.steps.tree import explain_patch, prepare
+from builders.pipeline.supplies import Supplies
 from builders.text import clock
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.ground.suite.image import Image
 
-TARGETS = ("xen", "kernel")
-Made = tuple[Output, Output]  # a build, and that build finished
 # What a finished package's bytes also depend on.
 _CODE = (
     "builders/debkit/codecs/*.py",
@@ -79,15 +77,17 @@ class Surroundings(Protocol):
 class Pipeline:
     """The stages of one run.
 
-    targets: "xen", "kernel" or both. clean: nothing is taken from ccache, nor is a build that
-    was. variation: the builds run as if on another box.
+    flavour: of the kernel; of no meaning without one. targets: "xen", "kernel" or both; those of
+    the recipe if left out. clean: nothing is taken from ccache, nor is a build that was.
+    variation: the builds run as if on another box. supplies: the image, and the sources that are
+    read.
     """
 
     def __init__(
         self,
         run: Run,
-        flavour_name: str,
-        targets: Iterable[str] = TARGETS,
+        flavour: str = "",
+        targets: Iterable[str] | None = None,
         *,
         shell: Callable[[Step], None] | None = None,
         keep_going: bool = False,
@@ -101,40 +101,24 @@ class Pipeline:
         self._keep_going = keep_going
         self._clean = clean
         self._noting = threading.Lock()  # two builds at once write one manifest
-        flavour(self._recipe, flavour_name)
         self._place = variation.place if variation else PLACE
         self._plans: dict[str, Plan] = {}
-        for target in targets:
+        sources: list[str] = []
+        for target in self._recipe.targets if targets is None else targets:
             plan = (
                 xen.describe(self._recipe)
                 if target == "xen"
-                else kernel.describe(self._recipe, flavour_name)
+                else kernel.describe(self._recipe, flavour)
             )
             self._plans[target] = variation.plan(plan) if variation else plan
+            sources += [*self._recipe.reads(target), *self._plans[target].sources]
+        self.supplies = Supplies(run, self._recipe, sources)
 
     # What there is already
-
-    @property
-    def sources(self) -> dict[str, Source]:
-        """The sources that the targets read."""
-        names = dict.fromkeys(n for plan in self._plans.values() for n in plan.sources)
-        return {name: self._recipe.sources[name] for name in names}
 
     def plan(self, target: str) -> Plan:
         """The plan of "xen" or "kernel"."""
         return self._plans[target]
-
-    def _resolved(self) -> dict[str, Fetched]:
-        """The sources that the cache has."""
-        scope = mirror.scope(self._recipe.suite)
-        found = {
-            name: self._run.cache.resolved(source, scope=scope)
-            for name, source in self.sources.items()
-        }
-        return {name: fetched for name, fetched in found.items() if fetched}
-
-    def _image_output(self) -> Output | None:
-        return self._store.find("image", image.inputs(self._recipe))
 
     def _build_inputs(
         self, plan: Plan, fingerprint: str, fetched: Mapping[str, Fetched]
@@ -166,23 +150,24 @@ class Pipeline:
             return clean, self._store.find(stage, clean)
         return inputs, self._store.find(stage, inputs) or self._store.find(stage, clean)
 
-    def _finish_inputs(self, target: str, built: Output) -> dict[str, str]:
+    def _finish_inputs(self, recipe: Recipe, target: str, built: Output) -> dict[str, str]:
         code = sorted(path for glob in _CODE for path in ROOT.glob(glob))
         names = "\n".join(f"{path.relative_to(ROOT)} {of_file(path)}" for path in code)
         inputs = {
             "this tool's code": hashlib.sha256(names.encode()).hexdigest(),
-            "corrections": corrections_digest(self._recipe, target),
+            "corrections": corrections_digest(recipe, target),
         }
         return inputs | {f"raw {name}": digest for name, digest in built.files.items()}
 
     def explain(self) -> list[State]:
         """Every stage with hit or miss, and on a miss which input changed. Makes nothing."""
         states: list[State] = []
-        image_output = self._image_output()
-        why = self._store.why("image", image.inputs(self._recipe))
+        image_output = self.supplies.recorded()
+        manifest = read_manifest(self._run.folder) or Manifest()
+        why = self._store.why("image", self.supplies.image_inputs())
         states.append(_state("image", image_output, why))
-        resolved, current = self._resolved(), self._current()
-        for name in self.sources:
+        resolved = self.supplies.resolved()
+        for name in self.supplies.sources:
             there = resolved.get(name)
             states.append(
                 State(f"source {name}", "hit", f"{there.version} in the cache".strip())
@@ -197,57 +182,17 @@ class Pipeline:
                 continue
             fingerprint = str(image_output.notes["fingerprint"])
             inputs, built = self._found_build(plan, fingerprint, resolved)
-            old = current.targets.get(plan.name, NOTHING)
+            old = manifest.targets.get(plan.name, NOTHING)
             states.append(_state(build, built, self._store.why(build, inputs, old.build)))
             if built is None:
                 states.append(State(finish, "unknown", f"{build} comes first"))
                 continue
-            inputs = self._finish_inputs(target, built)
+            inputs = self._finish_inputs(self._recipe, target, built)
             done = self._store.find(finish, inputs)
             states.append(_state(finish, done, self._store.why(finish, inputs, old.stage)))
         return states
 
     # Making what is missing
-
-    def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
-        """Every source in the cache; fetched where it is missing, or all with `refresh`."""
-        from builders.ground.sources.fetching import fetch_all
-        from builders.ground.suite.pool import Pool
-
-        return fetch_all(
-            list(self.sources.values()),
-            self._run.cache,
-            self._run.reporter,
-            debian=Pool(self._run),
-            scope=mirror.scope(self._recipe.suite),
-            offline=self._run.offline,
-            refresh=refresh,
-            cancel=self._run.live.stopping,
-        )
-
-    def image(self, *, refresh: bool = False) -> Image:
-        """The builder image in the engine, with its record; made where it is missing."""
-        found = None if refresh else image.find(self._run)
-        inputs = image.inputs(self._recipe)
-        recorded = self._image_output()
-        begun = time.monotonic()
-        if found is None:
-            if self._run.offline:
-                raise BuildError(
-                    "the engine has no builder image, and making one needs the network",
-                    hint="leave --offline out",
-                    exit=Exit.ENGINE,
-                )
-            if refresh:
-                image.clean_root(self._run, refresh=True)
-            found = image.build(self._run)
-        if recorded is None or recorded.notes["fingerprint"] != found.fingerprint:
-            with self._store.make("image", inputs) as making:
-                (making.folder / "packages.txt").write_text(found.packages, encoding="utf-8")
-                making.notes = {"fingerprint": found.fingerprint, "name": found.name}
-                making.before = time.monotonic() - begun
-            self._run.reporter.line(f"image: {len(found.packages.splitlines())} packages")
-        return found
 
     def build(self) -> list[Package]:
         """Make all that is missing and publish the finished packages; they are returned."""
@@ -255,51 +200,24 @@ class Pipeline:
         if done is None:
             done = self._make()
         self._run.clear_engine()
-        return self._published(done)
-
-    def _current(self) -> Manifest:
-        return read_manifest(self._run.folder) or Manifest()
-
-    def _current_build(self, plan: Plan, manifest: Manifest) -> Output | None:
-        """The build of a target that the last run of it made or found."""
-        return self._store.read(f"{plan.name}-build", manifest.builds.get(plan.name, ""))
+        return publish(self._run.folder, done)
 
     def finish_again(self) -> list[Package]:
-        """Correct the current build of each target that was built, and publish."""
-        manifest = self._current()
-        builds = {
-            target: build
-            for target, plan in self._plans.items()
-            if (build := self._current_build(plan, manifest))
-        }
-        if not builds:
-            names = " and ".join(plan.name for plan in self._plans.values())
-            raise BuildError(
-                f"{names} {'were' if len(self._plans) > 1 else 'was'} not built yet",
-                hint=f"build first: ./inv build-all --recipe {self._recipe.name}",
-            )
-        return self._published(
-            {
-                target: (build, self._finish(target, self._plans[target], build))
-                for target, build in builds.items()
-            }
-        )
+        """Correct the current build of each target that was built, and publish.
 
-    def raw(self) -> list[Path]:
-        """The packages that the published ones were made from, as they were before correction."""
-        manifest = self._current()
-        builds = (
-            self._store.read(f"{plan.name}-build", manifest.targets[plan.name].build)
-            for plan in self._plans.values()
-            if plan.name in manifest.targets
-        )
-        return [
-            build.folder / name
-            for build in builds
-            if build
-            for name in sorted(self._store.verified(build).files)
-            if name.endswith(".deb")
-        ]
+        The `--set` of the build hold on, under those of this run.
+        """
+        manifest = read_manifest(self._run.folder) or Manifest()
+        made: dict[str, Made] = {}
+        for target, plan in self._plans.items():
+            noted = manifest.builds.get(plan.name, Noted("", ()))
+            build = self._store.read(f"{plan.name}-build", noted.key)
+            if build:
+                recipe = current.recipe_of(self._run, noted.overrides)
+                made[plan.name] = self._finish(recipe, target, plan, build)
+        if not made:
+            raise current.nothing_built(current.named(self._run))
+        return publish(self._run.folder, made)
 
     def ready(self) -> bool:
         """Whether every package is finished already, so that no engine is needed."""
@@ -307,24 +225,26 @@ class Pipeline:
 
     def _finished(self) -> dict[str, Made] | None:
         """Every target's build and finished packages where none is missing."""
-        image_output = self._image_output()
-        fetched = self._resolved()
-        if image_output is None or len(fetched) < len(self.sources):
+        image_output = self.supplies.recorded()
+        fetched = self.supplies.resolved()
+        read = {name for plan in self._plans.values() for name in plan.sources}
+        if image_output is None or not read <= fetched.keys():
             return None
-        outputs: dict[str, Made] = {}
+        made: dict[str, Made] = {}
         for target, plan in self._plans.items():
             _, built = self._found_build(plan, str(image_output.notes["fingerprint"]), fetched)
             done = built and self._store.find(
-                f"{plan.name}-finish", self._finish_inputs(target, built)
+                f"{plan.name}-finish", self._finish_inputs(self._recipe, target, built)
             )
             if not built or not done:
                 return None
-            outputs[target] = built, done
-        return outputs
+            made[plan.name] = Made(self._recipe, built, done)
+        return made
 
     def _make(self) -> dict[str, Made]:
         with ThreadPoolExecutor(2, "first") as pool:
-            first: list[Future[Any]] = [pool.submit(self.image), pool.submit(self.fetch)]
+            work = (self.supplies.image, self.supplies.fetch)
+            first: list[Future[Any]] = [pool.submit(each) for each in work]
             self._all(first)
             builder, fetched = first[0].result(), first[1].result()
         missing = [
@@ -333,7 +253,10 @@ class Pipeline:
             if not self._found_build(plan, builder.fingerprint, fetched)[1]
         ]
         if self._shell:  # it wants the terminal for itself: one after the other
-            return {target: self._target(target, builder, fetched, None) for target in self._plans}
+            return {
+                plan.name: self._target(target, builder, fetched, None)
+                for target, plan in self._plans.items()
+            }
         # Each build has a slot of its own: with one in all they take turns.
         together = len(missing) > 1 and self._run.jobs > 1
         with (
@@ -341,13 +264,13 @@ class Pipeline:
             ThreadPoolExecutor(2 if together else 1, "build") as pool,
         ):
             futures = {
-                target: pool.submit(
+                plan.name: pool.submit(
                     self._target, target, builder, fetched, slots if target in missing else None
                 )
-                for target in self._plans
+                for target, plan in self._plans.items()
             }
             self._all(list(futures.values()))
-            return {target: future.result() for target, future in futures.items()}
+            return {name: future.result() for name, future in futures.items()}
 
     def _all(self, futures: list[Future[Any]]) -> None:
         """Wait for all; on the first failure or a Ctrl-C end the others, then raise it."""
@@ -388,8 +311,8 @@ class Pipeline:
                 )
             raise
         with self._noting:
-            note_build(self._run.folder, plan.name, built.key)
-        return built, self._finish(target, plan, built)
+            note_build(self._run.folder, plan.name, Noted(built.key, self._recipe.overrides))
+        return self._finish(self._recipe, target, plan, built)
 
     def _build(
         self, plan: Plan, builder: Image, fetched: Mapping[str, Fetched], slots: Slots | None
@@ -452,13 +375,13 @@ class Pipeline:
             if phase.name in plan.after:
                 plan.after[phase.name](step.container.read)
 
-    def _finish(self, target: str, plan: Plan, built: Output) -> Output:
+    def _finish(self, recipe: Recipe, target: str, plan: Plan, built: Output) -> Made:
         from builders.debkit.finish import Beside, finish
 
-        stage, inputs = f"{plan.name}-finish", self._finish_inputs(target, built)
+        stage, inputs = f"{plan.name}-finish", self._finish_inputs(recipe, target, built)
         there = self._store.find(stage, inputs)
         if there:
-            return there
+            return Made(recipe, built, there)
         self._say_damage(stage, inputs)
         built = self._store.verified(built)
         with self._run.reporter.work(stage) as task, self._store.make(stage, inputs) as making:
@@ -470,7 +393,7 @@ class Pipeline:
                 elf_depends = [d.strip() for d in stated.split(",") if d.strip()]
                 result = finish(
                     raw,
-                    self._recipe.finish[target],
+                    recipe.finish[target],
                     elf_depends=elf_depends,
                     destination_dir=making.folder,
                     epoch=epoch,
@@ -478,7 +401,7 @@ class Pipeline:
                         _there(built.folder / f"{raw.name}.symbols.tar"),
                         _there(built.folder / "copyright"),
                         _there(built.folder / "changelog"),
-                        self._recipe.suite.name,
+                        recipe.suite.name,
                     ),
                 )
                 for each in (result, result.symbols):
@@ -492,7 +415,7 @@ class Pipeline:
             making.notes = {"packages": packages}
         output = self._store.made(stage, inputs)
         self._run.reporter.line(f"{stage}: done in {clock(output.seconds)}")
-        return output
+        return Made(recipe, built, output)
 
     def _say_damage(self, stage: str, inputs: Mapping[str, str]) -> None:
         damage = self._store.damage(stage, inputs)
@@ -501,10 +424,6 @@ class Pipeline:
                 f"{stage}: what was made before is damaged: {damage}; it is made again, and the "
                 "damaged one set aside"
             )
-
-    def _published(self, outputs: Mapping[str, Made]) -> list[Package]:
-        named = {self._plans[target].name: made for target, made in outputs.items()}
-        return publish(self._run.folder, self._recipe, named)
 
 
 def _stated(path: Path, limit: int) -> str:

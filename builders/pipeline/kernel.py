@@ -11,7 +11,7 @@ from builders.debkit.kconfig import options
 from builders.errors import BuildError, Exit
 from builders.pipeline import plan, recipe
 from builders.pipeline.plan import TREE, WORK, Phase, Plan
-from builders.pipeline.recipe import Flavour, Recipe
+from builders.pipeline.recipe import Flavour, Kernel, Recipe
 
 # kbuild(5): what would else be the box's date, user and host.
 _ENVIRONMENT = """
@@ -33,17 +33,17 @@ class Dropped:
 
 def describe(source: Recipe, flavour_name: str) -> Plan:
     """The plan of the recipe's kernel in one flavour."""
-    kernel, flavour = source.kernel, recipe.flavour(source, flavour_name)
+    flavour = recipe.flavour(source, flavour_name)
+    kernel = source.kernel
+    if kernel is None:
+        raise source.lacks("kernel")
     environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
     fragments = read_fragments(flavour)
     phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches)]
-    configure = (_base(source, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
+    configure = (_base(kernel, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
     phases.append(plan.collect(kernel.deb, kernel.source))
-    wanted = [kernel.source]
-    if flavour.base == "packaged" and kernel.config != kernel.source:
-        wanted.append(kernel.config)
 
     def check(read: Callable[[str], bytes]) -> None:
         dropped = compare(fragments, read(f"{TREE}/.config").decode("utf-8", "replace"))
@@ -52,7 +52,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
 
     return Plan(
         name=f"kernel-{flavour_name}",
-        sources=tuple(wanted),
+        sources=source.reads("kernel") if flavour.base == "packaged" else (kernel.source,),
         phases=tuple(phases),
         patches=kernel.patches,
         files={
@@ -64,11 +64,11 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     )
 
 
-def _base(source: Recipe, flavour: Flavour) -> str:
+def _base(kernel: Kernel, flavour: Flavour) -> str:
     """The shell line that writes the configuration that fragments go on top of."""
     if flavour.base != "packaged":
         return f"make {flavour.base}"
-    folder, path = f"{WORK}/in/{source.kernel.config}", source.kernel.config_path.lstrip("/")
+    folder, path = f"{WORK}/in/{kernel.config}", kernel.config_path.lstrip("/")
     # sh knows the status of a pipe's last command only: each of these fails on a missing file.
     read = {".xz": " | xz -dc", ".gz": " | gzip -dc"}.get("." + path.rpartition(".")[2], "")
     return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path}{read} >.config"

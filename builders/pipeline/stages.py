@@ -184,20 +184,17 @@ class Store:
     def why(self, stage: str, inputs: Mapping[str, str], current: str = "") -> str:
         """Why the stage has to be made: never made, or which inputs changed.
 
-        current: the key of the output to compare with; otherwise it is the one made last.
+        current: the key of the output to compare with; otherwise it is the one that fewest inputs
+        tell from this.
         """
         damage = self.damage(stage, inputs)
         if damage:
             return f"damaged: {damage}"
-        last = self.read(stage, current) if current else None
-        last = last or max(self.all(stage), key=lambda output: output.ended, default=None)
-        if last is None:
+        other = self.read(stage, current) if current else None
+        outputs = [other] if other else self.all(stage)
+        if not outputs:
             return "never made"
-        changed = [
-            name + ("" if name in last.inputs and name in inputs else _new(name, inputs))
-            for name in dict.fromkeys((*inputs, *last.inputs))
-            if inputs.get(name) != last.inputs.get(name)
-        ]
+        changed = min((_changed(inputs, output.inputs) for output in outputs), key=len)
         return f"changed: {', '.join(changed)}"
 
     @contextmanager
@@ -305,8 +302,13 @@ def _dump(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
 
-def _new(name: str, inputs: Mapping[str, str]) -> str:
-    return " (new)" if name in inputs else " (gone)"
+def _changed(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """The inputs that differ, and of each one whether it is new or gone."""
+    return [
+        name + ("" if name in before and name in now else " (new)" if name in now else " (gone)")
+        for name in dict.fromkeys((*now, *before))
+        if now.get(name) != before.get(name)
+    ]
 
 
 def _disk(error: OSError, folder: Path) -> BuildError:

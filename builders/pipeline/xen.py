@@ -7,7 +7,7 @@ import shlex
 
 from builders.pipeline import plan
 from builders.pipeline.plan import TREE, WORK, Phase, Plan
-from builders.pipeline.recipe import Recipe
+from builders.pipeline.recipe import Recipe, Xen
 
 # Xen's Config.mk and xen/Makefile: what would else be the box's date, user and host.
 _ENVIRONMENT = """
@@ -20,9 +20,11 @@ export XEN_BUILD_HOST=builder XEN_WHOAMI=builder XEN_DOMAIN=localdomain
 def describe(recipe: Recipe) -> Plan:
     """The plan of the recipe's Xen."""
     xen = recipe.xen
+    if xen is None:
+        raise recipe.lacks("xen")
     phases = [plan.unpack(xen.source)]
     if xen.place or xen.files:
-        phases.append(Phase("place", _place(recipe)))
+        phases.append(Phase("place", _place(xen)))
     phases += plan.patch(xen.patches)
     if xen.configure:
         phases.append(Phase("configure", plan.lines(xen.configure, _ENVIRONMENT), parallel=True))
@@ -30,7 +32,7 @@ def describe(recipe: Recipe) -> Plan:
     phases.append(plan.collect((xen.deb,), xen.source))
     return Plan(
         name="xen",
-        sources=(xen.source, *dict.fromkeys(xen.place.values())),
+        sources=recipe.reads("xen"),
         phases=tuple(phases),
         patches=xen.patches,
         files={f"files/{n}": text.encode() for n, text in enumerate(xen.files.values())},
@@ -38,16 +40,16 @@ def describe(recipe: Recipe) -> Plan:
     )
 
 
-def _place(recipe: Recipe) -> str:
+def _place(xen: Xen) -> str:
     """Put other sources and small files where Xen's Makefiles would have downloaded them to."""
     script = plan.UNTAR
-    for path, source in recipe.xen.place.items():
+    for path, source in xen.place.items():
         target = shlex.quote(f"{TREE}/{path.rstrip('/')}")
         if path.endswith("/"):
             script += f"untar {WORK}/in/{source}/* {target}\n"
         else:
             script += f'mkdir -p "$(dirname {target})"\ncp {WORK}/in/{source}/* {target}\n'
-    for n, path in enumerate(recipe.xen.files):
+    for n, path in enumerate(xen.files):
         target = shlex.quote(f"{TREE}/{path}")
         script += f'mkdir -p "$(dirname {target})"\ncp {WORK}/files/{n} {target}\n'
     return script

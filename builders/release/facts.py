@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shlex
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import mirror
-from builders.pipeline import artifacts, kernel, recipe, xen
+from builders.pipeline import current, kernel, recipe, xen
 from builders.pipeline.artifacts import Target
 from builders.pipeline.graph import corrections_digest
 from builders.pipeline.recipe import RECIPES, Recipe, Source
@@ -122,7 +121,7 @@ class Build:
     def fragments(self) -> tuple[Material, ...]:
         """The files that the recipe adds to the tree, kernel fragments among them."""
         found = _named(self.inputs, "file ")
-        if self.target != "xen":
+        if self.target != "xen" or self.recipe.xen is None:
             return found
         # Xen's lie in the step by number; in the tree they have the names that the recipe says.
         names = {f"files/{n}": path for n, path in enumerate(self.recipe.xen.files)}
@@ -143,18 +142,10 @@ def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Bu
     name: of the recipe, or its file. Raises BuildError (usage) where nothing was built, a
     package is not what the manifest says or not in it, or the recipe has changed since.
     """
-    loaded = recipe.load(name)
-    command = f"./inv build-all --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
-    manifest = artifacts.read(folder)
-    if manifest is None:
-        raise BuildError(f"nothing was built of {loaded.name}", hint=command)
-    targets = manifest.targets
+    targets = current.manifest(folder, name).targets
     listed = {file for target in targets.values() for file in target.packages}
     if flavour:
-        recipe.flavour(loaded, flavour)
-        targets = {n: slot for n, slot in targets.items() if n in ("xen", f"kernel-{flavour}")}
-        if f"kernel-{flavour}" not in targets:
-            raise BuildError(f"no kernel of flavour {flavour} was built", hint=command)
+        targets = {n: targets[n] for n in current.choose(targets, flavour, name)}
     strange = sorted(p.name for p in folder.glob("*.deb") if p.name not in listed)
     if strange:
         raise BuildError(
@@ -166,8 +157,7 @@ def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Bu
 
 def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> Build:
     kind, _, flavour = target.partition("-")
-    again = f"./inv build-{kind} --recipe {name}" + (f" --flavour {flavour}" if flavour else "")
-    again += "".join(f" --set {shlex.quote(override)}" for override in slot.overrides)
+    again = current.build_again(name, target, slot.overrides)
     loaded = recipe.load(name, slot.overrides)
     store = Store(folder / STAGES)
     finished = store.read(f"{target}-finish", slot.stage)
@@ -227,16 +217,7 @@ def _image(store: Store, built: Output) -> Output | None:
 
 
 def _package(path: Path, digest: str, again: str) -> Packed:
-    try:
-        with path.open("rb") as stream:
-            actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BuildError(f"{path}: {error.strerror}", hint=f"build it again: {again}") from None
-    if actual != digest:
-        raise BuildError(
-            f"{path} is not what was built: its sha256 is not the manifest's",
-            hint=f"build it again: {again}",
-        )
+    current.verify(path, digest, again)
     return Packed(path, path.stat().st_size, digest, dict(Deb.open(path).control))
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What changed between two releases: inputs, builder image, packages, kernel options, audit.
 
-Of each build the newest version on either side is compared.
+Of each build the newest version on either side is compared: a release has older ones beside what it
+was made of, and no newer ones.
 """
 
 from __future__ import annotations

@@ -183,8 +183,14 @@ class _Making:
                     f"{build.source} {build.version} was released before with other content: a "
                     "machine that has it is not upgraded; raise the version (finish revision)"
                 )
-        current = {(record["target"], record["version"]) for record in records}
-        for one in _kept([k for k in old if k.key not in current], keep):
+        current = {build.target: build.version for build in builds}
+        notes += [
+            f"{target} {version} is no longer in the release, as {current[target]} is what was "
+            "built last: a machine that has it keeps it; raise the version (finish revision)"
+            for target, version in (one.key for one in old)
+            if _is_newer(version, current.get(target, version))
+        ]
+        for one in _kept(old, current, keep):
             records.append(one.record)
             for path, about in one.files.items():
                 self._keep(one, path, before)
@@ -371,16 +377,28 @@ def _pooled(path: Path, name: str, sha256: str) -> Pooled:
     return Pooled(name, path.stat().st_size, sha256, dict(Deb.open(path).control))
 
 
-def _kept(old: Sequence[Kept], keep: int) -> Iterator[Kept]:
-    """The older builds to keep: the newest `keep` of each target; all where `keep` is negative."""
+def _kept(old: Sequence[Kept], current: Mapping[str, str], keep: int) -> Iterator[Kept]:
+    """The older builds to keep: the newest `keep` of each target; all where `keep` is negative.
+
+    current: target -> the version that is released now. One that is as new or newer goes: apt
+    would install it in place of what is released.
+    """
     from debian.debian_support import Version
 
     targets: dict[str, list[Kept]] = {}
     for one in old:
-        targets.setdefault(one.key[0], []).append(one)
+        target, version = one.key
+        if target not in current or _is_newer(current[target], version):
+            targets.setdefault(target, []).append(one)
     for versions in targets.values():
         versions.sort(key=lambda k: Version(k.key[1]), reverse=True)
         yield from versions if keep < 0 else versions[:keep]
+
+
+def _is_newer(version: str, other: str) -> bool:
+    from debian.debian_support import Version
+
+    return bool(Version(version) > Version(other))
 
 
 def _place(source: Path, target: Path) -> Path:

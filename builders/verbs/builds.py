@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from builders.errors import BuildError
 from builders.ground.engine.step import Step
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import doctor, recipe, run
-from builders.pipeline.artifacts import Package
-from builders.pipeline.graph import TARGETS, Pipeline, State
+from builders.pipeline import artifacts, current, doctor, recipe, run
+from builders.pipeline.artifacts import Manifest, Package
+from builders.pipeline.graph import Pipeline, State
+from builders.pipeline.recipe import TARGETS
 from builders.pipeline.run import Run
 from builders.pipeline.steps import ccache
 from builders.pipeline.steps.tree import prepare
+from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
 from builders.verbs import maintainer
 
@@ -50,7 +53,7 @@ def begin(
 def build(
     it: Run,
     flavour: str,
-    targets: Iterable[str] = TARGETS,
+    targets: Iterable[str] | None = None,
     *,
     keep_going: bool = False,
     shell: bool = False,
@@ -58,6 +61,7 @@ def build(
 ) -> list[Package]:
     """Make all that is missing; the finished packages.
 
+    flavour: of the kernel; "" is the usual one. targets: those of the recipe if left out.
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
     """
     from builders.pipeline.steps import terminal
@@ -66,7 +70,7 @@ def build(
         raise BuildError("a shell needs a terminal", hint="leave it out")
     pipeline = Pipeline(
         it,
-        flavour,
+        _usual(it, flavour, targets),
         targets,
         keep_going=keep_going,
         clean=clean,
@@ -74,7 +78,7 @@ def build(
     )
     with it.alone():
         if not pipeline.ready():
-            checks = doctor.examine(it, pipeline.sources, connect=lambda: it.client)
+            checks = doctor.examine(it, pipeline.supplies.sources, connect=lambda: it.client)
             error = doctor.failed(checks)
             if error:
                 raise error
@@ -84,24 +88,30 @@ def build(
         return pipeline.build()
 
 
-def explain(it: Run, flavour: str, targets: Iterable[str] = TARGETS) -> list[State]:
+def _usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
+    """The flavour to build; the one that a recipe has where none is named."""
+    if flavour and not it.recipe.kernel:
+        raise it.recipe.lacks("kernel")
+    if flavour or (targets is not None and "kernel" not in targets):
+        return flavour
+    return recipe.default_flavour(it.recipe)
+
+
+def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:
     """Every stage with hit or miss, and why."""
-    return Pipeline(it, flavour, targets).explain()
+    return Pipeline(it, _usual(it, flavour, targets), targets).explain()
 
 
 def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:
     """All sources of the recipe, of every flavour, in the cache."""
-    flavours = sorted(it.recipe.kernel.flavours)
-    # The flavour on the packaged config reads the most sources.
-    flavours.sort(key=lambda name: it.recipe.kernel.flavours[name].base != "packaged")
     with it.alone():
-        return Pipeline(it, flavours[0]).fetch(refresh=refresh)
+        return Supplies(it).fetch(refresh=refresh)
 
 
 def make_image(it: Run, *, refresh: bool = False) -> image.Image:
     """The builder image, made where it is missing, or anew."""
     with it.alone():
-        return Pipeline(it, next(iter(it.recipe.kernel.flavours))).image(refresh=refresh)
+        return Supplies(it).image(refresh=refresh)
 
 
 def shell(it: Run, tree: str, flavour: str) -> int:
@@ -112,11 +122,12 @@ def shell(it: Run, tree: str, flavour: str) -> int:
         raise BuildError(f"--tree {tree}: there is no such build", hint="xen or kernel")
     if not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="run it in one")
-    pipeline = Pipeline(it, flavour, [tree] if tree else TARGETS)
+    targets = [tree] if tree else []
+    pipeline = Pipeline(it, _usual(it, flavour, targets), targets)
     compiled = {ccache.volume(it): "/ccache"}
     with it.alone():
-        builder = pipeline.image()
-        fetched = pipeline.fetch() if tree else {}
+        builder = pipeline.supplies.image()
+        fetched = pipeline.supplies.fetch() if tree else {}
         with Step(it, "shell", builder.name, volumes=compiled) as step:
             if tree:
                 plan = pipeline.plan(tree)
@@ -129,9 +140,15 @@ def shell(it: Run, tree: str, flavour: str) -> int:
 
 
 def finish(it: Run, flavour: str) -> list[Package]:
-    """Correct the built packages anew and publish them."""
+    """Correct the packages anew that were built last, and publish them."""
     with it.alone():
-        return Pipeline(it, flavour).finish_again()
+        built = (artifacts.read(it.folder) or Manifest()).builds
+        names = current.choose(built, flavour, current.named(it))
+        if not names:
+            raise current.nothing_built(current.named(it))
+        current.say(it, names)
+        kinds = {name.partition("-")[0]: name.partition("-")[2] for name in names}
+        return Pipeline(it, kinds.get("kernel", ""), kinds).finish_again()
 
 
 def finish_own(
@@ -155,32 +172,39 @@ def finish_own(
     return custom.correct(wanted, Path(rules), Path(out or "."), it)
 
 
-def given(it: Run, flavour: str, paths: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """The packages to try and the raw ones before them: what was built, or the .debs at `paths`."""
+@contextmanager
+def _tried(
+    it: Run, flavour: str, paths: Sequence[str]
+) -> Iterator[tuple[Run, list[Path], list[Path]]]:
+    """The run, the packages to try and the raw ones before them; nobody else writes them then.
+
+    They are what was built, in a run of the recipe that it was built from, or the .debs at `paths`.
+    """
     if any(paths):
         from builders.debkit import audit
 
-        return audit.expand([Path(path) for path in paths if path]), []
-    debs = [package.path for package in build(it, flavour)]
-    return debs, Pipeline(it, flavour).raw()
+        with it.alone():
+            yield it, audit.expand([Path(path) for path in paths if path]), []
+        return
+    these = current.current(it, flavour)
+    with these.run.alone():
+        yield these.run, [package.path for package in these.packages()], these.raw()
 
 
 def check(it: Run, flavour: str, paths: Sequence[str]) -> list[judges.Verdict]:
     """What lintian and piuparts of the suite say of the packages."""
     from builders.proofs.trial import judges
 
-    debs, raw = given(it, flavour, paths)
-    with it.alone():
-        return judges.check(it, debs, raw)
+    with _tried(it, flavour, paths) as (run, debs, raw):
+        return judges.check(run, debs, raw)
 
 
 def install_test(it: Run, flavour: str, paths: Sequence[str]) -> list[install.Outcome]:
     """What became of the packages on clean machines."""
     from builders.proofs.trial import install
 
-    debs, raw = given(it, flavour, paths)
-    with it.alone():
-        return install.install_test(it, debs, raw)
+    with _tried(it, flavour, paths) as (run, debs, raw):
+        return install.install_test(run, debs, raw)
 
 
 def known_form(form: str) -> None:

@@ -66,16 +66,14 @@ def inspect(
     debs = [Path(path) for path in paths if path]
     expectations, suite = audit.Expectations(), ""
     if not debs:
-        from builders.pipeline import recipe, run
+        from builders.pipeline import current, recipe, run
 
-        loaded = recipe.load(name or recipe.DEFAULT, overrides)
-        # Not what lies below: a release has them too, and older ones.
-        debs = sorted((run.artifacts() / loaded.name).glob("*.deb"))
-        if not debs:
-            raise BuildError(
-                f"nothing was built of recipe {loaded.name}",
-                hint=f"./inv build-all --recipe {loaded.name}, or name a .deb",
-            )
+        name = name or recipe.DEFAULT
+        folder = run.artifacts() / recipe.load(name, overrides).name
+        targets = current.manifest(folder, name).targets.values()
+        loaded = recipe.load(name, current.merged(current.recorded(targets), overrides))
+        # What is current, and nothing else that lies there.
+        debs = sorted(folder / file for target in targets for file in target.packages)
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
         suite = loaded.suite.name
     files = audit.expand(debs)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
-from builders.pipeline.graph import TARGETS
+from builders.pipeline.current import current
+from builders.pipeline.recipe import TARGETS
 from builders.pipeline.stages import STAGES
 from builders.proofs.rebuild import reproduce as again
 from builders.proofs.rebuild.variation import Variation
@@ -31,12 +32,21 @@ def report(compared: Sequence[again.Compared], kept: Path) -> str:
 
 
 def reproduce(run: Run, flavour: str, only: str, seconds: int, form: str) -> tuple[str, int]:
-    """What `reproduce` found, as a table or json, and the exit status."""
+    """What `reproduce` found, as a table or json, and the exit status.
+
+    flavour: of the kernel; where none is named, what was built is what is built again.
+    """
     if form not in ("table", "json"):
         raise BuildError(f"--format {form}: no such format", hint="table or json")
     if only not in ("", *TARGETS):
         raise BuildError(f"--only {only}: there is no such build", hint="xen or kernel")
-    compared = again.reproduce(run, flavour, [only] if only else TARGETS, seconds=seconds)
+    targets = [only] if only else None
+    if not flavour:
+        first = current(run)
+        run, flavour = first.run, first.flavour
+        there = [target.partition("-")[0] for target in first.targets]
+        targets = [target for target in there if only in ("", target)]
+    compared = again.reproduce(run, flavour, targets, seconds=seconds)
     same = all(each.same for each in compared)
     kept = run.folder / again.FOLDER / STAGES
     text = json.dumps([asdict(c) for c in compared], indent=2) if form == "json" else ""

@@ -65,7 +65,7 @@ def _about(name: str, found: Recipe | BuildError) -> dict[str, Any]:
     return about | {
         "suite": found.suite.name,
         "summary": found.summary,
-        "flavours": sorted(found.kernel.flavours),
+        "flavours": sorted(found.kernel.flavours) if found.kernel else [],
     }
 
 
@@ -116,15 +116,18 @@ def _forget_replaced(folder: Path) -> int:
     if manifest is None or not manifest.builds:
         return 0  # nothing is current, so nothing was replaced
     keep: dict[str, set[str]] = {stage: set() for stage in store.stages()}
-    images = set()
-    for target, key in manifest.builds.items():
-        published = manifest.targets.get(target)
-        current = {key} | ({published.build} if published else set())
+    images, packages = set(), set()
+    for target, noted in manifest.builds.items():
+        published = manifest.targets.get(target, artifacts.NOTHING)
+        current = {noted.key, published.build}
         keep[f"{target}-build"] = current
-        keep[f"{target}-finish"] = {published.stage} if published else set()
-        builds = (store.read(f"{target}-build", k) for k in current)
+        keep[f"{target}-finish"] = {published.stage}
+        builds = (store.read(f"{target}-build", key) for key in current)
         images |= {build.inputs.get("image") for build in builds if build}
+        packages |= {listed.sha256 for listed in published.packages.values()}
     keep["image"] = {o.key for o in store.all("image") if o.notes.get("fingerprint") in images}
+    # What boot-test boots with: made of the hypervisor's package.
+    keep["initramfs"] = {o.key for o in store.all("initramfs") if o.inputs.get("xen") in packages}
     return store.forget(keep)
 
 

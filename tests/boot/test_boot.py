@@ -15,20 +15,25 @@ from builders import ROOT
 RECIPE = "xen-4.17-bookworm"
 
 
-@pytest.fixture(scope="module")
-def boots() -> dict[str, dict[str, Any]]:
-    """The boots of one run with the negative controls, by name."""
+def inv(verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb on the recipe's packages with the minimal kernel."""
     done = subprocess.run(
-        [
-            *(str(ROOT / "inv"), "boot-test", "--recipe", RECIPE, "--flavour", "minimal"),
-            *("--controls", "--accel", "tcg", "--timeout", "300", "--format", "json"),
-        ],
+        [str(ROOT / "inv"), verb, "--recipe", RECIPE, "--flavour", "minimal", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def boots() -> dict[str, dict[str, Any]]:
+    """The boots of one run with the negative controls, by name."""
+    inv("build-all")
+    controls = ("--controls", "--accel", "tcg", "--timeout", "300", "--format", "json")
+    done = inv("boot-test", *controls)
     print({b["name"]: b["seconds"] for b in json.loads(done.stdout)})
     return {b["name"]: b for b in json.loads(done.stdout)}
 

@@ -66,7 +66,7 @@ def booted(
             hide="",  # what hides the card is in GRUB's line
             files=tuple(files),
         )
-        with parts(run, pipeline, xen, kernel) as these:
+        with parts(run, pipeline.supplies.image(), xen, kernel) as these:
             console, log = boot(run, these, "boot-host", options, accel="tcg", timeout=300)
             found = checks(console, these)
     assert Path(log).is_file()

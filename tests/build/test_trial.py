@@ -5,9 +5,17 @@ from __future__ import annotations
 
 import json
 
-from tests.build.test_bookworm import RECIPE, inv
+import pytest
+
+from tests.build.test_bookworm import BUILD, RECIPE, inv
 
 OF = ["--recipe", RECIPE, "--flavour", "minimal"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    done = inv(*BUILD)
+    assert done.returncode == 0, done.stdout
 
 
 def test_lintian_and_piuparts_have_nothing_to_say() -> None:

@@ -91,7 +91,8 @@ def test_another_engine_builds_the_same(
     box: Box, second: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builds.build(box.run(), "minimal")
-    Pipeline(box.run(), "minimal", variation=Variation(seconds=1)).fetch()  # it has no network
+    again = Pipeline(box.run(), "minimal", variation=Variation(seconds=1))
+    again.supplies.fetch()  # it has no network
     monkeypatch.setenv("DOCKER_HOST", second.host)
 
     compared = reproduce(box.run(), "minimal")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from builders.pipeline.plan import WORK
-from builders.pipeline.recipe import Recipe, load
+from builders.pipeline.recipe import Kernel, Recipe, Xen, load
 
 SHA256 = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4
@@ -78,6 +78,18 @@ def recipe(*overrides: str, more: str = "", text: str = WHOLE) -> Recipe:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "good.toml").write_text(text + more)
         return load("good", overrides, Path(folder))
+
+
+def xen_of(it: Recipe) -> Xen:
+    """The hypervisor of a recipe that has one."""
+    assert it.xen
+    return it.xen
+
+
+def kernel_of(it: Recipe) -> Kernel:
+    """The kernel of a recipe that has one."""
+    assert it.kernel
+    return it.kernel
 
 
 def package(folder: Path, name: str, files: dict[str, bytes]) -> Path:

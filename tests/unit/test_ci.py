@@ -16,6 +16,7 @@ from builders.show.reports import Report
 from builders.verbs import ci, testing
 from tests.unit.engines import Heard
 from tests.unit.releases import keyring
+from tests.unit.samples import kernel_of
 
 
 def passed() -> ci._Done:
@@ -131,7 +132,7 @@ def test_the_workflows_name_what_there_is_and_call_nothing_else(name: str) -> No
     (flavours,) = re.findall(r"(?i)flavour: \[(.*)\]", text)
     for recipe in recipes.split(", "):
         assert recipe in names()
-        assert set(flavours.split(", ")) <= set(load(recipe).kernel.flavours)
+        assert set(flavours.split(", ")) <= set(kernel_of(load(recipe)).flavours)
     assert "{{ github.workspace" not in text  # it is no path inside of a container
     calls = re.findall(r"^[^#\n]*(\./inv .*)", text, re.MULTILINE)
     assert calls

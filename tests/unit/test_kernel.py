@@ -17,7 +17,7 @@ from builders.pipeline import kernel
 from builders.pipeline.kernel import Dropped, compare
 from builders.pipeline.plan import WORK
 from builders.pipeline.recipe import Recipe, load, names
-from tests.unit.samples import Box, package, recipe
+from tests.unit.samples import Box, kernel_of, package, recipe
 
 PACKAGED = """
 [kernel.flavours.debian]
@@ -216,7 +216,7 @@ def test_what_is_the_kernels_changes_its_inputs(override: str, changed: str) -> 
 @pytest.mark.parametrize("name", names())
 def test_the_shipped_kernels_can_be_planned(name: str) -> None:
     it = load(name)
-    for flavour in it.kernel.flavours:
+    for flavour in kernel_of(it).flavours:
         phases = [phase.name for phase in kernel.describe(it, flavour).phases]
         assert phases[0] == "unpack"
         assert phases[-3:] == ["configure", "build", "collect"]

@@ -12,113 +12,31 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from docker import DockerClient
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
-from builders.ground.engine import container
 from builders.ground.sources.cache import Cache, Fetched
-from builders.ground.suite import image, mirror
-from builders.ground.suite.image import Image
+from builders.ground.suite import mirror
 from builders.pipeline import artifacts
 from builders.pipeline import graph as pipeline
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline, State
-from builders.pipeline.recipe import Recipe
 from builders.pipeline.run import Run
 from builders.pipeline.steps import ccache
 from builders.show import reports
-from builders.verbs import upkeep
-from tests.unit.containers import Archives, Client, Played, tar
-from tests.unit.engines import Heard
-from tests.unit.samples import WHOLE, package, recipe
-
-PACKAGES = "gcc 12 amd64\nmake 4 amd64\n"
-CONFIG = b"CONFIG_XEN=y\n"
-TEXT = WHOLE.replace('"minimal.config"', '"dom0.config"')
-
-
-class World:
-    """One checkout: a cache that has the sources, an engine's stand-in, and a recipe."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "artifacts" / "good"
-        self.cache = Cache(folder / "cache")
-        self.scripts: dict[str, Played] = {}
-        self.client = Client(self.play)
-        self.heard = Heard()
-        self.config = b"CONFIG_XEN_PCIDEV_BACKEND=y\n"
-        self.versions = {"xen": "4.17.5", "kernel-minimal": "6.1.1"}
-        self._folder = folder
-        self.packages = PACKAGES
-        self.images_asked = 0
-        self.epoch = b"86400\n"
-        self.depends = b"libc6 (>= 2.34), zlib1g,"
-
-    def play(self, script: str) -> Played:
-        for part, played in self.scripts.items():
-            if part in script:
-                return played
-        return Played([b"working\n"])
-
-    def archive(self, path: str) -> bytes:
-        if path.endswith("/.config"):
-            return tar([(".config", self.config)])
-        name = path.split("/containers/")[1].split("-build/")[0]
-        deb = self._folder / f"{name}.deb"
-        if not deb.exists():
-            made = package(self._folder, name, {f"usr/bin/{name}": b"#!/bin/sh\n"})
-            made.rename(deb)
-        return tar(
-            [
-                (f"out/{name}_1_amd64.deb", deb.read_bytes()),
-                (f"out/{name}_1_amd64.deb.depends", self.depends),
-                ("out/epoch", self.epoch),
-            ]
-        )
-
-    def fill(self, it: Recipe) -> None:
-        """Put every source of a recipe into the cache."""
-        for name, source in it.sources.items():
-            path = self._folder / f"{name}.tar.gz"
-            path.write_text(f"{name} as it came")
-            file = self.cache.adopt(path, keep=True)
-            scope = mirror.scope(it.suite)
-            self.cache.record(source, Fetched(name, f"{name}-1", (file,)), scope=scope)
-
-    def pipeline(
-        self, *overrides: str, targets: tuple[str, ...] = ("xen",), **how: Any
-    ) -> Pipeline:
-        return Pipeline(self.run(*overrides, **how.pop("run", {})), "minimal", targets, **how)
-
-    def run(self, *overrides: str, **how: Any) -> Run:
-        it = recipe(*overrides, text=TEXT)
-        client = cast("DockerClient", self.client)
-        return Run(it, self.heard, self.folder, self.cache, jobs=2, _client=client, **how)
+from tests.unit.containers import Played
+from tests.unit.samples import recipe
+from tests.unit.worlds import TEXT, World, a_world
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    it = World(tmp_path)
-    it.folder.mkdir(parents=True)
-    it.fill(recipe(text=TEXT))
-
-    def find(_: Run) -> Image | None:
-        it.images_asked += 1
-        return Image("dom0-debs/builder-bookworm:x", it.packages) if it.packages else None
-
-    monkeypatch.setattr(image, "find", find)
-    monkeypatch.setattr(container, "time", SimpleNamespace(sleep=lambda _: None))
-    monkeypatch.delenv(mirror.MAIN, raising=False)
-    monkeypatch.delenv(mirror.SECURITY, raising=False)
-    with Archives(it.archive) as server:
-        it.client.api.base_url = server.url
-        yield it
+def world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as made:
+        yield made
 
 
 def stages(world: World) -> set[str]:
@@ -272,7 +190,7 @@ def test_another_image_builds_anew(world: World) -> None:
     world.pipeline().build()
     world.packages += "new 1 amd64\n"
     assert world.pipeline().ready()  # the recorded image still is what the key names
-    world.pipeline().image()
+    world.pipeline().supplies.image()
     assert not world.pipeline().ready()
     assert states(world.pipeline().explain())["xen-build"] == "miss: changed: image"
 
@@ -538,7 +456,7 @@ def test_finish_again_corrects_the_newest_build(world: World) -> None:
 
 
 def test_finish_before_any_build_says_what_to_do(world: World) -> None:
-    with pytest.raises(BuildError, match="xen was not built yet") as caught:
+    with pytest.raises(BuildError, match="nothing was built of good") as caught:
         world.pipeline().finish_again()
     assert "build-all" in caught.value.hint
 
@@ -580,30 +498,6 @@ def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.M
 # What is current
 
 
-def test_the_manifest_says_what_is_current_and_not_the_age_of_a_folder(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(world.folder.parent))
-    with world.run().alone():
-        pass  # as every verb has it
-    a, b = "xen.files={a='A'}", "xen.files={a='B'}"
-    world.pipeline(a).build()
-    manifest_of_a = artifacts.read(world.folder)
-    world.pipeline(b).build()
-    world.pipeline(a).build()  # found, not made: its folder is the older one
-    assert manifest_of_a is not None
-    current = artifacts.read(world.folder)
-    assert current == manifest_of_a
-    key = manifest_of_a.targets["xen"].build
-    assert {path.parent.name for path in world.pipeline(a).raw()} == {key}
-    world.pipeline(a).finish_again()
-    assert artifacts.read(world.folder) == manifest_of_a
-    upkeep.clean(world.heard, "good", old=True, images=False, cache=False)
-    assert [p.name for p in world.folder.glob("stages/xen-build/*")] == [key]
-    assert world.pipeline(a).ready()
-    assert not world.pipeline(b).ready()
-
-
 def test_a_build_whose_correction_failed_is_the_one_that_finish_takes(world: World) -> None:
     world.pipeline("xen.files={a='A'}").build()
     first = artifacts.read(world.folder)
@@ -615,11 +509,13 @@ def test_a_build_whose_correction_failed_is_the_one_that_finish_takes(world: Wor
     assert first is not None
     assert there is not None
     assert there.targets == first.targets  # what is published is as it was
-    assert there.builds["xen"] != first.builds["xen"]
-    world.pipeline(changed).finish_again()
+    assert there.builds["xen"].key != first.builds["xen"].key
+    assert there.builds["xen"].overrides == (changed, failing)
+    world.pipeline("finish.xen.replace=[]").finish_again()
     again = artifacts.read(world.folder)
     assert again is not None
-    assert again.targets["xen"].build == there.builds["xen"]
+    assert again.targets["xen"].build == there.builds["xen"].key
+    assert again.targets["xen"].overrides == (changed, "finish.xen.replace=[]")
 
 
 def test_a_stage_that_is_damaged_is_said_and_made_again(world: World) -> None:

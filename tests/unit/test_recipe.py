@@ -23,7 +23,7 @@ from builders.pipeline.recipe import (
     UrlSource,
     load,
 )
-from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE
+from tests.unit.samples import BUILDS, COMMIT, HEAD, SHA256, SOURCES, WHOLE, kernel_of, xen_of
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_whole_recipe(folder: Path) -> None:
         "seabios", ("https://example.org/seabios.git",), COMMIT
     )
     assert it.sources["linux"] == DebianPackage("linux", "linux-source-6.1", "6.1.*")
-    assert it.xen.place == {"tools/firmware/seabios-dir/": "seabios"}
+    assert xen_of(it).place == {"tools/firmware/seabios-dir/": "seabios"}
     assert it.builder.memory == 8
     assert it.finish["xen"].revision == "+dom0.1"
     assert it.overrides == ()
@@ -82,10 +82,10 @@ def test_every_shipped_recipe_loads(name: str) -> None:
     assert it.summary
     # The option that the whole project is about: what is audited, some flavour's fragments ask for.
     for option, value in it.audit.kernel_options.items():
-        fragments = [kernel.read_fragments(f).values() for f in it.kernel.flavours.values()]
+        fragments = [kernel.read_fragments(f).values() for f in kernel_of(it).flavours.values()]
         asked = [kconfig.options(text).get(option) for texts in fragments for text in texts]
         assert value in asked
-    for label, flavour in it.kernel.flavours.items():
+    for label, flavour in kernel_of(it).flavours.items():
         texts = kernel.read_fragments(flavour).values()
         built_in = any("CONFIG_XEN_PCIDEV_BACKEND=y" in text.splitlines() for text in texts)
         assert built_in == (label != "control")  # the boot of which has to fail
@@ -342,7 +342,7 @@ def test_files_stay_in_the_tree(folder: Path, path: str) -> None:
 
 def test_files_whose_names_have_two_dots_are_fine(folder: Path) -> None:
     (folder / "dots.toml").write_text(WHOLE + '[xen.files]\n"a..b/..c" = "x"\n')
-    assert load("dots", folder=folder).xen.files == {"a..b/..c": "x"}
+    assert xen_of(load("dots", folder=folder)).files == {"a..b/..c": "x"}
 
 
 @pytest.mark.parametrize("key", ["memory", "pids", "nofile", "disk"])
@@ -401,8 +401,8 @@ def test_the_including_file_wins(folder: Path) -> None:
         + '[xen]\nbuild = ["make world"]\n[sources.linux]\nversion = "6.1.9-1"\n',
     )
     it = load("it", folder=folder)
-    assert it.xen.build == ("make world",)
-    assert it.xen.deb == "dist/*.deb"
+    assert xen_of(it).build == ("make world",)
+    assert xen_of(it).deb == "dist/*.deb"
     assert it.sources["linux"] == DebianPackage("linux", "linux-source-6.1", "6.1.9-1")
 
 
@@ -578,7 +578,7 @@ def test_an_override_may_give_one_string_for_a_list(folder: Path) -> None:
     assert isinstance(it.sources["xen"], UrlSource)
     assert it.sources["xen"].urls == ("file:///tmp/xen.tar.gz",)
     it = load("good", ['xen.build=["a", "b"]'], folder)
-    assert it.xen.build == ("a", "b")
+    assert xen_of(it).build == ("a", "b")
 
 
 def test_a_file_may_not_give_one_string_for_a_list(folder: Path) -> None:
@@ -593,7 +593,7 @@ def test_an_overriding_version_needs_no_quotes(folder: Path, value: str) -> None
 
 @pytest.mark.parametrize("value", ["4.10", "1e5", "0x10", "007", "1_0", "+4", "2020-01-01", "inf"])
 def test_a_number_for_a_string_is_kept_as_it_was_typed(folder: Path, value: str) -> None:
-    assert load("good", [f"xen.version={value}"], folder).xen.version == value
+    assert xen_of(load("good", [f"xen.version={value}"], folder)).version == value
 
 
 def test_another_kind_of_source_drops_the_keys_of_the_old(folder: Path) -> None:
@@ -618,12 +618,12 @@ def test_an_override_may_begin_a_table(folder: Path) -> None:
 
 def test_an_override_may_name_a_key_with_dots(folder: Path) -> None:
     it = load("good", ['xen.place."stubdom/zlib-1.2.3.tar.gz"=seabios'], folder)
-    assert it.xen.place["stubdom/zlib-1.2.3.tar.gz"] == "seabios"
+    assert xen_of(it).place["stubdom/zlib-1.2.3.tar.gz"] == "seabios"
 
 
 def test_an_override_is_one_value(folder: Path) -> None:
     text = "kernel.defaults=1\nsecond = 2"
-    assert load("good", [text], folder).kernel.defaults == "1\nsecond = 2"
+    assert kernel_of(load("good", [text], folder)).defaults == "1\nsecond = 2"
 
 
 # Anything at all

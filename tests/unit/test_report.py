@@ -336,18 +336,3 @@ def test_an_unknown_form_is_told_before_the_work() -> None:
 def test_every_rule_has_a_name_that_the_schema_takes() -> None:
     pattern = schema("inspect")["properties"]["rules"]["propertyNames"]["pattern"]
     assert all(re.search(pattern, name) for name in RULES)
-
-
-def test_the_recipes_packages_are_those_that_were_built_and_no_older_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(tmp_path))
-    name = "xen-4.17-bookworm"
-    with pytest.raises(BuildError, match=f"nothing was built of recipe {name}"):
-        inspect.inspect([], Wanted("json"), name, [])
-    pool = tmp_path / name / "release/pool"
-    pool.mkdir(parents=True)
-    debs.make(tmp_path / name / "new.deb", [])
-    debs.make(pool / "old.deb", [])
-    said = json.loads(inspect.inspect([], Wanted("json", "never"), name, [])[0])
-    assert [Path(p["path"]).name for p in said["packages"]] == ["new.deb"]

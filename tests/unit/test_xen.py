@@ -10,7 +10,7 @@ import pytest
 from builders.pipeline import xen
 from builders.pipeline.plan import Plan
 from builders.pipeline.recipe import load, names
-from tests.unit.samples import Box, recipe
+from tests.unit.samples import Box, recipe, xen_of
 
 FILES = """
 [xen.files]
@@ -117,6 +117,6 @@ def test_the_dates_of_a_build_are_those_of_the_source(box: Box) -> None:
 def test_the_shipped_xens_can_be_planned(name: str) -> None:
     it = load(name)
     plan = xen.describe(it)
-    assert plan.sources[0] == it.xen.source
+    assert plan.sources[0] == xen_of(it).source
     assert set(plan.sources) <= set(it.sources)
     assert len({phase.name for phase in plan.phases}) == len(plan.phases)

@@ -16,13 +16,21 @@ from builders.ground.sources.pins import (
 )
 from builders.ground.suite.model import Builder, Suite
 from builders.pipeline.recipe.files import RECIPES
-from builders.pipeline.recipe.loading import DEFAULT, flavour, load, names, read_corrections
-from builders.pipeline.recipe.model import KINDS, Flavour, Kernel, Recipe, Xen
+from builders.pipeline.recipe.loading import (
+    DEFAULT,
+    default_flavour,
+    flavour,
+    load,
+    names,
+    read_corrections,
+)
+from builders.pipeline.recipe.model import KINDS, TARGETS, Flavour, Kernel, Recipe, Xen
 
 __all__ = [
     "DEFAULT",
     "KINDS",
     "RECIPES",
+    "TARGETS",
     "Builder",
     "DebianPackage",
     "DebianSource",
@@ -35,6 +43,7 @@ __all__ = [
     "Suite",
     "UrlSource",
     "Xen",
+    "default_flavour",
     "flavour",
     "load",
     "names",

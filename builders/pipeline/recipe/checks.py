@@ -61,14 +61,18 @@ def check(recipe: Recipe, reader: Reader) -> None:
     _check_names(recipe, reader)
     _check_suite(recipe.suite, reader)
     _check_builder(recipe.builder, reader)
-    _check_xen(recipe.xen, reader)
-    _check_kernel(recipe.kernel, reader)
+    if not recipe.targets:
+        raise reader.error("xen", "is missing, and kernel too", "add [xen], [kernel], or both")
+    if recipe.xen:
+        _check_xen(recipe.xen, reader)
+    if recipe.kernel:
+        _check_kernel(recipe.kernel, reader)
     for option, value in recipe.audit.kernel_options.items():
         if not re.fullmatch(r"CONFIG_[A-Za-z0-9_]{1,100}", option) or not value.strip():
             raise reader.error(
                 dotted("audit.kernel_options", option), "is no option", 'such as CONFIG_XEN = "y"'
             )
-    _check_finish(recipe.finish, reader)
+    _check_finish(recipe, reader)
 
 
 def _check_characters(value: Any, key: str, reader: Reader) -> None:
@@ -167,10 +171,13 @@ def _check_pooled(pooled: Pooled, key: str, reader: Reader) -> None:
 
 def _check_names(recipe: Recipe, reader: Reader) -> None:
     """Every source that a build names is there."""
-    used = {"xen.source": recipe.xen.source, "kernel.source": recipe.kernel.source}
-    used |= {dotted("xen.place", path): name for path, name in recipe.xen.place.items()}
-    if recipe.kernel.config:
-        used["kernel.config"] = recipe.kernel.config
+    used: dict[str, str] = {}
+    if recipe.xen:
+        used["xen.source"] = recipe.xen.source
+        used |= {dotted("xen.place", path): name for path, name in recipe.xen.place.items()}
+    if recipe.kernel:
+        used["kernel.source"] = recipe.kernel.source
+        used |= {"kernel.config": recipe.kernel.config} if recipe.kernel.config else {}
     for key, name in used.items():
         if name not in recipe.sources:
             raise reader.error(
@@ -325,16 +332,18 @@ def _check_kernel(kernel: Kernel, reader: Reader) -> None:
                 )
 
 
-def _check_finish(finish: Mapping[str, Corrections], reader: Reader) -> None:
-    for kind in ("xen", "kernel"):
-        if kind not in finish:
-            raise reader.error(f"finish.{kind}", "is missing", f"add a table [finish.{kind}]")
+def _check_finish(recipe: Recipe, reader: Reader) -> None:
+    for target in recipe.targets:
+        if target not in recipe.finish:
+            raise reader.error(f"finish.{target}", "is missing", f"add a table [finish.{target}]")
     tags: set[str] = set()
-    for kind, corrections in finish.items():
-        key = dotted("finish", kind)
-        if kind not in ("xen", "kernel"):
+    for target, corrections in recipe.finish.items():
+        key = dotted("finish", target)
+        if target not in recipe.targets:
             raise reader.error(
-                key, "is of nothing that is built" + nearest(kind, ("xen", "kernel")), "xen, kernel"
+                key,
+                "is of nothing that is built" + nearest(target, recipe.targets),
+                f"it builds: {', '.join(recipe.targets)}",
             )
         check_corrections(corrections, key, reader)
         tags |= {override.tag for override in corrections.overrides}

@@ -17,6 +17,7 @@ from builders.pipeline.recipe.model import Flavour, Recipe
 from builders.pipeline.recipe.schema import RESERVED, Reader, nearest
 
 DEFAULT = "xen-4.2-wheezy"
+_USUAL = "debian"  # the flavour that is built where none is named
 
 
 def names() -> list[str]:
@@ -78,10 +79,24 @@ def read_corrections(path: Path) -> Corrections:
 
 def flavour(recipe: Recipe, name: str) -> Flavour:
     """The kernel flavour of that name; BuildError with the names that there are."""
-    found = recipe.kernel.flavours.get(name)
-    if found is None:
+    if recipe.kernel is None:
+        raise recipe.lacks("kernel")
+    flavours = recipe.kernel.flavours
+    if name not in flavours:
         raise BuildError(
-            f"recipe {recipe.name} has no flavour {name}" + nearest(name, recipe.kernel.flavours),
-            hint=f"choose one with --flavour: {', '.join(sorted(recipe.kernel.flavours))}",
+            f"recipe {recipe.name} has no flavour {name}" + nearest(name, flavours),
+            hint=f"choose one with --flavour: {', '.join(sorted(flavours))}",
         )
-    return found
+    return flavours[name]
+
+
+def default_flavour(recipe: Recipe) -> str:
+    """The flavour that is built where none is named: debian, or the only one; "" without a kernel.
+
+    Raises BuildError where there are several, and none is called debian.
+    """
+    flavours = recipe.kernel.flavours if recipe.kernel else {}
+    if len(flavours) < 2:
+        return "".join(flavours)
+    flavour(recipe, _USUAL)
+    return _USUAL

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.debkit.corrections import Corrections
+from builders.errors import BuildError
 from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
 from builders.ground.suite.model import Builder, Suite
 
+TARGETS = ("xen", "kernel")  # what a recipe may build, each a table of it
 KINDS: dict[str, type[Any]] = {
     "url": UrlSource,
     "git": GitSource,
@@ -87,7 +89,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a run needs to know.
+    """All that a run needs to know. It has a hypervisor, a kernel, or both.
 
     timestamp: SOURCE_DATE_EPOCH, in seconds, where a source gives none.
     overrides: the `--set` of this run, in order, as they were typed.
@@ -99,9 +101,31 @@ class Recipe:
     suite: Suite
     builder: Builder
     sources: Mapping[str, Source]
-    xen: Xen
-    kernel: Kernel
     finish: Mapping[str, Corrections]
+    xen: Xen | None = None
+    kernel: Kernel | None = None
     audit: Audit = Audit()
     allow_file: bool = False
     overrides: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What it builds: "xen", "kernel", or both."""
+        return tuple(name for name in TARGETS if getattr(self, name))
+
+    def reads(self, target: str) -> tuple[str, ...]:
+        """The sources that a target is built from, the tree's first; a kernel in any flavour."""
+        names: tuple[str, ...] = ()
+        if target == "xen" and self.xen:
+            names = (self.xen.source, *self.xen.place.values())
+        elif target == "kernel" and self.kernel:
+            names = (self.kernel.source, self.kernel.config)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    def lacks(self, target: str) -> BuildError:
+        """The error where the recipe is to build a target, and does not say how."""
+        return BuildError(
+            f"recipe {self.name} has no {target}",
+            hint=f"add a table [{target}] to it, or choose another one; this one builds: "
+            f"{', '.join(self.targets)}",
+        )

@@ -20,8 +20,8 @@ from builders.proofs.boot import initramfs, modules
 from builders.proofs.boot.modules import Module
 
 if TYPE_CHECKING:
+    from builders.ground.suite.image import Image
     from builders.pipeline.artifacts import Package
-    from builders.pipeline.graph import Pipeline
     from builders.pipeline.run import Run
 
 
@@ -46,9 +46,12 @@ class Parts:
 
 
 @contextmanager
-def parts(run: Run, pipeline: Pipeline, xen: Package, kernel: Package) -> Iterator[Parts]:
-    """The parts of two finished packages, unpacked for as long as the block runs."""
-    initrd = initramfs.make(run, pipeline.image(), xen.path, xen.sha256)
+def parts(run: Run, builder: Image, xen: Package, kernel: Package) -> Iterator[Parts]:
+    """The parts of two finished packages, unpacked for as long as the block runs.
+
+    builder: the image that the initramfs is made in.
+    """
+    initrd = initramfs.make(run, builder, xen.path, xen.sha256)
     with scratch("dom0-debs-parts-") as folder:
         hypervisor, path = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
         try:

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
+from builders.pipeline.current import Current, build_again, current, named
 from builders.pipeline.graph import Pipeline
+from builders.pipeline.recipe import TARGETS
+from builders.pipeline.supplies import Supplies
 from builders.proofs.boot import proof, qemu
 from builders.proofs.boot.checks import Boot, checks
 from builders.proofs.boot.guests import prove_guest
@@ -33,20 +36,24 @@ def prove(
     controls: bool = False,
     guests: Sequence[str] = (),
 ) -> list[Boot]:
-    """Boot the recipe's packages and check all that the proof asserts.
+    """Boot the packages that were built and check all that the proof asserts.
 
+    flavour: of the kernel, as `current` takes it.
     controls: boot three times more, once with nothing hidden, once with an address where there
     is no device, and once with a kernel that has no PCI back end: each has to fail in its way.
     guests: kinds of guest, each tried in a boot of its own.
     Raises BuildError where a machine hangs or panics, or something can't be built.
     """
     qemu.accelerator(accel)
-    qemu.ensure(run.reporter)
+    built = current(run, flavour)
+    run = built.run
+    _whole(built)
     with run.alone():
-        pipeline = Pipeline(run, flavour)
-        packages = pipeline.build()
+        packages = built.packages()
         xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
-        with parts(run, pipeline, xen, kernel) as these:
+        qemu.ensure(run.reporter)
+        builder = Supplies(run).image()
+        with parts(run, builder, xen, kernel) as these:
             accel, first = _first(run, these, accel, timeout)
             boots = [first]
             for kind in guests:
@@ -61,10 +68,28 @@ def prove(
         aside = dataclasses.replace(run, folder=run.folder / CONTROL)
         without = chosen(Pipeline(aside, CONTROL, ["kernel"]).build(), r"linux-image-")
         failing = {*unbound, "kernel option"}
-        with parts(run, pipeline, xen, without) as these:
+        with parts(run, builder, xen, without) as these:
             name = "boot-without-back-end"
             boots.append(_checked(run, these, name, Options(), failing, accel, timeout))
     return boots
+
+
+def _whole(built: Current) -> None:
+    """BuildError where there is no hypervisor or no kernel to boot."""
+    recipe = built.run.recipe
+    there = {target.partition("-")[0] for target in built.targets}
+    for target in TARGETS:
+        if target not in recipe.targets:
+            raise BuildError(
+                f"recipe {recipe.name} has no {target}: a boot takes a hypervisor and a kernel",
+                hint=f"add a table [{target}] to it; without one, `check` and `install-test` try "
+                "what it has",
+            )
+        if target not in there:
+            raise BuildError(
+                f"no {target} was built: a boot takes a hypervisor and a kernel",
+                hint=build_again(named(built.run), target, ()),
+            )
 
 
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:

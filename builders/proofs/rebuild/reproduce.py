@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builders.pipeline.artifacts import Package
-from builders.pipeline.graph import TARGETS, Pipeline
+from builders.pipeline.graph import Pipeline
 from builders.proofs.rebuild.variation import Variation
 
 if TYPE_CHECKING:
@@ -42,17 +42,19 @@ class Compared:
 def reproduce(
     run: Run,
     flavour: str,
-    targets: Iterable[str] = TARGETS,
+    targets: Iterable[str] | None = None,
     *,
     seconds: int = DAY + 3 * 3600,
 ) -> list[Compared]:
     """Build what is missing, then all of it again elsewhere; every package, compared.
 
+    flavour: of the kernel. targets: those of the recipe if left out.
+
     The second build is as Variation says, with a clock that is `seconds` ahead. It is removed
     where every package is the same, and else kept below FOLDER for a closer look.
     Raises BuildError as a build does.
     """
-    wanted = list(targets)
+    wanted = list(run.recipe.targets if targets is None else targets)
     with run.alone():
         first = Pipeline(run, flavour, wanted).build()
         folder = run.folder / FOLDER
@@ -66,7 +68,7 @@ def reproduce(
             _swept=False,  # what lies in the engine is another folder's
         )
         pipeline = Pipeline(again, flavour, wanted, variation=variation)
-        pipeline.fetch()  # the cache is not the second build's alone
+        pipeline.supplies.fetch()  # the cache is not the second build's alone
         with _umask(0o077):
             second = pipeline.build()
             compared = compare(first, second, variation.known())
