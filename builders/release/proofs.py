@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from builders.pipeline.recipe import TARGETS
 from builders.proofs.boot import proof
 from builders.proofs.boot.proof import Proof
 from builders.release.facts import Build
@@ -29,6 +30,9 @@ def of(builds: Iterable[Build], logs: Path) -> tuple[list[Proof], list[str]]:
 
 
 def _why(build: Build, proofs: Sequence[Proof], ours: Sequence[Proof]) -> str:
+    for target in TARGETS:
+        if target not in build.recipe.targets:
+            return f"the recipe has no {target}, and a boot takes both"
     if any(not p.good and set(p.packages) & set(build.digests) for p in ours):
         return "it failed"
     if any(set(p.packages) & set(build.digests) for p in proofs):

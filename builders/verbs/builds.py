@@ -44,7 +44,9 @@ def begin(
     """A run of the recipe of that name; form: in which there will be something to say."""
     known_form(form)
     ends.watch()
-    loaded = recipe.load(name, [*maintainer.overrides(os.environ), *overrides])
+    loaded = recipe.load(name, overrides)
+    if builder := maintainer.overrides(os.environ, loaded.targets):
+        loaded = recipe.load(name, [*builder, *overrides])
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)

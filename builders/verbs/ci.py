@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.pipeline.recipe import TARGETS
 from builders.pipeline.steps import ccache
 from builders.progress import Reporter
 from builders.proofs.trial import install, judges
@@ -119,7 +120,9 @@ def run(
 def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int:
     """Build, audit, judge, install, boot, release and verify, until something fails."""
     name, folder = it.recipe.name, it.folder / "release"
-    summary.title = f"{name}, {flavour}"
+    flavour = flavour if it.recipe.kernel else ""
+    lacking = [target for target in TARGETS if target not in it.recipe.targets]
+    summary.title = f"{name}, {flavour}" if flavour else name
     kept = it.cache.root / "ccache"
     builder: list[str] = []
 
@@ -165,6 +168,8 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         return _Done(install.exit_code(found), trials.cases_in_brief(found), text)
 
     def booted() -> _Done:
+        if lacking:
+            return _Done(Exit.DONE, f"nothing to boot: the recipe has no {lacking[0]}")
         text, code = boot.boot_test(it, flavour, "auto", 300.0, "table")
         return _Done(code, text.partition("\n")[0], text)
 

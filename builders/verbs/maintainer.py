@@ -8,16 +8,17 @@ needs the same one for the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parseaddr
 
 from builders.errors import BuildError
 
 
-def overrides(environment: Mapping[str, str]) -> list[str]:
+def overrides(environment: Mapping[str, str], targets: Iterable[str]) -> list[str]:
     """KEY=VALUE overrides from DEBEMAIL and DEBFULLNAME; none without DEBEMAIL.
 
-    DEBEMAIL may be "Name <address>", whose name DEBFULLNAME has precedence over.
+    targets: what the recipe builds. DEBEMAIL may be "Name <address>", whose name DEBFULLNAME has
+    precedence over.
     """
     stated = environment.get("DEBEMAIL", "").strip()
     if not stated:
@@ -31,4 +32,4 @@ def overrides(environment: Mapping[str, str]) -> list[str]:
             hint="set both, a name and an address, or unset DEBEMAIL for the recipe's",
         )
     value = json.dumps(f"{name} <{address}>", ensure_ascii=False)
-    return [f"finish.{kind}.maintainer={value}" for kind in ("xen", "kernel")]
+    return [f"finish.{target}.maintainer={value}" for target in targets]

@@ -19,14 +19,14 @@ from builders.verbs import maintainer
     ],
 )
 def test_the_builder_is_the_maintainer(environment: dict[str, str], expected: str) -> None:
-    overrides = maintainer.overrides(environment)
+    overrides = maintainer.overrides(environment, recipe.TARGETS)
     loaded = recipe.load("xen-4.17-bookworm", overrides)
     assert {c.maintainer for c in loaded.finish.values()} == {expected}
     assert loaded.overrides == tuple(overrides)  # which the manifest tells
 
 
 def test_without_an_address_the_recipe_decides() -> None:
-    assert maintainer.overrides({"DEBFULLNAME": "A B", "NAME": "x"}) == []
+    assert maintainer.overrides({"DEBFULLNAME": "A B", "NAME": "x"}, ["xen"]) == []
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_without_an_address_the_recipe_decides() -> None:
 )
 def test_half_a_maintainer_is_an_error(environment: dict[str, str]) -> None:
     with pytest.raises(BuildError, match="no maintainer"):
-        maintainer.overrides(environment)
+        maintainer.overrides(environment, recipe.TARGETS)

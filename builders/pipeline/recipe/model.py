@@ -101,7 +101,7 @@ class Recipe:
     suite: Suite
     builder: Builder
     sources: Mapping[str, Source]
-    finish: Mapping[str, Corrections]
+    finish: Mapping[str, Corrections] = field(default_factory=dict)
     xen: Xen | None = None
     kernel: Kernel | None = None
     audit: Audit = Audit()
