@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builders import ROOT
 from builders.errors import BuildError
+from builders.pipeline.record import PlanRecord
 
 WORK = "/build"  # in the container: in/NAME/ the sources, tree/ the tree, out/ the result
 TREE = f"{WORK}/tree"
@@ -267,12 +268,13 @@ class Plan:
     after: Mapping[str, Callable[[Callable[[str], bytes]], None]] = field(default_factory=dict)
     work: str = WORK
 
-    def inputs(self) -> dict[str, str]:
+    def record(self) -> PlanRecord:
         """All of the description that can change what comes out, each with its digest."""
-        parts = {f"script {p.name}": _digest(p.script.encode()) for p in self.phases}
-        parts |= {f"file {name}": _digest(content) for name, content in self.files.items()}
-        parts |= {f"patch {name}": _digest(content) for name, content in patch_files(self.patches)}
-        return parts
+        return PlanRecord(
+            {phase.name: _digest(phase.script.encode()) for phase in self.phases},
+            {name: _digest(content) for name, content in self.files.items()},
+            {name: _digest(content) for name, content in patch_files(self.patches)},
+        )
 
 
 def _digest(content: bytes) -> str:

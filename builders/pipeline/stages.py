@@ -55,13 +55,26 @@ class Output:
         return _key({**self.files, "notes": json.dumps(self.notes, sort_keys=True)})
 
 
+HIT, MISS, UNKNOWN = "hit", "miss", "unknown"
+
+
+@dataclass(frozen=True)
+class State:
+    """One stage as `--explain` shows it: whether it is there, and why not."""
+
+    stage: str
+    state: str
+    why: str
+
+
 @dataclass
 class Making:
-    """A stage that is being made: where its files go, and its notes.
+    """A stage that is being made: its name, where its files go, and its notes.
 
     before: seconds that it took before its block.
     """
 
+    stage: str
     folder: Path
     notes: dict[str, Any] = field(default_factory=dict)
     before: float = 0.0
@@ -82,13 +95,14 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, stage: str, inputs: Mapping[str, str]) -> Output | None:
-        """The finished stage with these inputs; None where it is not there, or damaged.
+    def find(self, stage: str, *inputs: Mapping[str, str]) -> Output | None:
+        """The finished stage with the first of these inputs; None where none is there and sound.
 
         Its files are as they were made where their size, time of change and inode are; where
         one of these is another, the digest decides.
         """
-        return self.read(stage, key(inputs))
+        outputs = (self.read(stage, key(each)) for each in inputs)
+        return next((output for output in outputs if output), None)
 
     def read(self, stage: str, name: str, *, verify: bool = False) -> Output | None:
         """The stage's output of that key; None where it is not there, or damaged.
@@ -194,7 +208,7 @@ class Store:
         outputs = [other] if other else self.all(stage)
         if not outputs:
             return "never made"
-        changed = min((_changed(inputs, output.inputs) for output in outputs), key=len)
+        changed = min((changes(inputs, output.inputs) for output in outputs), key=len)
         return f"changed: {', '.join(changed)}"
 
     @contextmanager
@@ -207,7 +221,7 @@ class Store:
             folder = Path(tempfile.mkdtemp(prefix=".making-", dir=parent))
         except OSError as error:
             raise _disk(error, parent) from None
-        making = Making(folder)
+        making = Making(stage, folder)
         try:
             yield making
             self._keep(making, stage, inputs, making.before + time.monotonic() - begun)
@@ -302,7 +316,7 @@ def _dump(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
 
-def _changed(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+def changes(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
     """The inputs that differ, and of each one whether it is new or gone."""
     return [
         name + ("" if name in before and name in now else " (new)" if name in now else " (gone)")

@@ -3,19 +3,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.ground.suite import image, mirror
 from builders.pipeline.recipe import Recipe, Source
 from builders.pipeline.run import Run
-from builders.pipeline.stages import STAGES, Output, Store
+from builders.pipeline.stages import HIT, MISS, STAGES, Output, State, Store
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.ground.suite.image import Image
+
+
+def source_stage(name: str) -> str:
+    """The name of a source among the stages."""
+    return f"source {name}"
+
+
+def digest_of(fetched: Fetched) -> str:
+    """Of all files of a source, by name."""
+    files = sorted(f"{file.name} {file.sha256}" for file in fetched.files)
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
 
 class Supplies:
@@ -43,6 +56,33 @@ class Supplies:
         }
         return {name: fetched for name, fetched in there.items() if fetched}
 
+    def check(self, names: Iterable[str]) -> None:
+        """Compute the digests of sources in the cache; what is damaged is set aside and said."""
+        scope, note = mirror.scope(self._recipe.suite), self._run.reporter.line
+        for name in names:
+            self._run.cache.resolved(self.sources[name], scope=scope, verify=True, note=note)
+
+    def outputs(self) -> dict[str, Output]:
+        """What is there, as outputs of stages: "image", and "source NAME" for each source."""
+        recorded = self._store.find("image", self.image_inputs())
+        outputs = {"image": recorded} if recorded else {}
+        for name, fetched in self.resolved().items():
+            stage, files = source_stage(name), {f.name: f.sha256 for f in fetched.files}
+            notes = {"version": fetched.version}
+            outputs[stage] = Output(stage, digest_of(fetched), Path(), {}, files, notes, 0.0)
+        return outputs
+
+    def states(self, outputs: Mapping[str, Output]) -> list[State]:
+        """What `--explain` says of the supplies, where `outputs` are those that are there."""
+        there = outputs.get("image")
+        why = there.key if there else self._store.why("image", self.image_inputs())
+        states = [State("image", HIT if there else MISS, why)]
+        for stage in map(source_stage, self.sources):
+            there = outputs.get(stage)
+            why = f"{there.notes['version']} in the cache" if there else "not in the cache"
+            states.append(State(stage, HIT if there else MISS, why.strip()))
+        return states
+
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
         """Every source in the cache; fetched where it is missing, or all with `refresh`."""
         from builders.ground.sources.fetching import fetch_all
@@ -63,14 +103,10 @@ class Supplies:
         """What the key of the image's stage is made of."""
         return image.inputs(self._recipe)
 
-    def recorded(self) -> Output | None:
-        """The record of the image; None where none was made yet."""
-        return self._store.find("image", self.image_inputs())
-
     def image(self, *, refresh: bool = False) -> Image:
         """The builder image in the engine, with its record; made where it is missing."""
         there = None if refresh else image.find(self._run)
-        recorded = self.recorded()
+        recorded = self._store.find("image", self.image_inputs())
         begun = time.monotonic()
         if there is None:
             if self._run.offline:

@@ -23,9 +23,11 @@ from builders.ground.sources.cache import Cache
 from builders.ground.suite import mirror
 from builders.pipeline import current, kernel, recipe, xen
 from builders.pipeline.artifacts import Target
-from builders.pipeline.graph import corrections_digest
+from builders.pipeline.finishing import corrections_digest
 from builders.pipeline.recipe import RECIPES, Recipe, Source
-from builders.pipeline.stages import STAGES, Output, Store
+from builders.pipeline.record import BuildRecord, FinishRecord, epoch
+from builders.pipeline.stages import STAGES, Output, Store, changes
+from builders.pipeline.supplies import digest_of
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,8 @@ class Build:
     """One build that is released.
 
     target: "xen" or "kernel-FLAVOUR". source, version: of its source package. epoch: its
-    SOURCE_DATE_EPOCH. recipe_files: of the recipe, by path below the project. inputs, finish:
-    what the records of the stages name, each with its digest. stages: the image, the build and
-    the finishing, as their records have them.
+    SOURCE_DATE_EPOCH. recipe_files: of the recipe, by path below the project. record: what it was
+    made from. stages: the image, the build and the finishing.
     """
 
     recipe: Recipe
@@ -86,8 +87,7 @@ class Build:
     overrides: tuple[str, ...]
     origins: tuple[Origin, ...]
     recipe_files: tuple[Material, ...]
-    inputs: Mapping[str, str]
-    finish: Mapping[str, str]
+    record: BuildRecord
     image: str
     installed: tuple[Installed, ...]
     stages: tuple[Output, ...]
@@ -115,12 +115,12 @@ class Build:
     @property
     def patches(self) -> tuple[Material, ...]:
         """The patches, in their order of name."""
-        return _named(self.inputs, "patch ")
+        return _materials(self.record.plan.patches)
 
     @property
     def fragments(self) -> tuple[Material, ...]:
         """The files that the recipe adds to the tree, kernel fragments among them."""
-        found = _named(self.inputs, "file ")
+        found = _materials(self.record.plan.files)
         if self.target != "xen" or self.recipe.xen is None:
             return found
         # Xen's lie in the step by number; in the tree they have the names that the recipe says.
@@ -128,12 +128,8 @@ class Build:
         return tuple(dataclasses.replace(f, name=names.get(f.name, f.name)) for f in found)
 
 
-def _named(inputs: Mapping[str, str], prefix: str) -> tuple[Material, ...]:
-    return tuple(
-        Material(name.removeprefix(prefix), digest)
-        for name, digest in sorted(inputs.items())
-        if name.startswith(prefix)
-    )
+def _materials(digests: Mapping[str, str]) -> tuple[Material, ...]:
+    return tuple(Material(name, digest) for name, digest in sorted(digests.items()))
 
 
 def collect(name: str, folder: Path, cache: Cache, flavour: str = "") -> list[Build]:
@@ -163,7 +159,7 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
     finished = store.read(f"{target}-finish", slot.stage)
     built = store.read(f"{target}-build", slot.build)
     image = built and _image(store, built)
-    if not finished or not built or not image or _raw(finished) != dict(built.files):
+    if not finished or not built or not image or FinishRecord.of(finished).raw != built.files:
         raise BuildError(
             f"the records of how {target} was built are gone or damaged",
             hint=f"what is missing of them is made again by: {again}",
@@ -171,12 +167,9 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
     image, built, finished = map(store.verified, (image, built, finished))
     said = {file: about.sha256 for file, about in slot.packages.items()}
     plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
-    recorded = {
-        n: d for n, d in built.inputs.items() if n.split()[0] in ("script", "file", "patch")
-    }
-    now = plan.inputs()
-    changed = sorted(n for n in recorded | now if recorded.get(n) != now.get(n))
-    if finished.inputs.get("corrections") != corrections_digest(loaded, kind):
+    record = BuildRecord.of(built)
+    changed = changes(plan.record().inputs(), record.plan.inputs())
+    if FinishRecord.of(finished).corrections != corrections_digest(loaded, kind):
         changed.append("corrections")
     if changed:
         raise BuildError(
@@ -194,25 +187,19 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
         version.strip("()") or first["Version"],
         next((a for p in packages if (a := p.control["Architecture"]) != "all"), "all"),
         packages,
-        int((built.folder / "epoch").read_text()),
+        epoch(built),
         slot.overrides,
-        tuple(_origin(loaded, built, n, cache, again) for n in plan.sources),
+        tuple(_origin(loaded, record, n, cache, again) for n in plan.sources),
         _recipe_files(name),
-        built.inputs,
-        finished.inputs,
+        record,
         str(image.notes["fingerprint"]),
         _installed((image.folder / "packages.txt").read_text(encoding="utf-8")),
         (image, built, finished),
     )
 
 
-def _raw(finished: Output) -> dict[str, str]:
-    """The digests of the files that `finished` was made from."""
-    return {n.removeprefix("raw "): d for n, d in finished.inputs.items() if n.startswith("raw ")}
-
-
 def _image(store: Store, built: Output) -> Output | None:
-    print_ = built.inputs.get("image")
+    print_ = BuildRecord.of(built).image
     return next((o for o in store.all("image") if o.notes.get("fingerprint") == print_), None)
 
 
@@ -221,21 +208,17 @@ def _package(path: Path, digest: str, again: str) -> Packed:
     return Packed(path, path.stat().st_size, digest, dict(Deb.open(path).control))
 
 
-def _origin(loaded: Recipe, built: Output, name: str, cache: Cache, again: str) -> Origin:
+def _origin(loaded: Recipe, record: BuildRecord, name: str, cache: Cache, again: str) -> Origin:
     """The files of a source, from the cache, where they are those that the build read."""
     source = loaded.sources[name]
     fetched = cache.resolved(source, scope=mirror.scope(loaded.suite))
-    files = fetched.files if fetched else ()
-    digests = "\n".join(sorted(f"{f.name} {f.sha256}" for f in files))
-    if not fetched or hashlib.sha256(digests.encode()).hexdigest() != built.inputs.get(
-        f"source {name}"
-    ):
+    if not fetched or digest_of(fetched) != record.sources.get(name):
         raise BuildError(
             f"source {name}: the files that the build read are not in the cache any more",
             hint=again,
             exit=Exit.SOURCE,
         )
-    materials = tuple(Material(f.name, f.sha256, f.size) for f in files)
+    materials = tuple(Material(f.name, f.sha256, f.size) for f in fetched.files)
     return Origin(name, fetched.version, materials, source)
 
 

@@ -43,8 +43,8 @@ def statement(build: Build, commit: str) -> bytes:
                     "sourceDateEpoch": build.epoch,
                     "ccache": build.cached,
                     "environment": dict(ENVIRONMENT),
-                    "build": dict(build.inputs),
-                    "finish": dict(build.finish),
+                    "build": build.record.inputs(),
+                    "finish": dict(build.stages[2].inputs),
                 },
                 "resolvedDependencies": [
                     *(item for origin in build.origins for item in _source(origin)),

@@ -19,7 +19,7 @@ from builders.text import plain
 
 if TYPE_CHECKING:
     from builders.pipeline.doctor import Check
-    from builders.pipeline.graph import State
+    from builders.pipeline.stages import State
 
 P = ParamSpec("P")
 

@@ -19,7 +19,7 @@ from builders.show import face
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.ground.suite.image import Image
-    from builders.pipeline.graph import State
+    from builders.pipeline.stages import State
 
 SCHEMA = 1  # of every document; it changes when a key changes its meaning
 

@@ -17,9 +17,10 @@ from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
 from builders.pipeline import artifacts, current, doctor, recipe, run
 from builders.pipeline.artifacts import Manifest, Package
-from builders.pipeline.graph import Pipeline, State
+from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
 from builders.pipeline.run import Run
+from builders.pipeline.stages import State
 from builders.pipeline.steps import ccache
 from builders.pipeline.steps.tree import prepare
 from builders.pipeline.supplies import Supplies

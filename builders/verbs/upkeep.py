@@ -13,6 +13,7 @@ from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import Cache
 from builders.pipeline import artifacts, doctor, recipe, run
 from builders.pipeline.recipe import Recipe
+from builders.pipeline.record import BuildRecord
 from builders.pipeline.run import Run
 from builders.pipeline.stages import STAGES, Store
 from builders.progress import Reporter
@@ -123,7 +124,7 @@ def _forget_replaced(folder: Path) -> int:
         keep[f"{target}-build"] = current
         keep[f"{target}-finish"] = {published.stage}
         builds = (store.read(f"{target}-build", key) for key in current)
-        images |= {build.inputs.get("image") for build in builds if build}
+        images |= {BuildRecord.of(build).image for build in builds if build}
         packages |= {listed.sha256 for listed in published.packages.values()}
     keep["image"] = {o.key for o in store.all("image") if o.notes.get("fingerprint") in images}
     # What boot-test boots with: made of the hypervisor's package.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from builders.ground.sources.cache import Cache, Fetched
 from builders.ground.suite import mirror
 from builders.pipeline import kernel, recipe, xen
-from builders.pipeline.graph import corrections_digest
+from builders.pipeline.finishing import corrections_digest
 from builders.pipeline.run import Run
 from builders.pipeline.stages import STAGES, Store
 from builders.show.terminal import Terminal
@@ -79,7 +79,7 @@ class Box:
         with store.make("image", {"packages": image}) as making:
             (making.folder / "packages.txt").write_text(self.installed)
             making.notes = {"fingerprint": image, "name": "builder"}
-        inputs = {"image": image, **plan.inputs()}
+        inputs = {"image": image, **plan.record().inputs()}
         for name in plan.sources:
             inputs[f"source {name}"] = self._source(run, name)
         package = {"xen": "xen-upstream"}.get(kind, f"linux-image-6.1-{flavour}")

@@ -18,7 +18,7 @@ from invoke.exceptions import Exit as Leave
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.pipeline.doctor import Check
-from builders.pipeline.graph import State
+from builders.pipeline.stages import State
 from builders.show import face
 
 ERROR = BuildError(

@@ -21,11 +21,11 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.ground.sources.cache import Cache, Fetched
 from builders.ground.suite import mirror
-from builders.pipeline import artifacts
-from builders.pipeline import graph as pipeline
+from builders.pipeline import artifacts, finishing
 from builders.pipeline.artifacts import Package
-from builders.pipeline.graph import Pipeline, State
+from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
+from builders.pipeline.stages import State
 from builders.pipeline.steps import ccache
 from builders.show import reports
 from tests.unit.containers import Played
@@ -183,7 +183,7 @@ def test_a_change_makes_anew_what_it_concerns(world: World, override: str, built
 
 
 def test_the_code_that_finishes_is_where_the_key_looks_for_it() -> None:
-    assert all(any(ROOT.glob(pattern)) for pattern in pipeline._CODE)
+    assert all(any(ROOT.glob(pattern)) for pattern in finishing._CODE)
 
 
 def test_another_image_builds_anew(world: World) -> None:
@@ -218,10 +218,10 @@ def test_explain_before_and_after(world: World) -> None:
         "source xen": "hit",
         "source seabios": "hit",
         "source linux": "hit",
-        "xen-build": "unknown: the image comes first",
-        "xen-finish": "unknown: the image comes first",
-        "kernel-minimal-build": "unknown: the image comes first",
-        "kernel-minimal-finish": "unknown: the image comes first",
+        "xen-build": "unknown: image comes first",
+        "xen-finish": "unknown: xen-build comes first",
+        "kernel-minimal-build": "unknown: image comes first",
+        "kernel-minimal-finish": "unknown: kernel-minimal-build comes first",
     }
     world.pipeline(targets=("xen", "kernel")).build()
     assert set(states(world.pipeline(targets=("xen", "kernel")).explain()).values()) == {"hit"}

@@ -71,13 +71,18 @@ def demo(series: str = "") -> Plan:
 
 
 def changed(one: Plan, two: Plan) -> set[str]:
-    before, after = one.inputs(), two.inputs()
+    before, after = one.record().inputs(), two.record().inputs()
     return {name for name in before | after if before.get(name) != after.get(name)}
 
 
 def test_the_same_plan_has_the_same_inputs() -> None:
-    assert demo().inputs() == demo().inputs()
-    assert set(demo().inputs()) == {"script unpack", "script build", "file files/0", "file files/1"}
+    assert demo().record().inputs() == demo().record().inputs()
+    assert set(demo().record().inputs()) == {
+        "script unpack",
+        "script build",
+        "file files/0",
+        "file files/1",
+    }
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -99,13 +104,13 @@ def test_a_changed_patch_changes_its_input_alone(patches: Path) -> None:
     (patches / "series").write_text("one.patch\ntwo.patch\n")
     (patches / "one.patch").write_text("1")
     (patches / "two.patch").write_text("2")
-    before = demo("demo").inputs()
+    before = demo("demo").record().inputs()
     assert {"patch series", "patch one.patch", "patch two.patch"} < set(before)
     (patches / "two.patch").write_text("3")
-    after = demo("demo").inputs()
+    after = demo("demo").record().inputs()
     assert {n for n in before if before[n] != after[n]} == {"patch two.patch"}
     (patches / "series").write_text("two.patch\none.patch\n")
-    again = demo("demo").inputs()
+    again = demo("demo").record().inputs()
     assert {n for n in after if after[n] != again[n]} == {"patch series"}
 
 

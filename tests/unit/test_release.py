@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -26,6 +27,8 @@ from debian.deb822 import BuildInfo, Changes, Packages, Release
 from builders import ROOT
 from builders.errors import BuildError, Exit
 from builders.files import of_file
+from builders.pipeline import xen
+from builders.pipeline.plan import Phase
 from builders.proofs.boot import proof
 from builders.proofs.boot.checks import Boot, Check
 from builders.release import facts, layout, publish, signing, verify
@@ -505,16 +508,15 @@ def test_a_package_that_was_changed(box: Box) -> None:
 
 
 def test_a_recipe_that_changed_since(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    from builders.pipeline import xen
-
-    class Other:
-        def inputs(self) -> dict[str, str]:
-            return {"script build": "00"}
-
-    monkeypatch.setattr(xen, "describe", lambda _: Other())
+    plan = xen.describe(box.run().recipe)
+    other = dataclasses.replace(plan, phases=(*plan.phases[:-1], Phase("more", "x")), files={})
+    monkeypatch.setattr(xen, "describe", lambda _: other)
     error = refused(box)
-    assert "no longer the one that xen was built from" in error.message
-    assert "script build" in error.message
+    assert "no longer the one that xen was built from; changed: script more (new), " in (
+        error.message
+    )
+    assert "script collect (gone)" in error.message
+    assert "file files/0 (gone)" in error.message
 
 
 def test_a_source_that_left_the_cache(box: Box) -> None:

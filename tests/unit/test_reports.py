@@ -23,7 +23,7 @@ from builders.ground.sources.cache import CachedFile, Fetched
 from builders.ground.suite.image import Image
 from builders.pipeline import run
 from builders.pipeline.artifacts import Package
-from builders.pipeline.graph import State
+from builders.pipeline.stages import State
 from builders.progress import Silent
 from builders.proofs.rebuild.reproduce import Compared
 from builders.show import reports

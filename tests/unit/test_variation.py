@@ -41,7 +41,7 @@ def test_every_phase_is_elsewhere() -> None:
         assert "CCACHE_DISABLE=1" in script
         assert "export USER=somebody " in script
         assert "umask 0002" in script
-    assert varied.inputs() != plan.inputs()
+    assert varied.record().inputs() != plan.record().inputs()
     assert [p.parallel for p in varied.phases[1:]] == [p.parallel for p in plan.phases]
 
 

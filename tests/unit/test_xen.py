@@ -102,7 +102,10 @@ def test_the_sources_are_the_tree_and_what_is_placed_once_each() -> None:
     ],
 )
 def test_a_change_changes_the_inputs_that_it_concerns(override: str, changed: set[str]) -> None:
-    before, after = xen.describe(recipe()).inputs(), xen.describe(recipe(override)).inputs()
+    before, after = (
+        xen.describe(recipe()).record().inputs(),
+        xen.describe(recipe(override)).record().inputs(),
+    )
     assert {n for n in before | after if before.get(n) != after.get(n)} == changed
 
 
