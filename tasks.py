@@ -654,7 +654,7 @@ def diff(_: Context, path: list[str] | None = None, format: str = "markdown") ->
     iterable=SETS,
     help={
         **RECIPE,
-        **FLAVOUR,
+        "flavour": "of the kernel (default: minimal)",
         "part": "tests, or release: everything from the sources to a verified release",
         **FORMAT,
     },

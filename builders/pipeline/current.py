@@ -19,6 +19,7 @@ from builders.files import of_file
 from builders.pipeline import artifacts
 from builders.pipeline import recipe as recipes
 from builders.pipeline.artifacts import Manifest, Package, Target
+from builders.pipeline.record import build_stage
 from builders.pipeline.stages import STAGES, Store
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Current:
         """The packages that these were made from, as they were before correction."""
         store = Store(self.run.folder / STAGES)
         builds = (
-            store.read(f"{name}-build", target.build) for name, target in self.targets.items()
+            store.read(build_stage(name), target.build) for name, target in self.targets.items()
         )
         return [
             build.folder / name

@@ -29,7 +29,7 @@ from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package,
 from builders.pipeline.artifacts import read as read_manifest
 from builders.pipeline.plan import Plan
 from builders.pipeline.recipe import Recipe
-from builders.pipeline.record import BuildRecord
+from builders.pipeline.record import BuildRecord, build_stage, finish_stage
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, UNKNOWN, Making, Output, State, Store
 from builders.pipeline.steps import ccache
@@ -137,11 +137,11 @@ class Pipeline:
             return [each.inputs() for each in ([clean] if self._clean else [record, clean])]
 
         needs = ("image", *map(source_stage, plan.sources))
-        return Stage(f"{plan.name}-build", needs, inputs, partial(self._compile, plan))
+        return Stage(build_stage(plan.name), needs, inputs, partial(self._compile, plan))
 
     def _finished(self, name: str, recipe: Recipe) -> Stage:
         """The build of a target, finished as `recipe` says."""
-        target, build = name.partition("-")[0], f"{name}-build"
+        target, build = name.partition("-")[0], build_stage(name)
 
         def inputs(outputs: Outputs) -> list[dict[str, str]]:
             return [finishing.record(recipe, target, outputs[build]).inputs()]
@@ -150,7 +150,7 @@ class Pipeline:
             raw = self._store.verified(outputs[build])
             finishing.correct(self._run, recipe, target, raw, making)
 
-        return Stage(f"{name}-finish", (build,), inputs, make)
+        return Stage(finish_stage(name), (build,), inputs, make)
 
     # What there is already
 
@@ -294,9 +294,9 @@ class Pipeline:
         self._run.reporter.line(f"{stage.name}: done in {clock(output.seconds)}")
         return output
 
-    def _compile(self, plan: Plan, _: Outputs, making: Making) -> None:
+    def _compile(self, plan: Plan, outputs: Outputs, making: Making) -> None:
         """Run a plan in a container of the builder image, and fetch what comes out."""
-        fetched = self.supplies.resolved()
+        fetched = {name: outputs[source_stage(name)].notes["fetched"] for name in plan.sources}
         volumes = {} if self._clean else {ccache.volume(self._run): "/ccache"}
         volumes |= {self._slots.volume: "/slots"} if self._slots else {}
         builder = image.name(self._recipe)

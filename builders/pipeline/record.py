@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builders.epoch import parse as parse_epoch
 from builders.errors import BuildError, Exit
-from builders.pipeline.stages import Output
+from builders.pipeline.stages import Output, Store
 
 Digests = Mapping[str, str]  # name -> sha256
 
@@ -96,6 +96,22 @@ class FinishRecord:
             inputs.get("corrections", ""),
             _named("raw", inputs),
         )
+
+
+def build_stage(target: str) -> str:
+    """The stage in which "xen" or "kernel-FLAVOUR" is built."""
+    return f"{target}-build"
+
+
+def finish_stage(target: str) -> str:
+    """The stage in which the packages of that build are finished."""
+    return f"{target}-finish"
+
+
+def image_records(store: Store, build: Output) -> list[Output]:
+    """The records that are kept of the image of a build; one for each recipe that came to it."""
+    fingerprint = BuildRecord.of(build).image
+    return [each for each in store.all("image") if each.notes.get("fingerprint") == fingerprint]
 
 
 def _flat(kind: str, digests: Digests) -> dict[str, str]:

@@ -63,12 +63,16 @@ class Supplies:
             self._run.cache.resolved(self.sources[name], scope=scope, verify=True, note=note)
 
     def outputs(self) -> dict[str, Output]:
-        """What is there, as outputs of stages: "image", and "source NAME" for each source."""
+        """What is there, as outputs of stages: "image", and "source NAME" for each source.
+
+        A source's notes have what was fetched, so that a build reads the files of its key, whatever
+        another run has fetched since.
+        """
         recorded = self._store.find("image", self.image_inputs())
         outputs = {"image": recorded} if recorded else {}
         for name, fetched in self.resolved().items():
             stage, files = source_stage(name), {f.name: f.sha256 for f in fetched.files}
-            notes = {"version": fetched.version}
+            notes = {"fetched": fetched}
             outputs[stage] = Output(stage, digest_of(fetched), Path(), {}, files, notes, 0.0)
         return outputs
 
@@ -79,7 +83,7 @@ class Supplies:
         states = [State("image", HIT if there else MISS, why)]
         for stage in map(source_stage, self.sources):
             there = outputs.get(stage)
-            why = f"{there.notes['version']} in the cache" if there else "not in the cache"
+            why = f"{there.notes['fetched'].version} in the cache" if there else "not in the cache"
             states.append(State(stage, HIT if there else MISS, why.strip()))
         return states
 

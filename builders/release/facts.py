@@ -25,7 +25,14 @@ from builders.pipeline import current, kernel, recipe, xen
 from builders.pipeline.artifacts import Target
 from builders.pipeline.finishing import corrections_digest
 from builders.pipeline.recipe import RECIPES, Recipe, Source
-from builders.pipeline.record import BuildRecord, FinishRecord, epoch
+from builders.pipeline.record import (
+    BuildRecord,
+    FinishRecord,
+    build_stage,
+    epoch,
+    finish_stage,
+    image_records,
+)
 from builders.pipeline.stages import STAGES, Output, Store, changes
 from builders.pipeline.supplies import digest_of
 
@@ -156,15 +163,15 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
     again = current.build_again(name, target, slot.overrides)
     loaded = recipe.load(name, slot.overrides)
     store = Store(folder / STAGES)
-    finished = store.read(f"{target}-finish", slot.stage)
-    built = store.read(f"{target}-build", slot.build)
-    image = built and _image(store, built)
-    if not finished or not built or not image or FinishRecord.of(finished).raw != built.files:
+    finished = store.read(finish_stage(target), slot.stage)
+    built = store.read(build_stage(target), slot.build)
+    kept = image_records(store, built) if built else []
+    if not finished or not built or not kept or FinishRecord.of(finished).raw != built.files:
         raise BuildError(
             f"the records of how {target} was built are gone or damaged",
             hint=f"what is missing of them is made again by: {again}",
         )
-    image, built, finished = map(store.verified, (image, built, finished))
+    image, built, finished = map(store.verified, (kept[0], built, finished))
     said = {file: about.sha256 for file, about in slot.packages.items()}
     plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
     record = BuildRecord.of(built)
@@ -196,11 +203,6 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
         _installed((image.folder / "packages.txt").read_text(encoding="utf-8")),
         (image, built, finished),
     )
-
-
-def _image(store: Store, built: Output) -> Output | None:
-    print_ = BuildRecord.of(built).image
-    return next((o for o in store.all("image") if o.notes.get("fingerprint") == print_), None)
 
 
 def _package(path: Path, digest: str, again: str) -> Packed:

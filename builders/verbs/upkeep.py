@@ -13,7 +13,7 @@ from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import Cache
 from builders.pipeline import artifacts, doctor, recipe, run
 from builders.pipeline.recipe import Recipe
-from builders.pipeline.record import BuildRecord
+from builders.pipeline.record import build_stage, finish_stage, image_records
 from builders.pipeline.run import Run
 from builders.pipeline.stages import STAGES, Store
 from builders.progress import Reporter
@@ -117,16 +117,14 @@ def _forget_replaced(folder: Path) -> int:
     if manifest is None or not manifest.builds:
         return 0  # nothing is current, so nothing was replaced
     keep: dict[str, set[str]] = {stage: set() for stage in store.stages()}
-    images, packages = set(), set()
+    keep["image"], packages = set(), set()
     for target, noted in manifest.builds.items():
         published = manifest.targets.get(target, artifacts.NOTHING)
-        current = {noted.key, published.build}
-        keep[f"{target}-build"] = current
-        keep[f"{target}-finish"] = {published.stage}
-        builds = (store.read(f"{target}-build", key) for key in current)
-        images |= {BuildRecord.of(build).image for build in builds if build}
+        stage, current = build_stage(target), {noted.key, published.build}
+        keep[stage], keep[finish_stage(target)] = current, {published.stage}
+        for build in (store.read(stage, key) for key in current):
+            keep["image"] |= {each.key for each in image_records(store, build)} if build else set()
         packages |= {listed.sha256 for listed in published.packages.values()}
-    keep["image"] = {o.key for o in store.all("image") if o.notes.get("fingerprint") in images}
     # What boot-test boots with: made of the hypervisor's package.
     keep["initramfs"] = {o.key for o in store.all("initramfs") if o.inputs.get("xen") in packages}
     return store.forget(keep)

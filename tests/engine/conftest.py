@@ -108,6 +108,7 @@ class Box:
         lines += ["[xen]", 'source = "xen-tree"', 'patches = ""', "configure = []"]
         lines += [f"build = ['''{self.xen_build}''']"]
         lines += ["[kernel]", 'source = "linux-tree"', f"build = ['''{self.kernel_build}''']"]
+        lines += ['config = "linux-tree"']  # of no meaning in the minimal flavour
         # The passages of the real init scripts; the tiny one has none of them.
         lines += ["[finish.xen]", "replace = []"]
         self.recipe.write_text("\n".join(lines) + "\n" + self.extra)
@@ -136,6 +137,18 @@ class Box:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+        )
+
+    def run_tool(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The tool on the box's recipe, with these arguments alone; waits for its end."""
+        return subprocess.run(
+            [str(ROOT / "inv"), *arguments, "--recipe", str(self.recipe)],
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
 
 

@@ -101,6 +101,30 @@ def test_explain_names_the_input_that_changed(box: Box) -> None:
     assert states["xen-finish"].state == "unknown"
 
 
+def test_what_was_built_last_is_current_though_it_is_older(box: Box) -> None:
+    for n, letter in enumerate("aba"):
+        override = f"xen.files={{note='{letter}'}}"
+        tool = box.tool("build-all", "--set", override, "--set", f"finish.xen.revision=+{letter}")
+        said, _ = tool.communicate(timeout=120)
+        assert tool.returncode == 0, said
+        assert ("xen-build: done in" in said) == (n < 2)
+    first = debs(box)
+    assert any("+a_" in name for name in first)
+    for verb in (("finish",), ("inspect", "--fail-on", "never"), ("clean", "--old")):
+        options = () if verb[0] == "clean" else ("--set", FILES)
+        done = box.run_tool(*verb, *options)
+        assert done.returncode == 0, done.stdout
+        assert debs(box) == first
+    assert "tiny: removed 2 replaced output(s)" in done.stdout
+    assert "+a" in box.run_tool("finish", "--set", FILES).stdout
+    shutil.rmtree(box.artifacts / "tiny")
+    for reader in ("check", "install-test", "boot-test"):
+        done = box.run_tool(reader, "--set", FILES)
+        assert done.returncode == Exit.USAGE
+        assert "nothing was built of tiny" in done.stdout
+        assert "next: ./inv build-all --recipe" in done.stdout
+
+
 def test_the_step_container_is_shut_in(box: Box) -> None:
     box.xen_build = """
     { id -u; hostname; umask; ulimit -n; date +%Z; locale | head -n 1; ls /sys/class/net

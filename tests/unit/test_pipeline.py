@@ -19,9 +19,11 @@ import pytest
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
+from builders.ground.engine.step import Step
 from builders.ground.sources.cache import Cache, Fetched
 from builders.ground.suite import mirror
 from builders.pipeline import artifacts, finishing
+from builders.pipeline import graph as pipeline
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -540,6 +542,24 @@ def test_a_source_that_changed_in_the_cache_reaches_no_package(world: World) -> 
     assert not list(world.folder.glob("stages/xen-build/*"))
     assert not file.exists()  # so that the next run fetches it
     assert any("set aside" in line for line in world.heard.lines)
+
+
+def test_a_build_reads_the_files_of_its_key_whatever_was_fetched_since(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = recipe(text=TEXT)
+    path = tmp_path / "newer"
+    path.write_text("xen as it is now")
+    newer = Fetched("xen", "2", (world.cache.adopt(path, keep=True),))
+
+    def step(*arguments: Any, **options: Any) -> Any:  # another run fetches meanwhile
+        world.cache.record(it.sources["xen"], newer, scope=mirror.scope(it.suite))
+        return Step(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "Step", step)
+    world.pipeline().build()
+    assert b"xen as it came" in world.client.put["/build/in/xen"]
+    assert not world.pipeline().ready()
 
 
 @pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM])

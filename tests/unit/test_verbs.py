@@ -117,6 +117,12 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["recipes", "--format", "xml"], "--format xml: no such format"),
         (["doctor", "-r", "GOOD", "--format", "xml"], "--format xml: no such format"),
         (["clean", "--recipe", "no"], "nothing was built"),
+        (["check", "-r", "GOOD"], "nothing was built of good"),
+        (["install-test", "-r", "GOOD"], "nothing was built of good"),
+        (["boot-test", "-r", "GOOD", "--accel", "tcg"], "nothing was built of good"),
+        (["finish", "--recipe", "GOOD"], "nothing was built of good"),
+        (["release", "-r", "GOOD"], "nothing was built of good"),
+        (["diff", "--path", "no", "--path", "such"], "no is no release"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_next(
