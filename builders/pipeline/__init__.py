@@ -2,6 +2,8 @@
 """From a recipe to finished packages.
 
 `recipe`: what is to be built, as data. `run`: one run of a recipe. `xen` and `kernel` write a
-`plan`, `steps` carries it into containers, `stages` keeps what each made. `graph` has the whole
-(`Pipeline`), `artifacts` what is current of it, `doctor` what it needs beforehand.
+`plan`, `supplies` has the image and the sources for it, `steps` carries it into containers,
+`finishing` corrects what comes out. `stages` keeps what each made, `record` says from what. `graph`
+has the whole (`Pipeline`), `artifacts` its manifest, `current` what that names, `doctor` what a
+build needs beforehand.
 """

@@ -69,14 +69,18 @@ class Current:
         ]
 
 
-def current(run: Run, flavour: str = "") -> Current:
+def current(run: Run, flavour: str = "", only: str = "") -> Current:
     """What was built of the recipe of `run`; of two kernels the one of `flavour`. It is said which.
 
-    Raises BuildError where nothing was built, or no kernel of that flavour, or where there are
-    kernels of several flavours and none is named.
+    only: "xen" or "kernel", where the other one is not meant. Raises BuildError where nothing was
+    built, or no kernel of that flavour, or where there are kernels of several flavours and none is
+    named.
     """
     targets = manifest(run.folder, named(run)).targets
-    chosen = {name: targets[name] for name in choose(targets, flavour, named(run))}
+    meant = [name for name in targets if name.partition("-")[0] == only] if only else targets
+    chosen = {name: targets[name] for name in choose(meant, flavour, named(run))}
+    if not chosen:
+        raise nothing_built(named(run), only)
     say(run, chosen)
     flavours = (n.removeprefix(_KERNEL) for n in chosen if n.startswith(_KERNEL))
     run = dataclasses.replace(run, recipe=recipe_of(run, recorded(chosen.values())))
@@ -101,11 +105,12 @@ def manifest(folder: Path, name: str) -> Manifest:
     return there
 
 
-def nothing_built(name: str) -> BuildError:
-    """The error where nothing was built of the recipe `name`."""
+def nothing_built(name: str, target: str = "") -> BuildError:
+    """The error where nothing was built of the recipe `name`, or not its "xen" or "kernel"."""
+    what = Path(name).stem if name.endswith(".toml") else name
     return BuildError(
-        f"nothing was built of {Path(name).stem if name.endswith('.toml') else name}",
-        hint=f"./inv build-all --recipe {shlex.quote(name)}",
+        f"no {target} was built of {what}" if target else f"nothing was built of {what}",
+        hint=f"./inv build-{target or 'all'} --recipe {shlex.quote(name)}",
     )
 
 

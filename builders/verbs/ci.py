@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.pipeline.current import named
 from builders.pipeline.recipe import TARGETS
 from builders.pipeline.steps import ccache
 from builders.progress import Reporter
@@ -119,10 +120,10 @@ def run(
 
 def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int:
     """Build, audit, judge, install, boot, release and verify, until something fails."""
-    name, folder = it.recipe.name, it.folder / "release"
+    name, folder = named(it), it.folder / "release"
     flavour = flavour if it.recipe.kernel else ""
     lacking = [target for target in TARGETS if target not in it.recipe.targets]
-    summary.title = f"{name}, {flavour}" if flavour else name
+    summary.title = f"{it.recipe.name}, {flavour}" if flavour else it.recipe.name
     kept = it.cache.root / "ccache"
     builder: list[str] = []
 

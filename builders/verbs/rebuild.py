@@ -42,10 +42,9 @@ def reproduce(run: Run, flavour: str, only: str, seconds: int, form: str) -> tup
         raise BuildError(f"--only {only}: there is no such build", hint="xen or kernel")
     targets = [only] if only else None
     if not flavour:
-        first = current(run)
+        first = current(run, only=only)
         run, flavour = first.run, first.flavour
-        there = [target.partition("-")[0] for target in first.targets]
-        targets = [target for target in there if only in ("", target)]
+        targets = [target.partition("-")[0] for target in first.targets]
     compared = again.reproduce(run, flavour, targets, seconds=seconds)
     same = all(each.same for each in compared)
     kept = run.folder / again.FOLDER / STAGES

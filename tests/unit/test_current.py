@@ -145,7 +145,7 @@ def test_reproduce_builds_a_again(
     monkeypatch.setattr(again, "reproduce", reproduce)
     rebuild.reproduce(world.run(), "", "", 1, "table")
     rebuild.reproduce(world.run(), "", "xen", 1, "table")
-    assert asked == [(A, "minimal", ["kernel", "xen"]), (A, "minimal", ["xen"])]
+    assert asked == [(A, "minimal", ["kernel", "xen"]), (A, "", ["xen"])]
     assert of_a
 
 
@@ -254,6 +254,15 @@ def test_a_flavour_that_was_not_built(world: World) -> None:
     caught = error(world, "debian")
     assert caught.message == "no kernel of flavour debian was built, but of minimal"
     assert caught.hint == f"./inv build-all --recipe {world.origin} --flavour debian"
+
+
+def test_a_boot_of_half_of_what_the_recipe_has_says_what_to_build(world: World) -> None:
+    build(world, A, ("xen",))
+    with pytest.raises(BuildError, match="no kernel was built of good") as caught:
+        boot.boot_test(world.run(), "", "tcg", 1.0, "table")
+    assert caught.value.hint == f"./inv build-kernel --recipe {world.origin}"
+    with pytest.raises(BuildError, match="no kernel was built of good"):
+        rebuild.reproduce(world.run(), "", "kernel", 1, "table")
 
 
 def test_a_package_that_is_gone_or_changed(world: World) -> None:

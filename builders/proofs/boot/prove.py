@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
-from builders.pipeline.current import Current, build_again, current, named
+from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
 from builders.pipeline.supplies import Supplies
@@ -86,10 +86,7 @@ def _whole(built: Current) -> None:
                 "what it has",
             )
         if target not in there:
-            raise BuildError(
-                f"no {target} was built: a boot takes a hypervisor and a kernel",
-                hint=build_again(named(built.run), target, ()),
-            )
+            raise nothing_built(named(built.run), target)
 
 
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:
