@@ -10,6 +10,7 @@ from builders.pipeline import kernel, xen
 from builders.pipeline.recipe import load, names
 from builders.proofs.rebuild.variation import Variation
 from tests import shell
+from tests.unit.samples import kernel_of
 
 # A variable for a program that is called, ls of names that are plain, a loop over one package, a
 # failure that export hides.
@@ -65,7 +66,7 @@ def test_the_phases_of_a_build_are_sound_shell(tmp_path: Path) -> None:
     for name in names():
         loaded = load(name)
         plans = [xen.describe(loaded)]
-        plans += [kernel.describe(loaded, flavour) for flavour in loaded.kernel.flavours]
+        plans += [kernel.describe(loaded, flavour) for flavour in kernel_of(loaded).flavours]
         for plan in (*plans, Variation(seconds=60).plan(plans[0])):
             for phase in plan.phases:
                 scripts.setdefault(
