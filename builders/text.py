@@ -15,6 +15,8 @@ def clock(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """`text` with control characters, which could move the cursor, made spaces."""
+    if text.isprintable():  # nearly always: nothing is built anew then
+        return text
     return "".join(c if c.isprintable() else " " for c in text)
 
 
