@@ -7,6 +7,10 @@ A traceback, a run of more than 20 s, and output with a control character are fa
 kept in the folder, under the name of its target, and can be tried again:
 
     python -m tests.fuzz --again FOLDER/audit-0123456789ab.deb
+
+With --count the verbs themselves run instead, as `mutants` has it:
+
+    python -m tests.fuzz --count 200000 [--seed N] [--start N] [--jobs N]
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import mutate, seeds
+from tests.fuzz import mutants, mutate, seeds
 from tests.fuzz.targets import TARGETS, compared_with, survive
 
 _LONG = 20  # seconds for one package and target
@@ -33,10 +37,16 @@ _LONG = 20  # seconds for one package and target
 def main() -> int:
     parser = argparse.ArgumentParser(description="Break packages at random.")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"))
     parser.add_argument("--again", type=Path, help="run one package that was kept")
+    parser.add_argument("--count", type=int, help="run the verbs on so many packages of the seed")
+    parser.add_argument("--start", type=int, default=0, help="at this package of the seed")
+    parser.add_argument("--jobs", type=int, default=0, help="processes (default: as cores)")
     options = parser.parse_args()
+    if options.count:
+        return _verbs(options)
+    options.seed = int(time.time()) if options.seed is None else options.seed
     faulthandler.enable()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
@@ -47,6 +57,19 @@ def main() -> int:
                 survive(target, options.again)
             return 0
         return _run(options, folder, corpus, targets)
+
+
+def _verbs(options: argparse.Namespace) -> int:
+    """Tell each failure, and in the end what became of all."""
+    begun, all_of_them = time.monotonic(), mutants.Tally()
+    seed = mutants.SEED if options.seed is None else options.seed
+    for tally in mutants.run(seed, options.start, options.count, options.jobs):
+        all_of_them.add(tally)
+        for failure in tally.failures:
+            print(f"FAILED {failure}", flush=True)
+    print(all_of_them)
+    print(f"seed {seed}, from {options.start}, in {time.monotonic() - begun:.0f} s")
+    return 1 if all_of_them.failures else 0
 
 
 def _run(

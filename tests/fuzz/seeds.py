@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Small packages that dpkg-deb itself made, for the fuzzer to break."""
+"""Small packages for the fuzzers to break: some that dpkg-deb made, some of a few members each."""
 
 from __future__ import annotations
 
@@ -81,3 +81,94 @@ def make(folder: Path) -> list[Path]:
     )
     made += hostile.write(folder, *small).values()
     return [path for path in made if path.stat().st_size <= _SMALL or path.name == "mkdeb.deb"]
+
+
+_SERVICE = b"""[Unit]
+Description=sample
+[Service]
+Type=notify
+ExecStart=/usr/sbin/sampled -f /etc/sample.conf
+[Install]
+WantedBy=multi-user.target
+"""
+_INIT = b"""#!/bin/sh
+### BEGIN INIT INFO
+# Provides: sample
+# Required-Start: $remote_fs
+# Required-Stop: $remote_fs
+# Default-Start: 2 3 4 5
+# Default-Stop: 0 1 6
+### END INIT INFO
+. /lib/lsb/init-functions
+"""
+_LIBRARY = debs.elf(["libc.so.6"], soname="libsample.so.1")
+_SMALL_ONES: dict[str, tuple[list[debs.Item], dict[str, bytes]]] = {
+    "library": (
+        [
+            debs.Item("./usr/lib/x86_64-linux-gnu/libsample.so.1.0", _LIBRARY),
+            debs.symlink("./usr/lib/x86_64-linux-gnu/libsample.so.1", "libsample.so.1.0"),
+            debs.Item("./usr/bin/sample", debs.elf(["libsample.so.1"], program=True), mode=0o755),
+            debs.hardlink("./usr/bin/other", "./usr/bin/sample"),
+        ],
+        {"shlibs": b"libsample 1 sample\n", "triggers": b"activate-noawait ldconfig\n"},
+    ),
+    "service": (
+        [
+            debs.Item("./lib/systemd/system/sample.service", _SERVICE),
+            debs.Item("./etc/init.d/sample", _INIT, mode=0o755),
+            debs.Item("./etc/sample.conf", b"a = b\n"),
+            debs.folder("./run/sample/"),
+        ],
+        {"conffiles": b"/etc/sample.conf\n", "postinst": b"#!/bin/sh\nset -e\n#DEBHELPER#\n"},
+    ),
+    "python": (
+        [
+            debs.Item("./usr/bin/sample", b"#!/usr/bin/env python3\nimport sample\n", mode=0o755),
+            debs.Item("./usr/lib/python3.11/site-packages/sample/__init__.py", b"A = 1\n"),
+        ],
+        {"prerm": b"#!/bin/sh\nset -e\nif which py3clean; then py3clean -p sample; fi\n"},
+    ),
+    "documents": (
+        [
+            debs.Item("./usr/share/man/man8/sample.8", b'.TH SAMPLE 8\n.SH NAME\nsample \\- "x"\n'),
+            debs.Item("./usr/share/doc/sample/copyright", b"Copyright 2024 Some One\n"),
+            debs.Item("./usr/share/doc/sample/changelog", b"sample (1.0) unstable\n" * 300),
+            debs.Item("./usr/share/doc/sample/a b", b"x\n", uid=1000, gid=1000),
+        ],
+        {"md5sums": b"d41d8cd98f00b204e9800998ecf8427e  usr/share/doc/sample/copyright\n"},
+    ),
+    "kernel": (
+        [
+            debs.Item("./boot/vmlinuz-6.1.0", b"MZ" + bytes(510)),
+            debs.Item("./boot/config-6.1.0", b"CONFIG_XEN_DOM0=y\n# CONFIG_XEN_PVH is not set\n"),
+            debs.Item("./lib/modules/6.1.0/kernel/x.ko", debs.elf(machine=62, symbols=True)),
+            debs.symlink("./lib/modules/6.1.0/build", "/usr/src/linux-6.1.0"),
+        ],
+        {"postinst": b"#!/bin/sh\nset -e\nrun-parts --arg=6.1.0 /etc/kernel/postinst.d\n"},
+    ),
+    "links": (
+        [
+            debs.symlink("./usr/lib/a", "b"),
+            debs.symlink("./usr/lib/b", "a"),
+            debs.symlink("./usr/lib/c", "/etc/alternatives/c"),
+            debs.symlink("./usr/lib/d", "../../../../../etc/passwd"),
+        ],
+        {},
+    ),
+    "empty": ([], {}),
+}
+
+
+def small(folder: Path) -> list[Path]:
+    """Packages of a few members each, and the same bytes everywhere."""
+    fields = {
+        "Section": "admin",
+        "Priority": "optional",
+        "Depends": "libc6 (>= 2.36), some | other (<< 3)",
+    }
+    made = [
+        debs.make(folder / f"{name}.deb", items, control=fields, files=files, control_codec="none")
+        for name, (items, files) in _SMALL_ONES.items()
+    ]
+    made += hostile.write(folder, "escapes", "names-not-utf8", "line-breaks").values()
+    return made
