@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from builders import forms
@@ -19,6 +20,8 @@ from builders.ground.suite.model import Suite
 from builders.pipeline.recipe.model import KINDS
 from builders.text import printable
 
+# Kept for each class: get_type_hints compiles its annotations anew.
+_hints: Callable[..., dict[str, Any]] = functools.cache(typing.get_type_hints)
 RESERVED = frozenset({"name", "overrides"})  # of a Recipe: not for a file to say
 
 
@@ -93,7 +96,7 @@ class Reader:
 
     def read(self, cls: type[Any], raw: Mapping[str, Any], prefix: str) -> Any:
         """An instance of the dataclass `cls`, every key known, present and of its type."""
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         known = {f.name: f for f in dataclasses.fields(cls)}
         for key in raw:
             if key not in known:
