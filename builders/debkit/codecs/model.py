@@ -60,6 +60,14 @@ def cores() -> int:
     return min(16, len(os.sched_getaffinity(0)))
 
 
+def room(size: int) -> int:
+    """Bytes of memory for work on `size` packed bytes: who sends little is to take little."""
+    return min(MEMORY << 3, max(_LEAST_ROOM, 20 * size))
+
+
+_LEAST_ROOM = 100 << 20  # bytes: an encoder of xz takes 94 MiB
+
+
 def check_level(codec: Codec, level: int | None) -> int:
     """`level`, or the default where it is None; BuildError where the codec has no such one."""
     if level is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from builders.debkit.codecs.decoding import Rest, decoded, guarded
-from builders.debkit.codecs.model import CHUNK, MEMORY, NONE, XZ, Packed, cores
+from builders.debkit.codecs.model import CHUNK, NONE, XZ, Packed, cores, room
 from builders.debkit.codecs.xzblocks import xz_decode
 from builders.debkit.codecs.xzformat import XzTable, xz_table
 
@@ -101,7 +101,11 @@ def reader(packed: Packed, threads: int | None = None) -> Reader:
     if codec is XZ:
         table = xz_table(packed)
         if table and len(table.blocks) > 1:
-            return Reader(_xz_chunks(packed, table, threads or cores()))
+            # A thread holds a block that it decodes, and another one waits to be read.
+            largest = max(block.size + block.unpadded for block in table.blocks)
+            threads = min(threads or cores(), room(packed.size) // (2 * largest))
+            if threads:
+                return Reader(_xz_chunks(packed, table, threads))
     rest = Rest()
     return Reader(decoded(packed, rest), rest)
 
@@ -121,18 +125,19 @@ class Kept:
         if packed.codec in (NONE, XZ):  # read from anywhere, or by several threads
             return reader(packed)
         rest = Rest()
-        return Reader(self._keep(decoded(packed, rest)), rest)
+        most = min(_KEPT, room(packed.size) // 4)
+        return Reader(self._keep(decoded(packed, rest), most), rest)
 
-    def _keep(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _keep(self, chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            if size <= _KEPT:
+            if size <= most:
                 self._chunks.append(chunk)
             else:
                 self._chunks.clear()
             yield chunk
-        self._whole = size <= _KEPT
+        self._whole = size <= most
 
     def again(self) -> Reader | None:
         """All of it from the front, None where it was not kept."""
@@ -144,8 +149,6 @@ class Kept:
 
 def _xz_chunks(packed: Packed, table: XzTable, threads: int) -> Iterator[bytes]:
     """The data of all blocks in order, decoded side by side."""
-    largest = max(block.size + block.unpadded for block in table.blocks)
-    threads = max(1, min(threads, MEMORY // (largest + 1)))
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[list[bytes]]] = deque()
     held = 0

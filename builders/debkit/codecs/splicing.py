@@ -20,7 +20,17 @@ from builders.debkit.codecs.copying import (
     sliced,
     write_all,
 )
-from builders.debkit.codecs.model import CHUNK, NONE, XZ, Codec, CodecError, Packed
+from builders.debkit.codecs.model import (
+    CHUNK,
+    GZIP,
+    LZMA,
+    NONE,
+    XZ,
+    Codec,
+    CodecError,
+    Packed,
+    room,
+)
 from builders.debkit.codecs.reading import Kept, Reader, reader
 from builders.debkit.codecs.writing import Writer, XzWriter, writer
 from builders.debkit.codecs.xzblocks import xz_decode, xz_filters, xz_front
@@ -47,11 +57,17 @@ def splice(
     no stated level, a block of the source that is wholly within a range is taken over as it is,
     and of one whose front is, that front: most of a package need not be compressed again.
     kept: of `source`, where it was read before.
+    Threads and memory grow with what `source` has, and very tight data is packed at a quick level.
     """
     if codec is NONE and source.codec is NONE:
         _splice_plain(source, pieces, out)
         return
     table = xz_table(source) if codec is XZ and source.codec is XZ and level is None else None
+    memory = room(source.size) if source.size else room(size or 0)
+    if table and max(block.size for block in table.blocks) > memory // 4:
+        table = None  # a block is held as a whole
+    if level is None and source.codec is not NONE and _is_tight(source, size):
+        level = _QUICK.get(codec)
     sink = writer(
         out,
         codec,
@@ -59,6 +75,7 @@ def splice(
         size=size,
         threads=threads,
         check=_check_for(table),
+        memory=memory,
     )
     try:
         if table and isinstance(sink, XzWriter):
@@ -69,6 +86,16 @@ def splice(
         sink.close()
     finally:
         sink.abort()
+
+
+_TIGHT, _TIGHT_SIZE = 6, 16 << 20
+# The default levels need up to a second for each MiB of what can be packed this tightly.
+_QUICK = {XZ: 3, GZIP: 6, LZMA: 3}
+
+
+def _is_tight(source: Packed, size: int | None) -> bool:
+    """Whether data is so tightly packed, and so much, that packing it anew takes too long."""
+    return size is not None and size > max(_TIGHT_SIZE, _TIGHT * source.size)
 
 
 def _splice_plain(source: Packed, pieces: Iterable[Piece], out: Sink) -> None:

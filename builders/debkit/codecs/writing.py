@@ -8,6 +8,7 @@ import io
 import lzma
 import zlib
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -31,6 +32,9 @@ _HALVED = 8 << 20
 # Bytes of dictionary at each preset (xz(1)).
 _DICTIONARY = [n << 20 for n in (1, 1, 2, 4, 4, 8, 8, 16, 32, 64)]
 _DICTIONARY[0] = 256 << 10
+
+
+_ZSTD_WORKER = 50 << 20  # bytes that a worker takes at level 3, its jobs included
 
 
 class Writer:
@@ -72,7 +76,8 @@ class _Blocks(Writer):
         self._block = block
         self._buffer = bytearray()
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads)
+        # One thread is the caller's own: nothing waits for it in memory.
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._queue: deque[Future[Any]] = deque()
 
     def write(self, data: bytes | memoryview) -> None:
@@ -96,6 +101,13 @@ class _Blocks(Writer):
     def _emit(self, result: Any) -> None:
         write_all(self._out, result)
 
+    def _start(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Have `work` done, whose result is written in its turn."""
+        if self._pool is None:
+            self._emit(work(*arguments))
+        else:
+            self._queued(self._pool.submit(work, *arguments))
+
     def _queued(self, future: Future[Any]) -> None:
         self._queue.append(future)
         # One more than there are threads, so that none is idle while a result is written.
@@ -105,10 +117,11 @@ class _Blocks(Writer):
     def _drain(self) -> None:
         while self._queue:
             self._emit(self._queue.popleft().result())
-        self._pool.shutdown()
+        self.abort()
 
     def abort(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Gzip(_Blocks):
@@ -130,7 +143,7 @@ class _Gzip(_Blocks):
     def _submit(self, block: bytes, last: bool) -> None:
         self._crc = zlib.crc32(block, self._crc)
         self._size += len(block)
-        self._queued(self._pool.submit(_deflate, block, self._dictionary, self._level, last))
+        self._start(_deflate, block, self._dictionary, self._level, last)
         self._dictionary = block[-32768:]
 
     def close(self) -> None:
@@ -149,7 +162,9 @@ def _deflate(block: bytes, dictionary: bytes, level: int, last: bool) -> bytes:
 class XzWriter(_Blocks):
     """One xz stream of many blocks: header, blocks, one index, footer."""
 
-    def __init__(self, out: Sink, level: int, threads: int, size: int | None, check: int) -> None:
+    def __init__(
+        self, out: Sink, level: int, threads: int, size: int | None, check: int, memory: int
+    ) -> None:
         dictionary = _DICTIONARY[level]
         # xz(1) --block-size: three dictionaries, as dpkg-deb has it; evenly long, so that the
         # last one keeps no core waiting. Shorter blocks would keep more cores busy, but cannot
@@ -158,7 +173,7 @@ class XzWriter(_Blocks):
         if size:
             block = -(-size // -(-size // block))
         # An encoder takes about 11.5 dictionaries (xz(1), the table of presets).
-        threads = max(1, min(threads, (1 << 31) // (12 * dictionary)))
+        threads = max(1, min(threads, memory // (12 * dictionary)))
         super().__init__(out, block, threads)
         self._level, self.check = level, check
         self._cuts = False
@@ -167,7 +182,7 @@ class XzWriter(_Blocks):
 
     def _submit(self, block: bytes, last: bool) -> None:  # noqa: ARG002
         if block:
-            self._queued(self._pool.submit(xz_block, block, self._level, self.check))
+            self._start(xz_block, block, self._level, self.check)
 
     def _cut(self) -> None:
         """Compress what is buffered as the last of what lies between blocks of another stream.
@@ -185,14 +200,12 @@ class XzWriter(_Blocks):
         """Append a block that another stream has: as it is, where that has the same check."""
         self._cut()
         take = xz_raw if table.check == self.check else xz_whole
-        self._queued(self._pool.submit(take, packed, table, block))
+        self._start(take, packed, table, block)
 
     def ready(self, block: tuple[bytes, int, int]) -> None:
         """Append a block that is made already."""
         self._cut()
-        future: Future[tuple[bytes, int, int]] = Future()
-        future.set_result(block)
-        self._queued(future)
+        self._start(lambda: block)
 
     def _emit(self, result: tuple[bytes, int, int]) -> None:
         raw, unpadded, size = result
@@ -216,22 +229,25 @@ def writer(
     size: int | None = None,
     threads: int | None = None,
     check: int = lzma.CHECK_CRC64,
+    memory: int = 1 << 31,
 ) -> Writer:
     """A Writer that compresses into `out`, at dpkg-deb's default level where `level` is None.
 
     size: of the data in all, in bytes, where it is known; xz chooses its blocks by it.
     check: the integrity check of an xz stream, one of lzma's CHECK_ numbers.
-    The bytes do not depend on `threads`.
+    memory: bytes that the threads may take together; one may take more.
+    The bytes do not depend on `threads` and `memory`.
     """
     level, threads = check_level(codec, level), threads or cores()
     if codec is GZIP:
         return _Gzip(out, level, threads)
     if codec is XZ:
-        return XzWriter(out, level, threads, size, check)
+        return XzWriter(out, level, threads, size, check, memory)
     if codec is ZSTD:
         import zstandard
 
         # One worker and many give the same bytes; none at all gives others.
+        threads = max(1, min(threads, memory // _ZSTD_WORKER))
         parameters = zstandard.ZstdCompressionParameters.from_level(
             level, threads=threads, write_checksum=True
         )

@@ -181,15 +181,7 @@ def _public(soname: str, old: Snapshot) -> bool:
     """Whether other packages were told of a library: by shlibs or symbols, or by the name."""
     if old.get("Package").startswith("lib") and not old.scripts.keys() & {"shlibs", "symbols"}:
         return True
-    said = {name: old.scripts.get(name, b"").decode("utf-8", "replace") for name in _TOLD}
-    if any(line.split(" ")[0] == soname for line in said["symbols"].split("\n")):
-        return True
-    rows = (line.partition(": ")[2] or line for line in said["shlibs"].split("\n"))
-    listed = (words for row in rows if len(words := row.split()) > 1)
-    return any(soname in (f"{w[0]}.so.{w[1]}", f"{w[0]}-{w[1]}.so") for w in listed)
-
-
-_TOLD = ("shlibs", "symbols")  # deb-shlibs(5), deb-symbols(5)
+    return soname in old.stated
 
 
 def _lost(path: str, old: Snapshot, new: Snapshot) -> tuple[Severity | None, str]:
@@ -200,7 +192,7 @@ def _lost(path: str, old: Snapshot, new: Snapshot) -> tuple[Severity | None, str
     if _LIBRARY.fullmatch(path):
         name = path.rpartition("/")[2]
         if name in old.sonames and name not in new.sonames:
-            if any(f.rpartition("/")[2] == name for f in new.files):
+            if name in new.names:
                 return None, ""
             if not _public(name, old):
                 return Severity.WARNING, "a library that only its own package was to use is gone"

@@ -15,11 +15,13 @@ import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from builders.debkit import deb
 from builders.debkit import elf as elves
 from builders.debkit.deb import Content, Deb, Entry, pass_over
+from builders.debkit.deb.metadata import stated_sonames
 from builders.debkit.elf import Elf, ElfError
 from builders.text import printable
 
@@ -80,6 +82,16 @@ class Snapshot:
     def get(self, name: str) -> str:
         """A field of the control file, "" where there is none."""
         return self.fields.get(name, "").strip()
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The last parts of the paths of all members."""
+        return {path.rpartition("/")[2] for path in self.files}
+
+    @cached_property
+    def stated(self) -> set[str]:
+        """The libraries that other packages were told of."""
+        return stated_sonames(self.scripts)
 
     def short(self, name: str) -> str:
         """A field of one line as it is shown."""

@@ -7,7 +7,7 @@ Each reader takes the bytes of a file and returns what it says, and its faults.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from builders.debkit.deb.fault import MOST, Fault
@@ -137,6 +137,24 @@ def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
             if not re.fullmatch(rb"[0-9a-f]{32}", digest):
                 faults.append(Fault("has no digest of 32 digits in lower case", False, path))
     return sums, faults
+
+
+def stated_sonames(files: Mapping[str, bytes]) -> set[str]:
+    """The libraries of which shlibs or symbols says what to depend on (deb-shlibs(5)).
+
+    files: the files of control.tar by name.
+    """
+    sonames: set[str] = set()
+    for match in re.finditer(rb"(?m)^[^ \n]+", files.get("symbols", b"")):  # deb-symbols(5)
+        sonames.add(text(match[0]))
+    for match in _SHLIBS_LINE.finditer(files.get("shlibs", b"")):
+        name, version = text(match[1]), text(match[2])
+        sonames |= {f"{name}.so.{version}", f"{name}-{version}.so"}
+    return sonames
+
+
+# Perhaps a type, such as udeb; library and version.
+_SHLIBS_LINE = re.compile(rb"(?m)^(?:[^:\s]+:[ \t]+)?([^\s#]\S*)[ \t]+(\S+)")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,8 +27,14 @@ from builders.debkit.deb.tar import FILE_TYPES, Content, Entry, read_trailer, wa
 from builders.errors import BuildError, Exit
 from builders.text import printable
 
-_DATA_LIMIT = 4 << 30  # data.tar, decompressed, where it is packed more tightly than _RATIO
-_RATIO = 200
+# Bytes of data.tar, decompressed, and how often those of the member, whichever is more: to be
+# read, and to be written anew. bzip2 is read at a tenth of the others' speed.
+_LIMITS = {False: (1 << 30, 200), True: (256 << 20, 24)}
+_LIMITS_OF_BZIP2 = {False: (128 << 20, 25), True: (64 << 20, 12)}
+# Members of what is to be written anew, where they are packed more tightly than _MEMBER: each of
+# them takes memory. Debian's packages with the most members have over 300 bytes for each.
+_MEMBERS = 20_000
+_MEMBER = 80  # bytes, packed
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,14 @@ class Index:
     trailer: int  # zero bytes after `end`
 
 
-def _limit(member: Member) -> int:
-    """How large an archive may be, decompressed: more is taken for a bomb."""
-    return max(_DATA_LIMIT, _RATIO * member.size)
+def _limit(packed: codecs.Packed, *, anew: bool = False) -> int:
+    """How large an archive may be, decompressed: more is taken for a bomb.
+
+    anew: it is read in order to be written anew, which takes longer.
+    """
+    limits = _LIMITS_OF_BZIP2 if packed.codec is codecs.BZIP2 else _LIMITS
+    least, ratio = limits[anew]
+    return max(least, ratio * packed.size)
 
 
 class Deb:
@@ -106,9 +118,10 @@ class Deb:
         tell: is told what is odd; without it, that ends in DebError.
         """
         with telling(self.path), self.path.open("rb") as file:
-            source = codecs.reader(packed_member(file, self.data_member))
+            packed = packed_member(file, self.data_member)
+            source = codecs.reader(packed)
             try:
-                yield from walk(source, _limit(self.data_member), tell)
+                yield from walk(source, _limit(packed), tell)
                 read_trailer(source, tell)
             finally:
                 source.close()
@@ -145,8 +158,13 @@ class Deb:
             packed = packed_member(file, self.data_member)
             source = self.kept.first(packed)
             try:
-                for entry, content in walk(source, _limit(self.data_member), odd.tell):
+                most = _MEMBERS + self.data_member.size // _MEMBER
+                for entry, content in walk(source, _limit(packed, anew=True), odd.tell):
                     found.append(entry)
+                    if len(found) > most:
+                        raise DebError(
+                            "limit", f"more than {most} members in {self.data_member.size} bytes"
+                        )
                     if entry.info.type not in FILE_TYPES:
                         digests.append("")
                     elif packed.codec is codecs.NONE and entry.info.size >= _LARGE:
@@ -206,7 +224,7 @@ def _digest(content: Content) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     while part := content.chunk():
         digest.update(part)
-    return digest.hexdigest()
+    return sys.intern(digest.hexdigest())  # many files may have the same content
 
 
 def _linked(entries: Sequence[Entry], sums: Sequence[str]) -> tuple[Entry, ...]:

@@ -36,6 +36,7 @@ _GPL = re.compile(
     re.DOTALL,
 )
 _GPL_IS = b"The GNU General Public License, version 2: /usr/share/common-licenses/GPL-2"
+_TRAILER = re.compile(rb"(?m)^ -- [^\n]{0,500}")  # deb-changelog(5): who made an entry, and when
 _CHANGELOG = 16 << 20  # bytes of text that no changelog reaches
 _YEAR_9999 = 253_370_764_800  # seconds since 1970; no date of Python's is after it
 _LARGE = 4096  # bytes; dh_compress(1) leaves smaller ones
@@ -166,7 +167,7 @@ def _changelog(work: Work) -> None:
             there, before = None, b""
     if before.startswith(f"{work.name} ({work.version}) ".encode()):
         return  # it has this very version already
-    trailer = re.search(rb"(?m)^ -- .*$", before)
+    trailer = _TRAILER.search(before)
     if trailer is None or re.search(rb"@[^.>]*>", trailer[0]):
         before = b""  # written by a user of the build container, whom no mail reaches
     entry = _entry(work, _date(trailer[0]) if trailer and before else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 
 from builders.debkit.deb.kernels import INITRAMFS, modular, to_build
 from builders.debkit.deb.relations import related
@@ -13,6 +14,8 @@ from builders.debkit.finish.work import Work
 from builders.text import printable
 
 _FOLDER = re.compile(r"((?:/usr)?/lib/modules/([A-Za-z0-9.+~_-]+))(/.*)?")
+
+_CONFIGS = 32 << 20  # bytes of all configurations; Debian's have 270 KB
 
 # The kernel's own files are gone by then, and dpkg has looked for empty directories.
 _GONE = """\
@@ -46,8 +49,7 @@ def correct(work: Work) -> None:
     initramfs, as Debian's kernels do: with its drivers as modules it finds no root without one.
     """
     paths = work.paths()
-    for version in modular(paths):
-        work.depends += _loaders(work, version)
+    work.depends += _loaders(work, modular(paths))
     folders = {m[1]: m[2] for path in paths if (m := _FOLDER.fullmatch(path))}
     for folder, version in sorted(folders.items()):
         if {f"/boot/vmlinuz-{version}", f"/boot/vmlinux-{version}"} & paths:
@@ -55,15 +57,24 @@ def correct(work: Work) -> None:
             work.snippets.append(("postrm", _GONE.format(folder=folder, parent=parent)))
 
 
-def _loaders(work: Work, version: str) -> list[str]:
-    """What the package has to depend on and does not name yet."""
+def _loaders(work: Work, versions: Iterable[str]) -> list[str]:
+    """What the package has to depend on for these kernels and does not name yet."""
+    configs = [f"/boot/config-{version}" for version in versions]
+    if not configs:
+        return []
     stated = set(related(work.package.control, "Pre-Depends", "Depends", "Recommends"))
     for texts in (work.corrections.depends, work.corrections.recommends):
         groups = parse_relations("depends", texts)
         stated |= {choice.name for group in groups for choice in group.choices}
     needed = [] if "kmod" in stated else ["kmod"]
-    config = work.read([f"/boot/config-{version}"]).get(f"/boot/config-{version}", b"")
-    can = not config or b"\nCONFIG_BLK_DEV_INITRD=y\n" in config
-    if can and not stated.intersection(INITRAMFS):
+    if stated.intersection(INITRAMFS):
+        return needed
+    contents = work.read(configs, total=_CONFIGS)
+    if any(_initrd(contents.get(path, b"")) for path in configs):
         needed.append("initramfs-tools | linux-initramfs-tool")
     return needed
+
+
+def _initrd(config: bytes) -> bool:
+    """Whether a kernel can have an initramfs, by its configuration; one without it may."""
+    return not config or b"\nCONFIG_BLK_DEV_INITRD=y\n" in config

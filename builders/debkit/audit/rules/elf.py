@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
+from builders.debkit.deb.metadata import stated_sonames
 
 MACHINES = {
     "amd64": 62,
@@ -241,17 +242,12 @@ def _ldconfig_needless(facts: Facts) -> Iterator[Found]:
 def _missing_shlibs(facts: Facts) -> Iterator[Found]:
     if facts.udeb:
         return
-    stated = b"\n".join(facts.files.get(name, b"") for name in ("shlibs", "symbols"))
-    text = stated.decode("utf-8", "replace")
+    stated = stated_sonames(facts.files)
     for path in _public(facts):
         soname = facts.elves[path].soname
         if _LOADER.fullmatch(path) and not stated:
             continue
-        match = re.fullmatch(r"(.+?)\.so\.(.+)", soname) or re.fullmatch(
-            r"(.+)-([0-9.]+)\.so", soname
-        )
-        entry = f"{match[1]} {match[2]} " if match else soname
-        if entry not in text and f"{soname} " not in text:
+        if soname not in stated:
             yield Found(f"is {soname}, which no shlibs file names", path)
 
 
