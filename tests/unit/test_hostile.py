@@ -80,9 +80,12 @@ def test_limits_that_are_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tar, "_NAMES_LIMIT", 1 << 10)
     assert "names that take more" in refused("elves")
     monkeypatch.undo()
-    monkeypatch.setattr(reading, "_DATA_LIMIT", 1 << 10)
-    monkeypatch.setattr(reading, "_RATIO", 2)
+    monkeypatch.setattr(reading, "_LIMITS", {False: (1 << 10, 2), True: (1 << 10, 2)})
     assert "decompressed" in refused("elves")
+    monkeypatch.undo()
+    monkeypatch.setattr(reading, "_MEMBERS", 5)
+    monkeypatch.setattr(reading, "_MEMBER", 1 << 20)
+    assert "more than 5 members in" in refused("elves")
 
 
 def test_a_rule_does_not_tell_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

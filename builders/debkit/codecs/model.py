@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from builders.errors import BuildError, Exit
 
 CHUNK = 1 << 20  # bytes that are handed on at a time
-MEMORY = 256 << 20  # that a decoder may take; xz -9 needs 65 MiB
+MEMORY = 100 << 20  # bytes that a decoder may take; xz -9 needs 65 MiB
 
 
 class CodecError(BuildError):
@@ -62,10 +62,10 @@ def cores() -> int:
 
 def room(size: int) -> int:
     """Bytes of memory for work on `size` packed bytes: who sends little is to take little."""
-    return min(MEMORY << 3, max(_LEAST_ROOM, 20 * size))
+    return min(_MOST_ROOM, max(_LEAST_ROOM, 20 * size))
 
 
-_LEAST_ROOM = 100 << 20  # bytes: an encoder of xz takes 94 MiB
+_LEAST_ROOM, _MOST_ROOM = 100 << 20, 2 << 30  # bytes; an encoder of xz takes 94 MiB
 
 
 def check_level(codec: Codec, level: int | None) -> int:
