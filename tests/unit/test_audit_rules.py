@@ -22,6 +22,7 @@ from builders.debkit.audit import RULES, Expectations, Needs, audit, audit_all, 
 from builders.debkit.audit.archive import Archive, of_box
 from builders.debkit.audit.facts import Facts
 from builders.debkit.deb import Control
+from builders.debkit.deb.metadata import stated_sonames
 from builders.errors import BuildError
 from builders.show import rules
 from builders.text import printable
@@ -868,3 +869,21 @@ def test_a_stated_suite_with_a_merged_usr(tmp_path: Path) -> None:
     assert found(path, "unmerged-path", Expectations(suite="bookworm")) == []
     told = found(path, "unmerged-path", Expectations(suite="trixie"))
     assert [severity for severity, _ in told] == ["warning"]
+
+
+def test_only_links_of_a_circle_lead_back_to_themselves(tmp_path: Path) -> None:
+    links = {"a": "b", "b": "c", "c": "d", "d": "c", "e": "e", "f": "a", "g": "nowhere"}
+    items = [symlink(f"./usr/share/x/{name}", target) for name, target in links.items()]
+    package = debs.make(tmp_path / "links.deb", items)
+    told = [f.subject for f in audit(package).findings if f.rule == "link-loop"]
+    assert told == ["/usr/share/x/c", "/usr/share/x/d", "/usr/share/x/e"]
+
+
+def test_a_library_that_shlibs_or_symbols_states() -> None:
+    files = {
+        "shlibs": b"libx 1 libx1\nudeb: liby 2.5 liby-udeb\nlibz 3 libz3 (>= 1)\n# libw 1 x\n",
+        "symbols": b"libs.so.4 libs4 #MINVER#\n name@Base 1\n| libs4 (>= 2)\n",
+    }
+    stated = stated_sonames(files)
+    assert {"libx.so.1", "liby.so.2.5", "liby-2.5.so", "libz.so.3", "libs.so.4"} <= stated
+    assert not {"libw.so.1", "name@Base", "name"} & stated

@@ -12,7 +12,7 @@ from pathlib import Path
 from debian.debian_support import Version
 
 from builders.debkit.audit import Severity
-from builders.debkit.audit.rules.depends import may_bring
+from builders.debkit.audit.rules.depends import Bringers
 from builders.debkit.compare import contents
 from builders.debkit.compare.snapshot import Snapshot, take
 from builders.debkit.compare.terms import Change, change
@@ -167,12 +167,13 @@ def parse_relations(text: str) -> dict[str, str]:
 
 def _relations(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     every = {name: _all_names(new, name) for name in _RELATIONS}
+    guesses = _Guesses()
     for name in _RELATIONS:
         before, after = parse_relations(old.get(name)), parse_relations(new.get(name))
         for key in (*before, *(k for k in after if k not in before)):
             was, now = before.get(key, ""), after.get(key, "")
             if sorted(was.split(", ")) != sorted(now.split(", ")):
-                severity, judgement = _relation(name, key, was, now, old, new, every)
+                severity, judgement = _relation(name, key, was, now, old, new, every, guesses)
                 yield change("relation", f"{name}: {key}", was, now, severity, judgement)
 
 
@@ -188,12 +189,13 @@ def _relation(
     old: Snapshot,
     new: Snapshot,
     every: Mapping[str, set[str]],
+    guesses: _Guesses,
 ) -> tuple[Severity | None, str]:
     hard = field in ("Depends", "Pre-Depends")
     if hard and not now:
-        return _lost(field, key, old, new, every)
+        return _lost(field, key, old, new, every, guesses)
     if hard and not was:
-        brought = [s for s in new.needs if may_bring(s, key.split(" | "))]
+        brought = guesses.brought(new.needs, key.split(" | "))
         if brought:
             return None, f"brings {brought[0]}, for {_files(new.needs[brought[0]])}"
         return Severity.INFO, "has to be there now"
@@ -208,17 +210,45 @@ def _relation(
     return None, ""
 
 
+class _Guesses:
+    """Which libraries packages are likely to bring; whoever asks too often is told of none."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_GUESSES
+
+    def brought(self, sonames: Iterable[str], names: Iterable[str]) -> list[str]:
+        """Those of the libraries that one of the packages of these names is likely to have."""
+        packages = Bringers(names)
+        brought = []
+        for soname in sonames:
+            self._left -= 1
+            if self._left < 0:
+                break
+            if packages.may_bring(soname):
+                brought.append(soname)
+        return brought
+
+
+_MOST_GUESSES = 200_000  # of one comparison: they take about a second
+
+
 def _lost(
-    field: str, key: str, old: Snapshot, new: Snapshot, every: Mapping[str, set[str]]
+    field: str,
+    key: str,
+    old: Snapshot,
+    new: Snapshot,
+    every: Mapping[str, set[str]],
+    guesses: _Guesses,
 ) -> tuple[Severity | None, str]:
     """What it means that a hard dependency went."""
     names = key.split(" | ")
-    there = {*every["Depends"], *every["Pre-Depends"]}
+    there = every["Depends"] | every["Pre-Depends"]
     if any(name in there for name in names):
         return None, f"still there in another form, no longer by itself in {field}"
-    libraries = [soname for soname in old.needs if may_bring(soname, names)]
+    libraries = guesses.brought(old.needs, names)
     still = [soname for soname in libraries if soname in new.needs]
-    bringing = {s: [n for n in there if n not in names and may_bring(s, [n])] for s in still}
+    others = sorted(there.difference(names)) if still else []
+    bringing = {s: [n for n in others if guesses.brought([s], [n])] for s in still}
     if still and all(bringing.values()):
         return None, f"{bringing[still[0]][0]} brings {still[0]} now"
     still = [soname for soname in still if not bringing[soname]]
@@ -239,6 +269,10 @@ def _lost(
 
 
 def _needs(old: Snapshot, new: Snapshot) -> Iterator[Change]:
+    relations = _all_names(new, "Depends") | _all_names(new, "Pre-Depends")
+    known = _all_names(old, "Depends") | _all_names(old, "Pre-Depends")
+    packages = Bringers(relations)
+    more_relations = bool(relations - known)
     for soname in sorted({*old.needs, *new.needs}):
         before, after = old.needs.get(soname, ()), new.needs.get(soname, ())
         if bool(before) == bool(after):
@@ -247,9 +281,7 @@ def _needs(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         if after:
             more = f" and {len(after) - 1} more" if len(after) > 1 else ""
             judgement = f"needed by {after[0]}{more}"
-            relations = {n for f in ("Depends", "Pre-Depends") for n in _all_names(new, f)}
-            known = {n for f in ("Depends", "Pre-Depends") for n in _all_names(old, f)}
-            brought = may_bring(soname, relations) or relations - known or soname in _LIBC
+            brought = packages.may_bring(soname) or more_relations or soname in _LIBC
             if soname not in new.sonames and not brought:
                 severity = Severity.WARNING
                 judgement += "; no new dependency brings it"

@@ -132,11 +132,6 @@ _FAMILY, _FAMILY_OF_POINTS = 6, 4  # characters that libraries of one source hav
 _LONGEST = 256  # characters of a stem that are looked up
 
 
-def may_bring(soname: str, relations: Iterable[str]) -> bool:
-    """Whether one of these packages is likely to have the library with that soname."""
-    return Bringers(relations).may_bring(soname)
-
-
 def _parts(soname: str) -> tuple[str, str]:
     """The name of a library without its version, and that."""
     match = re.fullmatch(r"(.+?)\.so\.(.+)", soname) or re.fullmatch(r"(.+)-([0-9.]+)\.so", soname)
