@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,51 @@ def test_splice_writes_the_pieces(
     result = (folder / "out").read_bytes()
     with packed(folder / "q", result, codecs.by_name(name)) as source:
         assert codecs.reader(source).upto(1 << 20) == joined(wanted, SMALL) + added.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("mib", "name", "level"),
+    [(15, "xz", 6), (17, "xz", 3), (15, "gzip", 9), (17, "gzip", 6), (17, "zstd", 3)],
+)
+def test_much_tight_data_is_packed_at_a_quick_level(
+    tmp_path: Path, mib: int, name: str, level: int
+) -> None:
+    codec = codecs.by_name(name)
+    data = DATA[:1000] + bytes((mib << 20) - 1000)
+    results = []
+    for stated in (None, level):
+        with (
+            packed(tmp_path / "p", gzip.compress(data, 1), codecs.GZIP) as source,
+            open_out(tmp_path / "out") as out,
+        ):
+            codecs.splice(source, [Range(0, len(data))], out, codec, stated, size=len(data))
+        results.append((tmp_path / "out").read_bytes())
+    assert results[0] == results[1]
+
+
+def test_a_small_package_has_one_thread_and_holds_no_large_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def pool(count: int) -> ThreadPoolExecutor:
+        threads.append(count)
+        return ThreadPoolExecutor(count)
+
+    for module in (reading, writing):
+        monkeypatch.setattr(module, "ThreadPoolExecutor", pool)
+    block = xzblocks.xz_block(bytes(30 << 20), 0, 4)
+    records = [(block[1], block[2])] * 2
+    data = xzformat.xz_head(4) + block[0] * 2 + xzformat.xz_tail(4, records)
+    with (
+        packed(tmp_path / "p", data, codecs.XZ) as source,
+        open_out(tmp_path / "out") as out,
+    ):
+        codecs.splice(source, [Range(0, 60 << 20)], out, codecs.XZ, 6, threads=8)
+        assert threads == [1]  # that which decodes: the encoder's is the caller's own
+        assert codecs.reader(source, 8).skip(61 << 20) == 60 << 20
+    assert lzma.decompress((tmp_path / "out").read_bytes()) == bytes(60 << 20)
+    assert threads == [1, 1]
 
 
 def test_splice_takes_xz_blocks_over(tmp_path: Path) -> None:
