@@ -40,7 +40,7 @@ _TOOLS = {
     "boot": ["qemu-system-x86"],
 }  # packages that a part needs besides what the tool itself does
 FORM = "DOM0_DEBS_BENCH_FORMAT"  # tells a benchmark how to say its figures
-_BENCHMARKS = ("rewrite", "inspect", "idle", "build")
+_BENCHMARKS = ("rewrite", "inspect", "idle", "verify", "build")
 
 
 def run(reporter: Reporter, only: str, *, build: bool) -> Report:
