@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What it costs a build that files are held against their digests whenever they are used.
 
-Hashes every file of the source cache and every file of the stages of the last `build-all` as often as a build does,
-and compares with the time that the stages took. Exit status 1 where the goal was missed.
+Hashes every file of the source cache and of the stages of the last `build-all` as often as a build
+does, and compares with the time that the stages took. Exit status 1 where the goal was missed.
 """
 
 from __future__ import annotations

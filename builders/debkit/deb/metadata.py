@@ -49,6 +49,22 @@ def normal(path: str) -> str:
     return f"/{path}"
 
 
+def _lines(data: bytes) -> Iterator[bytes]:
+    """The lines of a file, one at a time: there may be millions."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        yield data[at:end]
+        at = end + 1
+
+
+def _unended(data: bytes) -> Iterator[Fault]:
+    last = data[data.rfind(b"\n") + 1 :]
+    if last:
+        yield Fault(f"its last line, {_shown(last)}, has no newline")
+
+
 def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conffile], list[Fault]]:
     """The conffiles that a package lists (deb-conffiles(5)). dpkg: its version.
 
@@ -56,11 +72,8 @@ def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conf
     """
     listed: list[Conffile] = []
     faults: list[Fault] = []
-    lines = data.split(b"\n")
-    last = lines.pop()
-    if last:
-        faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
-    for line in [*lines, *([last] if last else [])]:
+    faults += _unended(data)
+    for line in _lines(data):
         if len(faults) > MOST:
             break
         if b"\0" in line or len(line) + 1 > _CONFFILE:
@@ -113,15 +126,15 @@ def _path_fault(path: str) -> str:
     return ""
 
 
+_SUMS = 250_000  # files that are looked up; no package has more members
+
+
 def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
     """Absolute path to digest, as `dpkg --verify` takes them (deb-md5sums(5))."""
     sums: dict[str, str] = {}
     faults: list[Fault] = []
-    lines = data.split(b"\n")
-    last = lines.pop()
-    if last:
-        faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
-    for line in [*lines, *([last] if last else [])]:
+    faults += _unended(data)
+    for line in _lines(data):
         if len(faults) > MOST:
             break
         digest, between, name = line[:_DIGEST], line[_DIGEST : _DIGEST + 2], line[_DIGEST + 2 :]
@@ -132,6 +145,9 @@ def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
         elif between != b"  ":
             faults.append(Fault(f"the line {_shown(line)} has no two spaces after 32 digits"))
         else:
+            if len(sums) == _SUMS:
+                faults.append(Fault(f"lists more than {_SUMS} files", refused=False))
+                break
             path = normal(text(name.removesuffix(b"/").partition(b"\0")[0]))
             sums[path] = text(digest)
             if not re.fullmatch(rb"[0-9a-f]{32}", digest):
@@ -178,11 +194,8 @@ def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigg
     """The triggers of a package. dpkg: its version; before 1.17.21 it knew no -await."""
     triggers: list[Trigger] = []
     faults: list[Fault] = []
-    lines = data.split(b"\n")
-    last = lines.pop()
-    if last:
-        faults.append(Fault(f"its last line, {_shown(last)}, has no newline"))
-    for line in [*lines, *([last] if last else [])]:
+    faults += _unended(data)
+    for line in _lines(data):
         if len(faults) > MOST:
             break
         if b"\0" in line or len(line) + 1 > _TRIGGER + 1:
