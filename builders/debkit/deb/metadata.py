@@ -49,7 +49,7 @@ def normal(path: str) -> str:
     return f"/{path}"
 
 
-def _lines(data: bytes) -> Iterator[bytes]:
+def lines_of(data: bytes) -> Iterator[bytes]:
     """The lines of a file, one at a time: there may be millions."""
     at = 0
     while at < len(data):
@@ -73,7 +73,7 @@ def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conf
     listed: list[Conffile] = []
     faults: list[Fault] = []
     faults += _unended(data)
-    for line in _lines(data):
+    for line in lines_of(data):
         if len(faults) > MOST:
             break
         if b"\0" in line or len(line) + 1 > _CONFFILE:
@@ -134,7 +134,7 @@ def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
     sums: dict[str, str] = {}
     faults: list[Fault] = []
     faults += _unended(data)
-    for line in _lines(data):
+    for line in lines_of(data):
         if len(faults) > MOST:
             break
         digest, between, name = line[:_DIGEST], line[_DIGEST : _DIGEST + 2], line[_DIGEST + 2 :]
@@ -195,7 +195,7 @@ def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigg
     triggers: list[Trigger] = []
     faults: list[Fault] = []
     faults += _unended(data)
-    for line in _lines(data):
+    for line in lines_of(data):
         if len(faults) > MOST:
             break
         if b"\0" in line or len(line) + 1 > _TRIGGER + 1:

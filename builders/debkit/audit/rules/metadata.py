@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
-from builders.debkit.deb.metadata import NAME_LIMIT, read_templates, read_triggers
+from builders.debkit.deb.metadata import NAME_LIMIT, lines_of, read_templates, read_triggers
 
 # deb(5) and what debhelper and the installer add.
 _FILES = frozenset(
@@ -124,5 +124,6 @@ def _shlibs_form(facts: Facts) -> Iterator[Found]:
             return
 
 
-def _lines(facts: Facts, name: str) -> list[str]:
-    return facts.files.get(name, b"").decode("utf-8", "replace").split("\n")
+def _lines(facts: Facts, name: str) -> Iterator[str]:
+    for line in lines_of(facts.files.get(name, b"")):
+        yield line.decode("utf-8", "replace")
