@@ -502,16 +502,19 @@ def clean(
     help={
         "only": "one part: lint, unit, dpkg, engine, page, build or boot",
         "build": "also build a recipe's packages for real and boot them (always in CI)",
+        "long": "also run the tests that take many minutes, which CI leaves out",
         **FORMAT,
     },
 )
 @verb
-def test(_: Context, only: str = "", build: bool = False, format: str = "table") -> int:
+def test(
+    _: Context, only: str = "", build: bool = False, long: bool = False, format: str = "table"
+) -> int:
     """Run the linters, the unit tests and the tests with a real engine."""
     from builders.verbs import testing
 
     builds.known_form(format)
-    face.show(testing.run(Terminal(), only, build=build).said(format))
+    face.show(testing.run(Terminal(), only, build=build, long=long).said(format))
     return Exit.DONE
 
 

@@ -35,6 +35,7 @@ _PARTS: dict[str, list[list[str]]] = {
     "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
     "boot": [[*_PYTHON, "pytest", "-q", "-s", "tests/boot"]],
 }
+_WITH_LONG = ("-m", "")  # no test is left out for its mark
 _TOOLS = {
     "page": ["chromium", "fonts-dejavu-core"],
     "boot": ["qemu-system-x86"],
@@ -43,10 +44,11 @@ FORM = "DOM0_DEBS_BENCH_FORMAT"  # tells a benchmark how to say its figures
 _BENCHMARKS = ("rewrite", "inspect", "idle", "verify", "build")
 
 
-def run(reporter: Reporter, only: str, *, build: bool) -> Report:
+def run(reporter: Reporter, only: str, *, build: bool, long: bool = False) -> Report:
     """Run all parts, or the one named `only`; how each went. The first failure ends it.
 
-    build: also build packages for real and boot them, as in CI. A part that needs large tools
+    build: also build packages for real and boot them, as in CI. long: with those tests that take
+    many minutes, which CI leaves out; it implies build. A part that needs large tools
     of its own is left out where they are not installed; named, or with the build, it installs
     them. What the tools say goes to standard error.
     Raises BuildError where a part fails.
@@ -54,19 +56,21 @@ def run(reporter: Reporter, only: str, *, build: bool) -> Report:
     if only and only not in _PARTS:
         raise BuildError(f"--only {only}: no such part", hint=f"one of: {', '.join(_PARTS)}")
     wanted = [only] if only else ["lint", "unit", "dpkg", "engine", "page"]
-    if not only and (build or os.environ.get("CI")):
+    if not only and (build or long or os.environ.get("CI")):
         wanted += ["build", "boot"]  # what was built is booted
     parts: list[dict[str, Any]] = []
     for part in wanted:
         begun = time.monotonic()
         tools = _TOOLS.get(part, [])
-        if only or build or os.environ.get("CI"):
+        if only or build or long or os.environ.get("CI"):
             box.ensure_tools(tools, reporter)
         elif lacking := box.missing(tools):
             reporter.line(f"{part}: left out, as {', '.join(lacking)} is not installed")
             parts.append({"part": part, "state": "left out", "seconds": 0.0})
             continue
         for command in _PARTS[part]:
+            tests = long and "pytest" in command
+            command = [*command, *(_WITH_LONG if tests else ())]
             done = subprocess.run(command, cwd=ROOT, stdout=_STDERR, check=False)
             if done.returncode:
                 shown = " ".join([Path(command[0]).name, *command[1:]])

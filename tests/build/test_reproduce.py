@@ -7,10 +7,13 @@ import json
 import subprocess
 import time
 
+import pytest
+
 from builders import ROOT
 from tests.build.test_bookworm import RECIPE
 
 
+@pytest.mark.long
 def test_a_second_build_elsewhere_has_the_same_bytes() -> None:
     begun = time.monotonic()
     done = subprocess.run(
