@@ -508,7 +508,7 @@ many(
     "python-to-one-place",
     lambda: (member(f"./usr/lib/python3.{n}/dist-packages/x.py", b"x") for n in range(2, 400)),
 )
-one("paths-of-a-builder", "./usr/lib/x.la", lambda: numbered(b"/home/a/b%d/c\n", 40 * _MIB))
+one("paths-of-a-builder", "./usr/lib/x.la", lambda: numbered(b"/home/a/b%d/c\n", 30 * _MIB))
 one("paths-that-nearly-match", "./usr/lib/x.pc", lambda: b"/home/" * (8 * _MIB))
 one("paths-without-end", "./usr/lib/x.pc", lambda: b"/home/a/b" + b"/" + b"c" * (40 * _MIB))
 one(
@@ -723,7 +723,7 @@ pair(
     lambda it: _tree(
         member(
             f"./boot/config-{n}",
-            b"".join(b"CONFIG_X%d=%s\n" % (k, it.encode()) for k in range(100_000)),
+            b"".join(b"CONFIG_X%d=%s\n" % (k, it.encode()) for k in range(60_000)),
         )
         for n in range(30)
     ),

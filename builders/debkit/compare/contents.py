@@ -20,7 +20,7 @@ _EXECUTABLE = re.compile(r"(/usr)?/s?bin/|/usr/games/|/etc/init\.d/")
 
 def conffiles(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     """What happens to the administrator's files in an upgrade (deb-conffiles(5))."""
-    helped = _helped(new, "rm_conffile", "mv_conffile")
+    helped = new.helped["rm_conffile"] | new.helped["mv_conffile"]
     severity: Severity | None
     for path in sorted(old.conffiles - new.conffiles):
         severity, judgement = Severity.WARNING, "it stays on the disk as an obsolete conffile"
@@ -36,18 +36,6 @@ def conffiles(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             severity = Severity.INFO
             judgement = "was an ordinary file: dpkg asks about it in the first upgrade"
         yield change("conffile", path, "", "conffile", severity, judgement)
-
-
-def _helped(new: Snapshot, *commands: str) -> str:
-    """The text of the maintainer scripts that use a command of dpkg-maintscript-helper(1)."""
-    scripts = [
-        new.scripts[name].decode("utf-8", "replace")
-        for name in ("preinst", "postinst", "postrm")
-        if name in new.scripts
-    ]
-    return "\n".join(
-        line for text in scripts for line in text.split("\n") if any(c in line for c in commands)
-    )
 
 
 def files(old: Snapshot, new: Snapshot) -> Iterator[Change]:
@@ -142,7 +130,7 @@ def _kind(path: str, file: File, other: File, new: Snapshot) -> tuple[Severity |
     kinds = (file.kind, other.kind)
     if kinds in (("directory", "symlink"), ("symlink", "directory")):
         verb = "dir_to_symlink" if kinds[0] == "directory" else "symlink_to_dir"
-        if path in _helped(new, verb):
+        if path in new.helped[verb]:
             return Severity.INFO, f"a maintainer script does it ({verb})"
         # What is unpacked goes through a link that stays; below a directory that stays, what the
         # link was to show is missing.

@@ -21,7 +21,7 @@ from pathlib import Path
 from builders.debkit import deb
 from builders.debkit import elf as elves
 from builders.debkit.deb import Content, Deb, Entry, pass_over
-from builders.debkit.deb.metadata import stated_sonames
+from builders.debkit.deb.metadata import lines_of, stated_sonames
 from builders.debkit.elf import Elf, ElfError
 from builders.text import printable
 
@@ -58,6 +58,9 @@ class File:
     link: str
 
 
+_COMMANDS = ("rm_conffile", "mv_conffile", "symlink_to_dir", "dir_to_symlink")
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A package as it is compared.
@@ -92,6 +95,19 @@ class Snapshot:
     def stated(self) -> set[str]:
         """The libraries that other packages were told of."""
         return stated_sonames(self.scripts)
+
+    @cached_property
+    def helped(self) -> dict[str, set[str]]:
+        """Each command of dpkg-maintscript-helper(1) to the words of lines that call it."""
+        words: dict[str, set[str]] = {command: set() for command in _COMMANDS}
+        for name in ("preinst", "postinst", "postrm"):
+            for line in lines_of(self.scripts.get(name, b"")):
+                for command in _COMMANDS:
+                    if command.encode() in line:
+                        text = line.decode("utf-8", "surrogateescape")
+                        parts = re.split(r"[\s'\";|&()]+", text)
+                        words[command].update(part.rstrip("/") for part in parts)
+        return words
 
     def short(self, name: str) -> str:
         """A field of one line as it is shown."""
