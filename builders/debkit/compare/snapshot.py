@@ -26,7 +26,7 @@ from builders.debkit.elf import Elf, ElfError
 from builders.text import printable
 
 _CONFIG = re.compile(r"/boot/config-[^/]+")
-_CONFIG_LIMIT = 4 << 20  # of a kernel's configuration; Debian's have 270 KB
+_CONFIG_LIMIT = 4 << 20  # of all configurations of kernels; Debian's have 270 KB each
 _FIELD = 256  # characters of a name or version that is shown
 _ELF_LIMIT = 1 << 30  # a larger ELF file is not looked into
 _KINDS = {
@@ -122,24 +122,20 @@ def take(path: Path) -> Snapshot:
     """Read the package `path`; raises BuildError where it is none or goes past a limit."""
     package = Deb.open(path)
     files: dict[str, File] = {}
-    configs: dict[str, Mapping[str, str]] = {}
-    found: dict[str, Elf] = {}
-    budget = elves.Budget()
+    gathered = _Gathered()
 
     def look() -> Iterator[Entry]:
         for entry, content in package.entries(pass_over):
             if entry.info.islnk():
                 files[entry.path] = files[entry.target]
             else:
-                digest = (
-                    _read(entry, content, configs, found, budget) if entry.info.isreg() else b""
-                )
+                digest = _read(entry, content, gathered) if entry.info.isreg() else b""
                 files[entry.path] = _file(entry, digest)
             yield entry
 
     installed = deb.installed_size(look())
     needs: dict[str, list[str]] = {}
-    for name, elf in found.items():
+    for name, elf in gathered.objects.items():
         for soname in elf.needed:
             needs.setdefault(soname, []).append(name)
     return Snapshot(
@@ -150,9 +146,9 @@ def take(path: Path) -> Snapshot:
         {name: data for name, data in package.control_files.items() if name != "control"},
         frozenset(package.conffiles),
         files,
-        configs,
+        gathered.configs,
         {soname: tuple(paths) for soname, paths in needs.items()},
-        {elf.soname: name for name, elf in found.items() if elf.soname},
+        {elf.soname: name for name, elf in gathered.objects.items() if elf.soname},
     )
 
 
@@ -172,24 +168,29 @@ def _file(entry: Entry, digest: bytes) -> File:
     )
 
 
-def _read(
-    entry: Entry,
-    content: Content,
-    configs: dict[str, Mapping[str, str]],
-    found: dict[str, Elf],
-    budget: elves.Budget,
-) -> bytes:
+@dataclass
+class _Gathered:
+    """What reading files of one package gathers. config_size: bytes of all configurations."""
+
+    configs: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    config_size: int = 0
+    objects: dict[str, Elf] = field(default_factory=dict)
+    budget: elves.Budget = field(default_factory=elves.Budget)
+
+
+def _read(entry: Entry, content: Content, gathered: _Gathered) -> bytes:
     """Read one file; its digest."""
     digest = hashlib.blake2b(digest_size=16)
-    config = bytearray() if _CONFIG.fullmatch(entry.path) else None
+    left = _CONFIG_LIMIT - gathered.config_size
+    config = bytearray() if _CONFIG.fullmatch(entry.path) and left > 0 else None
     window: elves.Window | None = None
     first = True
     while part := content.chunk():
         digest.update(part)
-        if config is not None and len(config) < _CONFIG_LIMIT:
+        if config is not None and len(config) < left:
             config += part
         wanted = not entry.path.startswith("/usr/lib/debug/") and entry.info.size <= _ELF_LIMIT
-        wanted = wanted and not budget.spent
+        wanted = wanted and not gathered.budget.spent
         if first and wanted and elves.is_object(bytes(part[:64])):
             window = elves.Window()
         first = False
@@ -197,9 +198,10 @@ def _read(
             window.feed(part)
     if window is not None:
         with contextlib.suppress(ElfError):
-            found[entry.path] = elves.read(window, budget)
+            gathered.objects[entry.path] = elves.read(window, gathered.budget)
     if config is not None:
-        configs[entry.path] = options(bytes(config))
+        gathered.configs[entry.path] = options(bytes(config))
+        gathered.config_size += len(config)
     return digest.digest()
 
 
