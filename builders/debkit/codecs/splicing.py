@@ -68,6 +68,8 @@ def splice(
         table = None  # a block is held as a whole
     if level is None and source.codec is not NONE and _is_tight(source, size):
         level = _QUICK.get(codec)
+    if level is None and codec is GZIP and (size or 0) > _LONG_GZIP:
+        level = 7
     sink = writer(
         out,
         codec,
@@ -91,6 +93,9 @@ def splice(
 _TIGHT, _TIGHT_SIZE = 6, 16 << 20
 # The default levels need up to a second for each MiB of what can be packed this tightly.
 _QUICK = {XZ: 3, GZIP: 6, LZMA: 3}
+# Level 9 of zlib, dpkg-deb's default, may need three seconds for a MiB of text of few letters;
+# level 7 a seventh of one.
+_LONG_GZIP = 4 << 20
 
 
 def _is_tight(source: Packed, size: int | None) -> bool:

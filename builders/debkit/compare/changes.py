@@ -242,12 +242,12 @@ def _lost(
 ) -> tuple[Severity | None, str]:
     """What it means that a hard dependency went."""
     names = key.split(" | ")
-    there = every["Depends"] | every["Pre-Depends"]
-    if any(name in there for name in names):
+    hard = (every["Depends"], every["Pre-Depends"])
+    if any(name in there for there in hard for name in names):
         return None, f"still there in another form, no longer by itself in {field}"
     libraries = guesses.brought(old.needs, names)
     still = [soname for soname in libraries if soname in new.needs]
-    others = sorted(there.difference(names)) if still else []
+    others = sorted(set().union(*hard).difference(names)) if still else []
     bringing = {s: [n for n in others if guesses.brought([s], [n])] for s in still}
     if still and all(bringing.values()):
         return None, f"{bringing[still[0]][0]} brings {still[0]} now"
