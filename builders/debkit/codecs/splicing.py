@@ -93,8 +93,8 @@ def splice(
 _TIGHT, _TIGHT_SIZE = 6, 16 << 20
 # The default levels need up to a second for each MiB of what can be packed this tightly.
 _QUICK = {XZ: 3, GZIP: 6, LZMA: 3}
-# Level 9 of zlib, dpkg-deb's default, may need three seconds for a MiB of text of few letters;
-# level 7 a seventh of one.
+# Level 9 of zlib, dpkg-deb's default, may need over two seconds for a MiB of few letters; level 7
+# a seventh of one.
 _LONG_GZIP = 4 << 20
 
 
