@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from builders.debkit.codecs import Reader
 from builders.debkit.deb.error import DebError
 from builders.debkit.deb.oddities import Oddity, Tell
+from builders.debkit.deb.scripts import SCRIPTS
 from builders.debkit.deb.tar import FILE_TYPES, Content, headers_of, read_trailer
 from builders.text import printable
 
 CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few MiB
-CONTROL_LIMIT = 1 << 20  # of the file control, and of conffiles
+CONTROL_LIMIT = 1 << 20  # of the file control, of conffiles and of each script
+_LIMITED = frozenset(["control", "conffiles", *SCRIPTS])
 _FILES = 200_000
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 # tar(1) makes no files of these; of a type that it does not know it does.
@@ -64,7 +66,7 @@ def read_control_files(source: Reader, tell: Tell) -> tuple[dict[str, bytes], di
             raise DebError("format", f"control.tar has {shown}, which is no plain file")
         if name == "control" and info.name not in ("control", "./control"):
             raise DebError("format", f"control.tar has its control as {shown}, which apt overlooks")
-        if name in ("control", "conffiles") and info.size > CONTROL_LIMIT:
+        if name in _LIMITED and info.size > CONTROL_LIMIT:
             raise DebError("limit", f"{name} has over {CONTROL_LIMIT} bytes")
         if name in contents:
             tell(Oddity("odd", f"control.tar has {shown} twice: the later one counts"))
