@@ -331,7 +331,7 @@ scripted(
         b"#!/bin/sh\n"
         + b"".join(
             b"update-rc.d " + b" ".join(b"%x" % (n * 100 + k) for k in range(100)) + b"\n"
-            for n in range(27_000)
+            for n in range(1_600)
         )
     ),
 )

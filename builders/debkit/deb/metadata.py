@@ -186,13 +186,14 @@ _DIRECTIVES = frozenset(
     for verb in ("interest", "activate")
     for wait in ("", "-await", "-noawait")
 )
+_TRIGGERS = 50_000  # that are looked at
 # The files in which dpkg keeps what is triggered, in the folder where a trigger has one of its own.
 _STATE = frozenset(["File", "Unincorp"])
 
 
 def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigger], list[Fault]]:
     """The triggers of a package. dpkg: its version; before 1.17.21 it knew no -await."""
-    triggers: list[Trigger] = []
+    triggers: dict[tuple[bytes, bytes], Trigger] = {}  # each once: there may be millions
     faults: list[Fault] = []
     faults += _unended(data)
     for line in lines_of(data):
@@ -220,8 +221,11 @@ def read_triggers(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Trigg
         elif directive.startswith(b"interest") and (why := _trigger_fault(text(name))):
             faults.append(Fault(f"{_shown(stripped)}: its trigger {why}"))
         else:
-            triggers.append(Trigger(text(directive), text(name)))
-    return triggers, faults
+            triggers[directive, name] = Trigger(text(directive), text(name))
+        if len(triggers) > _TRIGGERS:
+            faults.append(Fault(f"has more than {_TRIGGERS} triggers", refused=False))
+            break
+    return list(triggers.values()), faults
 
 
 def _trigger_fault(name: str) -> str:
