@@ -16,8 +16,8 @@ from builders.debkit.deb.tar import FILE_TYPES, Content, headers_of, read_traile
 from builders.text import printable
 
 CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few MiB
-CONTROL_LIMIT = 1 << 20  # of the file control, of conffiles and of each script
-_LIMITED = frozenset(["control", "conffiles", *SCRIPTS])
+CONTROL_LIMIT = 1 << 20  # of each of these files
+_LIMITED = frozenset(["control", "conffiles", "triggers", *SCRIPTS])
 _FILES = 200_000
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 # tar(1) makes no files of these; of a type that it does not know it does.
