@@ -97,3 +97,20 @@ def test_the_tables_of_dpkg() -> None:
         assert name in names()
     for name in ("any", "linux-any", "all", "source", "aarch64", "linux-amd64", "musl-amd64"):
         assert name not in names()
+
+
+def test_templates_without_end_are_read_at_once() -> None:
+    one = "Template: a/{}\nType: text\nDescription: x\n\n"
+    data = "".join(one.format(n) for n in range(100_000)).encode()
+    begun = time.process_time()
+    names, faults = read_templates(data)
+    assert (len(names), faults) == (100_000, [])
+    assert time.process_time() - begun < 10
+
+
+def test_a_template_of_too_many_fields_is_not_read_on() -> None:
+    fields = "".join(f"Description-l{n}: x\n" for n in range(10_001))
+    names, faults = read_templates(f"Template: a/b\nType: text\n{fields}\nx\n".encode())
+    assert names == []
+    assert [fault.refused for fault in faults] == [False]
+    assert "more than 10000 fields" in faults[0].message

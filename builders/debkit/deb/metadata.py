@@ -155,6 +155,9 @@ def read_md5sums(data: bytes) -> tuple[dict[str, str], list[Fault]]:
     return sums, faults
 
 
+_SONAMES = 400_000  # that are remembered; no package has more members
+
+
 def stated_sonames(files: Mapping[str, bytes]) -> set[str]:
     """The libraries of which shlibs or symbols says what to depend on (deb-shlibs(5)).
 
@@ -163,9 +166,13 @@ def stated_sonames(files: Mapping[str, bytes]) -> set[str]:
     sonames: set[str] = set()
     for match in re.finditer(rb"(?m)^[^ \n]+", files.get("symbols", b"")):  # deb-symbols(5)
         sonames.add(text(match[0]))
+        if len(sonames) >= _SONAMES:
+            return sonames
     for match in _SHLIBS_LINE.finditer(files.get("shlibs", b"")):
         name, version = text(match[1]), text(match[2])
         sonames |= {f"{name}.so.{version}", f"{name}-{version}.so"}
+        if len(sonames) >= _SONAMES:
+            break
     return sonames
 
 
@@ -245,17 +252,20 @@ _TEMPLATE_TYPES = frozenset(
 )
 
 
+_TEMPLATE_MOST = 10_000  # fields of a template; Debian's have some hundred, of all languages
+
+
 def read_templates(data: bytes) -> tuple[list[str], list[Fault]]:
     """The names of the templates that debconf reads (debconf-devel(7))."""
     names: list[str] = []
     faults: list[Fault] = []
     # As Perl reads records: what follows a blank line is another one, even if it is empty.
-    for number, record in enumerate(_records(data.decode("utf-8", "surrogateescape")), 1):
-        if len(faults) > MOST:
-            break
+    for number, record in enumerate(_records(data), 1):
         fields: dict[str, str] = {}
         broken = False
-        for line in record.strip("\n").split("\n") if record.strip("\n") else []:
+        for line in map(text, lines_of(record.strip(b"\n"))):
+            if len(faults) > MOST:
+                return names, faults
             match = _TEMPLATE_FIELD.match(line)
             if match:
                 name = match[1].lower()
@@ -264,17 +274,21 @@ def read_templates(data: bytes) -> tuple[list[str], list[Fault]]:
                 fields[name] = match[2].rstrip(_TEMPLATE_SPACE)
                 if re.sub(r"-.+$", "", name) not in _TEMPLATE_FIELDS:
                     faults.append(Fault(f"template {number} has the field {match[1]!r}", False))
-            elif len(faults) > MOST:
-                break
+                if len(fields) > _TEMPLATE_MOST:
+                    more = f"template {number} has more than {_TEMPLATE_MOST} fields"
+                    faults.append(Fault(f"{more}: what follows is not looked at", False))
+                    return names, faults
             elif line[:1] not in _TEMPLATE_SPACE or not line:
                 broken = True
                 faults.append(Fault(f"template {number} has the line {line[:60]!r}"))
         if fields.get("template") in (None, "", "0"):
             if not broken:
                 faults.append(Fault(f"template {number} has no Template: line"))
-            continue
-        names.append(fields["template"])
-        faults += _template_faults(fields)
+        else:
+            names.append(fields["template"])
+            faults += _template_faults(fields)
+        if len(faults) > MOST:
+            break
     return names, faults
 
 
@@ -289,13 +303,14 @@ def _template_faults(fields: dict[str, str]) -> Iterator[Fault]:
         yield Fault(f"{name} has no Description", False)
 
 
-def _records(content: str) -> list[str]:
+def _records(data: bytes) -> Iterator[bytes]:
     """The paragraphs of a file, each up to the blank line after it, as Perl reads them."""
-    records = []
-    while content:
-        record, blank, content = content.partition("\n\n")
-        records.append(record + blank)
-    return records
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n\n", at)
+        end = len(data) if end < 0 else end + 2
+        yield data[at:end]
+        at = end
 
 
 def _shown(line: bytes) -> str:
