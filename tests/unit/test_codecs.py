@@ -354,7 +354,14 @@ def test_splice_writes_the_pieces(
 
 @pytest.mark.parametrize(
     ("mib", "name", "level"),
-    [(15, "xz", 6), (17, "xz", 3), (3, "gzip", 9), (15, "gzip", 7), (17, "gzip", 6), (17, "zstd", 3)],
+    [
+        (15, "xz", 6),
+        (17, "xz", 3),
+        (3, "gzip", 9),
+        (15, "gzip", 7),
+        (17, "gzip", 6),
+        (17, "zstd", 3),
+    ],
 )
 def test_much_tight_data_is_packed_at_a_quick_level(
     tmp_path: Path, mib: int, name: str, level: int
