@@ -679,6 +679,32 @@ pair(
         fields={"Depends": ", ".join(f"libq{it}{n}" for n in range(20_000))},
     ),
 )
+pair(
+    "pair-of-libraries-that-nothing-brings",
+    lambda it: deb(
+        packed(
+            [
+                head("./", kind=b"5"),
+                *(
+                    member(
+                        f"./usr/x{n}",
+                        debs.elf([f"libneeded{n}x{k}.so.1" for k in range(20)]),
+                    )
+                    for n in range(300)
+                ),
+                bytes(1024),
+            ]
+        ),
+        fields={
+            "Depends": ", ".join(
+                [
+                    *(f"libneeded{n}" for n in range(20_000) if it == "a"),
+                    *(f"q{it}{n}" for n in range(60_000)),
+                ]
+            )
+        },
+    ),
+)
 pair("pair-of-fields", lambda it: deb(fields={f"X-{it}{n}": it for n in range(60_000)}))
 pair(
     "pair-of-versions",

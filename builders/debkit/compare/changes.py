@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from debian.debian_support import Version
@@ -154,20 +155,19 @@ def parse_relations(text: str) -> dict[str, str]:
 
     Where one name has several relations they are joined with ", " (Policy 7.1).
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for part in text.split(","):
         written = " ".join(part.split())
         if not written:
             continue
         names = [re.split(r"[\s(\[<]", word.strip(), maxsplit=1)[0] for word in written.split("|")]
-        key = " | ".join(names)
-        found[key] = f"{found[key]}, {written}" if key in found else written
-    return found
+        found.setdefault(" | ".join(names), []).append(written)
+    return {key: ", ".join(relations) for key, relations in found.items()}
 
 
 def _relations(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     every = {name: _all_names(new, name) for name in _RELATIONS}
-    guesses = _Guesses()
+    guesses = _Guesses(every["Depends"] | every["Pre-Depends"])
     for name in _RELATIONS:
         before, after = parse_relations(old.get(name)), parse_relations(new.get(name))
         for key in (*before, *(k for k in after if k not in before)):
@@ -213,7 +213,11 @@ def _relation(
 class _Guesses:
     """Which libraries packages are likely to bring; whoever asks too often is told of none."""
 
-    def __init__(self) -> None:
+    def __init__(self, needed: set[str]) -> None:
+        """needed: the packages that the new one depends on."""
+        self.needed = needed
+        self._sorted = sorted(needed)
+        self._bringers: dict[str, str] = {}  # library to the first of these that may have it
         self._left = _MOST_GUESSES
 
     def brought(self, sonames: Iterable[str], names: Iterable[str]) -> list[str]:
@@ -227,6 +231,14 @@ class _Guesses:
             if packages.may_bring(soname):
                 brought.append(soname)
         return brought
+
+    def bringer(self, soname: str) -> str:
+        """A package among those needed now that is likely to have a library; "" for none."""
+        if soname not in self._bringers:
+            asked = takewhile(lambda _: self._left > 0, self._sorted)
+            brought = (name for name in asked if self.brought([soname], [name]))
+            self._bringers[soname] = next(brought, "")
+        return self._bringers[soname]
 
 
 _MOST_GUESSES = 200_000  # of one comparison: they take about a second
@@ -242,19 +254,16 @@ def _lost(
 ) -> tuple[Severity | None, str]:
     """What it means that a hard dependency went."""
     names = key.split(" | ")
-    hard = (every["Depends"], every["Pre-Depends"])
-    if any(name in there for there in hard for name in names):
+    if any(name in guesses.needed for name in names):
         return None, f"still there in another form, no longer by itself in {field}"
     libraries = guesses.brought(old.needs, names)
     still = [soname for soname in libraries if soname in new.needs]
-    others = sorted(set().union(*hard).difference(names)) if still else []
-    bringing = {s: [n for n in others if guesses.brought([s], [n])] for s in still}
-    if still and all(bringing.values()):
-        return None, f"{bringing[still[0]][0]} brings {still[0]} now"
-    still = [soname for soname in still if not bringing[soname]]
+    missing = next((soname for soname in still if not guesses.bringer(soname)), "")
+    if missing:
+        path = new.needs[missing][0]
+        return Severity.ERROR, f"{path} still needs {missing}: the dependency is missing"
     if still:
-        path = new.needs[still[0]][0]
-        return Severity.ERROR, f"{path} still needs {still[0]}: the dependency is missing"
+        return None, f"{guesses.bringer(still[0])} brings {still[0]} now"
     soft = next(
         (f for f in ("Recommends", "Suggests") if any(name in every[f] for name in names)), ""
     )
