@@ -29,10 +29,10 @@ from builders.text import printable
 
 # Bytes of data.tar, decompressed, and how often those of the member, whichever is more: to be
 # read, and to be written anew. bzip2 is read at a tenth of the others' speed.
-_LIMITS = {False: (1 << 30, 200), True: (256 << 20, 24)}
+_LIMITS = {False: (1 << 30, 200), True: (320 << 20, 72)}
 _LIMITS_OF_BZIP2 = {False: (128 << 20, 25), True: (64 << 20, 12)}
 # Members of what is to be written anew, where they are packed more tightly than _MEMBER: each of
-# them takes memory. Debian's packages with the most members have over 300 bytes for each.
+# them takes memory. papirus-icon-theme, with 116,148 members, has 187 bytes for each.
 _MEMBERS = 20_000
 _MEMBER = 80  # bytes, packed
 
