@@ -471,6 +471,12 @@ def _names() -> Iterator[tuple[str, Fault]]:
         "a long name of no byte": (long(b"", end=b""), member(b"./@/x", b"x")),
         "a long name with bytes after it": (long(b"./@/one\0two"), member(b"x", b"x")),
         "a long name with a line break": (long(b"./@/one\ntwo"), member(b"x", b"x")),
+        "a long name of a file, cut at a slash": (long(b"./@/one"), member(b"./@/", b"x")),
+        "a long name of an old file, cut at a slash": (
+            long(b"./@/one"),
+            member(b"./@/", b"x", b"\0"),
+        ),
+        "a long name of a folder, cut at no slash": (long(b"./@/one/"), folder(b"./@/o")),
         "a long name at the end": (long(b"./@/one"),),
         "a long link with a line break": (long(b"one\ntwo", b"K"), link(b"./@/l", b"x")),
         "a long link of nothing": (long(b"", b"K"), link(b"./@/l", b"x")),

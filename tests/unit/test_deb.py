@@ -292,6 +292,19 @@ def test_bad_data(tmp_path: Path, case: str) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.deb"]
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.AREGTYPE])
+def test_a_file_whose_long_name_is_cut_at_a_slash(tmp_path: Path, kind: bytes) -> None:
+    """GNU tar puts the first 100 bytes of a long name into the header of the member, too."""
+    name = "./" + "d" * 97 + "/file"
+    items = [folder("./"), folder("./" + "d" * 97), Item(name, b"content\n", kind)]
+    assert b"d/0000644\0" in debs.tar(items)
+    path = debs.make(tmp_path / "a.deb", [*items, Item("./gone", b"")])
+    files = [entry.path for entry in Deb.open(path).index.entries if deb.is_file(entry)]
+    assert files == [name[1:], "/gone"]
+    out = deb.rewrite(path, tmp_path / "b.deb", Edit(remove=frozenset({"/gone"})))
+    assert listing(out)[name] == b"content\n"
+
+
 def test_a_long_name_that_claims_gigabytes(tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 6 << 30

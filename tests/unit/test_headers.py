@@ -30,6 +30,8 @@ def wanted(block: bytes) -> TarInfo:
     info = TarInfo.frombuf(block, "utf-8", "surrogateescape")
     if info.type == tarfile.AREGTYPE:
         info.type = tarfile.REGTYPE
+    if info.isdir() and block[:100].partition(b"\0")[0].endswith(b"/"):
+        info.name += "/"  # which goes where it is known that no long name takes its place
     if block[156:157] in b"123456":
         info.size = 0
     if info.type in tarfile.GNU_TYPES and block[257:263] == b"ustar\0" and block[345]:

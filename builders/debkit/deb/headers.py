@@ -32,6 +32,8 @@ class Headers:
     def read(self, header: bytes) -> TarInfo:
         """What a block of 512 bytes says; its chksum is 0, as nobody asks for it later.
 
+        The name is the header's own: a long name may come before it, of which it is the first
+        100 bytes. So a slash at its end does not yet say that the member is a folder.
         Raises ValueError where dpkg takes it for damaged.
         """
         shared = header[100:124] + header[265:345]
@@ -65,10 +67,6 @@ class Headers:
         if int(total, 8) != sum(header) - sum(header[148:156]) + 256:
             return None
         info = TarInfo(header[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape"))
-        if kind == b"5":
-            info.name = info.name.removesuffix("/")
-        elif kind == b"0" and info.name.endswith("/"):
-            return None
         info.type = kind
         info.size = int(size, 8)
         info.mtime = mtime
@@ -99,10 +97,8 @@ def _decoded(header: bytes, by_tar: bool) -> TarInfo:
     if header[257:263] == b"ustar\0" and header[345]:  # POSIX; GNU has other things there
         info.name = f"{_text(header[345:500])}/{info.name}"
     info.type = header[156:157]
-    if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        info.type = tarfile.DIRTYPE if info.name.endswith("/") else tarfile.REGTYPE
-    if info.type == tarfile.DIRTYPE:
-        info.name = info.name.removesuffix("/")
+    if info.type == tarfile.AREGTYPE:
+        info.type = tarfile.REGTYPE
     info.size = _number(header[124:136], "size")
     info.mtime = lenient(header[136:148], "time")
     info.uid = lenient(header[108:116], "owner")

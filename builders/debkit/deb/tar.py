@@ -316,9 +316,12 @@ def headers_of(
                 longlink = name
             continue
         if longname is not None:
-            if info.type in FILE_TYPES and longname.endswith("/"):
+            info.name = longname
+        if info.name.endswith("/"):
+            if info.type in FILE_TYPES:  # as tar wrote folders before POSIX
                 info.type = tarfile.DIRTYPE
-            info.name = longname.removesuffix("/") if info.isdir() else longname
+            if info.isdir():
+                info.name = info.name.removesuffix("/")
         info.linkname = info.linkname if longlink is None else longlink
         longname = longlink = None
         start = source.position
