@@ -417,6 +417,14 @@ CASES = [
         Item("./lib/modules/6.1/a.ko", b"\x7fELF\2\1" + bytes(10) + b"\1\0\xb7\0"),
         subject="/lib/modules/6.1/a.ko",
     ),
+    bad("other-architecture", program(machine=0), subject="/usr/bin/x"),
+    # Byte code in the form of ELF (EM_NONE), as Guile's, is for no machine.
+    fine("other-architecture", program("./usr/lib/guile/3.0/site-ccache/x.go", machine=0)),
+    fine(
+        "other-architecture",
+        program("./usr/lib/guile/3.0/site-ccache/x.go", machine=0),
+        Architecture="all",
+    ),
     # What a processor runs in another mode; what is for boards and boots.
     fine("other-architecture", program(), Item("./usr/lib/x/y", elf(machine=3))),
     fine(

@@ -109,6 +109,8 @@ def _other_architecture(facts: Facts) -> Iterator[Found]:
     for path, found in facts.elves.items():
         if _PROGRAM.fullmatch(path) or path in libraries:
             yield from told(found.machine, path)
+        elif not found.machine:  # EM_NONE: byte code that has the form of ELF, as Guile's
+            continue
         elif (found.program or found.dynamic) and not _FOREIGN.match(path):
             runs = wanted is not None and found.machine in _ALSO.get(wanted, ())
             # A folder of another architecture is for that one: what boots its boards, say.
