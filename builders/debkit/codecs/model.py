@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from builders.errors import BuildError, Exit
 
 CHUNK = 1 << 20  # bytes that are handed on at a time
-MEMORY = 100 << 20  # bytes that a decoder may take; xz -9 needs 65 MiB
+MEMORY = 160 << 20  # bytes that a decoder may take; xz -9 needs 65 MiB, and dpkg takes more
 
 
 class CodecError(BuildError):

@@ -136,7 +136,7 @@ def _unpackable(info: tarfile.TarInfo, path: str) -> str:
     """Why dpkg could not unpack a member of this name; "" where it can."""
     if path == "/":
         return "" if info.isdir() or info.issym() else "it is the root, and no folder"
-    if len(info.name) < _SHORT and not info.linkname and _usual(info.name):
+    if len(info.name) < _SHORT and not info.issym() and _usual(info.name):
         return ""
     last = info.name.rpartition("/")[2]
     if last == "." or info.name.endswith("/"):
