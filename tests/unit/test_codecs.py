@@ -379,6 +379,13 @@ def test_much_tight_data_is_packed_at_a_quick_level(
     assert results[0] == results[1]
 
 
+def test_an_xz_stream_of_no_blocks_is_spliced(tmp_path: Path) -> None:
+    empty = xzformat.xz_head(4) + xzformat.xz_tail(4, [])
+    with packed(tmp_path / "p", empty, codecs.XZ) as source, open_out(tmp_path / "out") as out:
+        codecs.splice(source, [b"new"], out, codecs.XZ)
+    assert lzma.decompress((tmp_path / "out").read_bytes()) == b"new"
+
+
 def test_a_small_package_has_one_thread_and_holds_no_large_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

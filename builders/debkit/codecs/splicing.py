@@ -64,7 +64,7 @@ def splice(
         return
     table = xz_table(source) if codec is XZ and source.codec is XZ and level is None else None
     memory = room(source.size) if source.size else room(size or 0)
-    if table and max(block.size for block in table.blocks) > memory // 4:
+    if table and max((block.size for block in table.blocks), default=0) > memory // 4:
         table = None  # a block is held as a whole
     if level is None and source.codec is not NONE and _is_tight(source, size):
         level = _QUICK.get(codec)

@@ -116,9 +116,9 @@ def _shlibs_form(facts: Facts) -> Iterator[Found]:
         if line[0] in "|*":
             good = library
         elif line[0] == " ":
-            good = library and len(line.split()) >= 2
+            good = library and len(line.split(maxsplit=1)) == 2
         else:
-            library = good = len(line.split()) >= 2
+            library = good = len(line.split(maxsplit=1)) == 2
         if not good:
             yield Found(f"line {number} is none of symbols: {line[:60]!r}", "symbols")
             return
