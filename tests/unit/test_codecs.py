@@ -379,6 +379,16 @@ def test_much_tight_data_is_packed_at_a_quick_level(
     assert results[0] == results[1]
 
 
+def test_a_dictionary_that_is_too_large_is_no_damage(tmp_path: Path) -> None:
+    data = bytearray(lzma.compress(b"x" * 100, lzma.FORMAT_ALONE))
+    data[1:5] = (512 << 20).to_bytes(4, "little")  # the dictionary, of lzma's header
+    with (
+        packed(tmp_path / "p", bytes(data), codecs.LZMA) as source,
+        pytest.raises(CodecError, match="asks for more than 160 MiB of memory"),
+    ):
+        codecs.reader(source).upto(100)
+
+
 def test_an_xz_stream_of_no_blocks_is_spliced(tmp_path: Path) -> None:
     empty = xzformat.xz_head(4) + xzformat.xz_tail(4, [])
     with packed(tmp_path / "p", empty, codecs.XZ) as source, open_out(tmp_path / "out") as out:

@@ -47,6 +47,10 @@ def guarded(codec: Codec, chunks: Iterator[bytes]) -> Iterator[bytes]:
     except EOFError:
         raise CodecError(f"the {codec.name} data is cut short") from None
     except (zlib.error, lzma.LZMAError, OSError, ValueError) as error:
+        if "Memory usage limit" in str(error):  # liblzma's LZMA_MEMLIMIT_ERROR: it is sound
+            raise CodecError(
+                f"the {codec.name} data asks for more than {MEMORY >> 20} MiB of memory"
+            ) from None
         raise CodecError(f"the {codec.name} data is damaged: {error}") from None
     except MemoryError:
         raise CodecError(f"the {codec.name} data asks for too much memory") from None

@@ -21,6 +21,7 @@ from builders.debkit.codecs import Reader
 from builders.debkit.deb.error import DebError
 from builders.debkit.deb.headers import BAD_MODE, Headers
 from builders.debkit.deb.oddities import Oddity, Tell, refuse
+from builders.debkit.deb.paths import folder_of
 from builders.text import printable
 
 _ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
@@ -220,7 +221,7 @@ class _Members:
                 self._tell(Oddity("refused", message, path))
             self._tell(Oddity("duplicate", f"{shown} is there twice", path))
         self._kinds[path] = kind
-        self._filled.add(path.rpartition("/")[0] or "/")
+        self._filled.add(folder_of(path))
         if name == path[1:]:
             self._forms.pop(path, None)
         else:
