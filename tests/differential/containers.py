@@ -282,6 +282,13 @@ def _ar() -> Iterator[tuple[str, Fault]]:
                 return [*parts[:at], ar_member(name, b"xy"), *parts[at:]]
 
             yield f"member {name!r} at {at}", _with(members=insert)
+    for suffix, pack in (("", bytes), *((each, PACKS[each]) for each in (".gz", ".xz", ".zst"))):  # fmt: skip
+        for late in ("", ".zst", ".lz4", ".gz", ".xz", ".bz2", ".lzma"):
+
+            def add(parts: list[bytes], late: str = late) -> list[bytes]:
+                return [*parts, ar_member(f"control.tar{late}", b"junk")]
+
+            yield f"control{suffix} and a late control.tar{late}", _with(pack_control=(suffix, pack), members=add)  # fmt: skip
     for which, name in ((0, "debian-binary"), (1, "control.tar"), (2, "data.tar")):
         for new in (f"{name}/", f"{name} ", f" {name}", name.upper(), f"{name}x", f"/{name}", f"_{name}", name[:-1], f"{name}//", f"{name}/x", f"./{name}"):  # fmt: skip
 
@@ -469,6 +476,8 @@ def _names() -> Iterator[tuple[str, Fault]]:
         "a long link, a long name": (long(b"two", b"K"), long(b"./@/one"), link(b"x", b"x")),
         "a long name of nothing": (long(b""), member(b"./@/x", b"x")),
         "a long name of no byte": (long(b"", end=b""), member(b"./@/x", b"x")),
+        "a long link of no byte": (long(b"", b"K", end=b""), link(b"./@/x", b"x")),
+        "a long link of no byte for a file": (long(b"", b"K", end=b""), member(b"./@/x", b"x")),
         "a long name with bytes after it": (long(b"./@/one\0two"), member(b"x", b"x")),
         "a long name with a line break": (long(b"./@/one\ntwo"), member(b"x", b"x")),
         "a long name of a file, cut at a slash": (long(b"./@/one"), member(b"./@/", b"x")),
@@ -499,6 +508,8 @@ def _headers() -> Iterator[tuple[str, Fault]]:
         yield f"type {kind!r}", _data(member(b"./@/odd", b"", kind, link=b"./@/data.txt"))
         if kind in b"\0001245678xgXLKSDMNV":
             yield f"type {kind!r} with content", _data(member(b"./@/odd", b"x" * 20, kind, link=b"./@/data.txt"))  # fmt: skip
+            if kind != b"L":  # dpkg 1.21 takes an empty name for the file then, and loses it
+                yield f"type {kind!r} named as a folder, with a file in it", _data(member(b"./@/odd/", b"", kind, link=b"./@/data.txt"), member(b"./@/odd/x", b"x"))  # fmt: skip
             yield f"type {kind!r} named as a folder", _data(member(b"./@/odd/", b"", kind, link=b"./@/data.txt"))  # fmt: skip
     for place in ("mode", "uid", "gid"):
         for text in _NUMBERS:
@@ -623,6 +634,12 @@ def _structure() -> Iterator[tuple[str, Fault]]:
         yield f"control of owner {text!r}", _control(member(b"./foo", b"x", uid=text, gid=text))
     for name in (b"./a/b", b"./a/", b"./../x", b"/x", b"x", b"./x ", b"./a\nb", b"./\xff", b"././x", b".//x", b"./x/.", b"./-x", b"./.x", b""):  # fmt: skip
         yield f"control has {name!r}", _control(member(name, b"x"))
+    yield "a chain of links in control", _control(link(b"./one", b"two"), link(b"./two", b"three"), member(b"./three", b"x"))  # fmt: skip
+    yield "links in a circle in control", _control(link(b"./one", b"two"), link(b"./two", b"one"))
+    yield "a link to a later file in control", _control(link(b"./one", b"two"), member(b"./two", b"x"))  # fmt: skip
+    yield "a hard link to a later file in control", _control(link(b"./one", b"./two", b"1"), member(b"./two", b"x"))  # fmt: skip
+    yield "a hard link to a link in control", _control(link(b"./one", b"control"), link(b"./two", b"./one", b"1"))  # fmt: skip
+    yield "a folder, then a file of one name in control", _control(folder(b"./one/"), member(b"./one", b"x"))  # fmt: skip
     for number in range(128):
         kind = bytes([number])
         if kind not in (b"3", b"4", b"6"):  # dpkg waits for who writes into a pipe

@@ -31,6 +31,8 @@ class Member:
     mtime: int
 
 
+# The suffixes of control.tar that apt looks for, first one first.
+_APT_ORDER = ("", ".zst", ".lz4", ".gz", ".xz", ".bz2", ".lzma")
 _CONTROL_NAMES = {"control.tar", "control.tar.gz", "control.tar.xz", "control.tar.zst"}
 _DATA_NAMES = {"data.tar" + codec.suffix for codec in codecs.CODECS}
 
@@ -72,10 +74,11 @@ def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
         elif not data and not name.startswith("_"):
             data = _check_order(member, members)
         elif not name.startswith("_"):
-            # apt reads the last one of a name.
-            first = next((m for m in members if m.name == name and name in _CONTROL_NAMES), None)
-            kind = "odd" if first is None or _same(file, first, member) else "refused"
-            tell(Oddity(kind, f"{printable(name)!r} comes after data.tar: dpkg skips it"))
+            message = f"{printable(name)!r} comes after data.tar: dpkg skips it"
+            if _hides(member, members, file):
+                tell(Oddity("refused", f"{message}, and apt reads it as the control archive"))
+            else:
+                tell(Oddity("odd", message))
             file.seek(member.start + length + length % 2)
             continue
         if any(m.name == name for m in members):
@@ -90,6 +93,19 @@ def read_members(file: BinaryIO, tell: Tell = refuse) -> tuple[Member, ...]:
         )
         raise DebError("truncated", f"not a whole .deb: it has no {missing}")
     return tuple(members)
+
+
+def _hides(late: Member, members: Sequence[Member], file: BinaryIO) -> bool:
+    """Whether apt takes a member after data.tar for the control archive, and it is another one.
+
+    apt asks for one compression after the other, and takes the last member of a name
+    (ExtractTarMember in its apt-inst/deb/debfile.cc).
+    """
+    names = [f"control.tar{suffix}" for suffix in _APT_ORDER]
+    first = next(m for m in members if m.name in _CONTROL_NAMES)
+    if late.name not in names or names.index(late.name) > names.index(first.name):
+        return False
+    return late.name != first.name or not _same(file, first, late)
 
 
 def _same(file: BinaryIO, one: Member, other: Member) -> bool:
@@ -112,11 +128,8 @@ def _header(header: bytes, at: int, size: int) -> tuple[str, int, int, bool]:
     if len(header) < AR_HEADER:
         raise DebError("truncated", f"cut short: {len(header)} bytes of a header are left")
     name = header[:16].rstrip(b" ").removesuffix(b"/").decode("ascii", "backslashreplace")
-    length = _decimal(header[48:58], at)
-    times = [
-        _decimal(field, at) if field.strip(b" ") else 0
-        for field in (header[16:28], header[28:34], header[34:40], header[40:48])
-    ]
+    fields = (header[16:28], header[28:34], header[34:40], header[40:48], header[48:58])
+    mtime, *_, length = (_decimal(field, at) if field.strip(b" ") else 0 for field in fields)
     if not name.strip("/"):
         raise DebError("damaged", f"the member at offset {at} has no name")
     end = at + AR_HEADER + length
@@ -126,7 +139,7 @@ def _header(header: bytes, at: int, size: int) -> tuple[str, int, int, bool]:
             "truncated",
             f"cut short: {printable(name)} has {length} bytes by its header, {there} are there",
         )
-    return name, length, times[0], header[58:] == b"`\n"
+    return name, length, mtime, header[58:] == b"`\n"
 
 
 def _decimal(text: bytes, at: int) -> int:

@@ -19,6 +19,7 @@ CONTROL_TAR_LIMIT = 24 << 20  # decompressed; the largest in Debian have a few M
 CONTROL_LIMIT = 1 << 20  # of each of these files
 _LIMITED = frozenset(["control", "conffiles", "triggers", *SCRIPTS])
 _FILES = 200_000
+_LINKS_LIMIT = 40  # the kernel follows as many, path_resolution(7)
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 # tar(1) makes no files of these; of a type that it does not know it does.
 _NO_FILES = (
@@ -44,6 +45,7 @@ def read_control_files(source: Reader, tell: Tell) -> tuple[dict[str, bytes], di
     """
     contents: dict[str, bytes] = {}
     modes: dict[str, int] = {}
+    others: dict[str, str] = {}  # name to the target of a symbolic link, "" where it is no file
     for info, _, content in headers_of(source, CONTROL_TAR_LIMIT, tell, by_tar=True):
         shown = printable(info.name)
         if info.type in _PAX:
@@ -62,22 +64,33 @@ def read_control_files(source: Reader, tell: Tell) -> tuple[dict[str, bytes], di
         name = posixpath.normpath(info.name.lstrip("/")) if info.name.strip("/") else "."
         if name == "." and info.isdir():
             continue
-        if info.type in _NO_FILES or "/" in name or name == "." or info.name.endswith(("/.", "/")):
-            raise DebError("format", f"control.tar has {shown}, which is no plain file")
+        if "/" in name or name == "." or info.name.endswith(("/.", "/")):
+            raise _no_file(shown)
         if name == "control" and info.name not in ("control", "./control"):
             raise DebError("format", f"control.tar has its control as {shown}, which apt overlooks")
         if name in _LIMITED and info.size > CONTROL_LIMIT:
             raise DebError("limit", f"{name} has over {CONTROL_LIMIT} bytes")
-        if name in contents:
+        if name in contents or name in others:
             tell(Oddity("odd", f"control.tar has {shown} twice: the later one counts"))
-        elif len(contents) >= _FILES:
+            # tar(1) takes away what is there, and leaves a folder that is there before a folder.
+            contents.pop(name, None)
+            others.pop(name, None)
+        elif len(contents) + len(others) >= _FILES:
             raise DebError("limit", f"more than {_FILES} files in control.tar")
+        if info.type in _NO_FILES:
+            others[name] = ""
+            continue
         if info.type in _LINKS:
             tell(Oddity("odd", f"control.tar has {shown} as a link"))
             target = posixpath.normpath(info.linkname.lstrip("/")) if info.linkname else ""
-            if target not in contents:
+            if info.issym():
+                others[name] = target
+            elif target in contents:
+                contents[name], modes[name] = contents[target], modes[target]
+            elif others.get(target):
+                others[name] = others[target]
+            else:
                 raise DebError("format", f"control.tar has {shown}, a link to no file before it")
-            contents[name], modes[name] = contents[target], modes[target]
             continue
         if info.type not in FILE_TYPES:
             kind = printable(info.type.decode("latin-1"))
@@ -85,9 +98,24 @@ def read_control_files(source: Reader, tell: Tell) -> tuple[dict[str, bytes], di
         contents[name] = _whole(content)
         modes[name] = info.mode & 0o7777
     read_trailer(source, tell)
+    links: dict[str, str] = {}
+    for name, target in others.items():
+        if not target:
+            raise _no_file(printable(name))
+        for _ in range(_LINKS_LIMIT):
+            target = others.get(target, target)
+        if target not in contents:
+            raise DebError("format", f"control.tar has {printable(name)}, a link to no file")
+        links[name] = target
+    for name, target in links.items():
+        contents[name], modes[name] = contents[target], modes[target]
     if "control" not in contents:
         raise DebError("format", "control.tar has no file control")
     return contents, modes
+
+
+def _no_file(shown: str) -> DebError:
+    return DebError("format", f"control.tar has {shown}, which is no plain file")
 
 
 def _whole(content: Content) -> bytes:

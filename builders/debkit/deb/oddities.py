@@ -16,11 +16,13 @@ class Oddity:
     kind: "duplicate", "absolute" and "odd": dpkg takes it; "traversal": a name leads out of the
         package; "refused": dpkg does not unpack it, or apt not read it.
     path: of the member that it is about, "" for none.
+    refused_since: the first dpkg that does not unpack what is "odd"; () where all take it.
     """
 
     kind: str
     message: str
     path: str = ""
+    refused_since: tuple[int, ...] = ()
 
     @property
     def error(self) -> DebError:

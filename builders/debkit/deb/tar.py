@@ -21,7 +21,7 @@ from builders.debkit.codecs import Reader
 from builders.debkit.deb.error import DebError
 from builders.debkit.deb.headers import BAD_MODE, Headers
 from builders.debkit.deb.oddities import Oddity, Tell, refuse
-from builders.debkit.deb.paths import folder_of
+from builders.debkit.deb.unpacking import refusals
 from builders.text import printable
 
 _ENTRIES = 200_000  # members of data.tar; the largest packages in Debian have some 100 000
@@ -177,6 +177,7 @@ def walk(source: Reader, limit: int, tell: Tell = refuse) -> Iterator[tuple[Entr
         start = source.position
         end = start + info.size + -info.size % tarfile.BLOCKSIZE
         yield Entry(info, path, offset, start, end), content
+    members.close()
 
 
 class _Members:
@@ -186,7 +187,9 @@ class _Members:
         self._tell = tell
         self._kinds: dict[str, bytes] = {}  # path to tar type, a hard link's is that of a file
         self._forms: dict[str, str] = {}  # path to the name that dpkg has, where that is another
-        self._filled: set[str] = set()  # folders with something in them
+        self._order: list[str] = []  # the names, and their kinds, of all members
+        self._order_kinds = bytearray()
+        self._twice = False  # a path is there twice
         self._names = 0  # bytes of memory that all names take
 
     def add(self, info: tarfile.TarInfo) -> str:
@@ -213,21 +216,33 @@ class _Members:
         if info.islnk():
             self._check_link(info.linkname, path)
         kind = tarfile.REGTYPE if info.islnk() or info.type in FILE_TYPES else info.type
+        self._order.append(info.name)
+        self._order_kinds += kind
         if path in self._kinds:
-            shown = printable(path)
-            same = self._form(path) == name
-            if _lost(self._kinds[path], kind, same=same, filled=path in self._filled):
-                message = f"dpkg cannot unpack {shown}, which is there before as something else"
-                self._tell(Oddity("refused", message, path))
-            self._tell(Oddity("duplicate", f"{shown} is there twice", path))
+            self._twice = True
+            self._tell(Oddity("duplicate", f"{printable(path)} is there twice", path))
+            if info.issym():  # unpacked after all hard links
+                return path
         self._kinds[path] = kind
-        self._filled.add(folder_of(path))
         if name == path[1:]:
             self._forms.pop(path, None)
         else:
             self._names += sys.getsizeof(name)
             self._forms[path] = name
         return path
+
+    def close(self) -> None:
+        """Tell which members dpkg loses, now that it is known what comes after them."""
+        if not self._twice:
+            return
+        members = (
+            (_exact(name), bytes([kind]))
+            for name, kind in zip(self._order, self._order_kinds, strict=True)
+        )
+        for name, why in refusals(members):
+            path = _located(name)[0]
+            self._tell(Oddity("refused", f"dpkg cannot unpack {printable(path)}: {why}", path))
+            return
 
     def _form(self, path: str) -> str:
         """The name under which dpkg knows a member."""
@@ -245,22 +260,6 @@ class _Members:
             self._tell(Oddity(sort, f"{message}, which is no file before it", path))
 
 
-def _lost(before: bytes, kind: bytes, *, same: bool, filled: bool) -> bool:
-    """Whether dpkg fails over a second member of one path.
-
-    It renames files when all is unpacked, and makes links last of all. Two forms of a name
-    (same is false) are two files to it. filled: the path is a folder with something in it.
-    """
-    at_once = kind in (tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE)
-    if before == tarfile.REGTYPE:
-        return at_once or not same
-    if before == tarfile.SYMTYPE:
-        return not (at_once or same)
-    if before == tarfile.DIRTYPE and filled:
-        return kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
-    return False
-
-
 def _exact(name: str) -> str:
     """A name as dpkg compares them: without ./ or / before it, and nothing else cleaned."""
     while name.startswith(("/", "./")):
@@ -276,6 +275,7 @@ def headers_of(
     by_tar: as tar(1) and apt read control.tar.
     """
     longname = longlink = None
+    empty: set[bytes] = set()  # types of the long names before a member that have no bytes
     offset = source.position
     headers = Headers(by_tar=by_tar)
     while True:
@@ -308,6 +308,7 @@ def headers_of(
             if (longname if info.type == tarfile.GNUTYPE_LONGNAME else longlink) is not None:
                 tell(Oddity("odd", "two long names belong to one member: the later one counts"))
             if not info.size:
+                empty.add(info.type)
                 continue
             text = _padded(source, info.size).partition(b"\0")[0]
             name = text.decode("utf-8", "surrogateescape")
@@ -319,12 +320,23 @@ def headers_of(
         if longname is not None:
             info.name = longname
         if info.name.endswith("/"):
-            if info.type in FILE_TYPES:  # as tar wrote folders before POSIX
+            if info.type in FILE_TYPES and by_tar:  # as tar wrote folders before POSIX
                 info.type = tarfile.DIRTYPE
-            if info.isdir():
+            elif info.type in FILE_TYPES:
+                shown = printable(info.name)
+                tell(Oddity("odd", f"{shown} is a file with a slash: dpkg makes no folder of it"))
+            if info.isdir() or info.type in FILE_TYPES:
                 info.name = info.name.removesuffix("/")
         info.linkname = info.linkname if longlink is None else longlink
         longname = longlink = None
+        if tarfile.GNUTYPE_LONGNAME in empty or (empty and (info.issym() or info.islnk())):
+            # 1.21.22 takes the short name; 1.22.22 an empty one, as tar(1) does.
+            since = () if by_tar else (1, 22)
+            tell(Oddity("odd", "a long name has no bytes", refused_since=since))
+            if by_tar:
+                info.name = "" if tarfile.GNUTYPE_LONGNAME in empty else info.name
+                info.linkname = "" if tarfile.GNUTYPE_LONGLINK in empty else info.linkname
+        empty.clear()
         start = source.position
         info.offset, info.offset_data = offset, start
         content = Content(source, info.size)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
+from builders.debkit.deb.oddities import Oddity
 from builders.debkit.deb.suites import tools
 
 # What `audit` calls it where reading ends there, by the kind of the error.
@@ -29,6 +30,10 @@ def _of_kind(facts: Facts, *kinds: str) -> Iterator[Found]:
 )
 def _unreadable(facts: Facts) -> Iterator[Found]:
     yield from _of_kind(facts, "refused")
+    for oddity in facts.oddities:
+        if _refused(oddity, facts):
+            since = ".".join(map(str, oddity.refused_since))
+            yield Found(f"{oddity.message}: refused from dpkg {since} on", oddity.path)
 
 
 @rule(
@@ -85,7 +90,15 @@ def _absolute_member(facts: Facts) -> Iterator[Found]:
     needs=Needs.CONTROL,
 )
 def _odd_archive(facts: Facts) -> Iterator[Found]:
-    yield from _of_kind(facts, "odd")
+    for oddity in facts.oddities:
+        if oddity.kind == "odd" and not _refused(oddity, facts):
+            yield Found(oddity.message, oddity.path)
+
+
+def _refused(oddity: Oddity, facts: Facts) -> bool:
+    """Whether the suite's dpkg refuses what others take."""
+    since = oddity.refused_since
+    return bool(since) and tools(facts.expectations.suite).dpkg >= since
 
 
 # The dpkg that first read them (its debian/changelog).
