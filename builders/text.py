@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import AnyStr
 
 
 def clock(seconds: float) -> str:
@@ -26,6 +28,20 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff0-\ufffb\U000e0000-\U000e0fff]"
 )
+
+
+def passages(text: AnyStr, start: re.Pattern[AnyStr], end: AnyStr) -> Iterator[tuple[int, int]]:
+    """Where the passages of a text begin and end: from a match of `start` to the next `end`.
+
+    In one pass, whatever the text: a pattern with .*? would look for each end anew.
+    """
+    at = 0
+    while match := start.search(text, at):
+        stop = text.find(end, match.end())
+        if stop < 0:
+            return
+        at = stop + len(end)
+        yield match.start(), at
 
 
 def plain(text: str) -> str:

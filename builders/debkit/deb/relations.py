@@ -40,8 +40,8 @@ _ONE = re.compile(
     re.DOTALL,
 )
 _VERSIONED = re.compile(
-    r"\([ \t\n\v\f\r]*(?P<operator><<|<=|>>|>=|[<>](?![<>])|=|(?![<>]))"
-    r"[ \t\n\v\f\r]*(?P<version>[^ \t\n\v\f\r()]*)[ \t\n\v\f\r]*\)",
+    r"\([ \t\n\v\f\r]*+(?P<operator><<|<=|>>|>=|[<>](?![<>])|=|(?![<>]))"
+    r"[ \t\n\v\f\r]*+(?P<version>[^ \t\n\v\f\r()]*+)[ \t\n\v\f\r]*+\)",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 STRICT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Policy 5.6.1

@@ -16,7 +16,7 @@ from pathlib import Path
 from builders.debkit.deb import Added
 from builders.debkit.finish.work import Work, is_plain, link_target
 from builders.errors import BuildError
-from builders.text import printable
+from builders.text import passages, printable
 
 _MANUAL = re.compile(r"/usr/share/(man/([^/]+/)?man\d[^/]*|info)/[^/]+")
 _DOCUMENT = re.compile(r"/usr/share/doc/.+")
@@ -30,11 +30,9 @@ _AS_IT_IS = re.compile(
 )
 _STAMPED = re.compile(r"/(usr/share/(doc|man|info)/.+|boot/[^/]+)\.gz")
 # The whole license, with what comes after its terms: it is on every system (Policy 12.5).
-_GPL = re.compile(
-    rb"[ \t]*GNU GENERAL PUBLIC LICENSE\s+Version 2, June 1991\s.*?"
-    rb"END OF TERMS AND CONDITIONS(\s+How to Apply These Terms.*)?",
-    re.DOTALL,
-)
+_GPL = re.compile(rb"(?<![ \t])[ \t]*GNU GENERAL PUBLIC LICENSE\s+Version 2, June 1991\s")
+_GPL_END = b"END OF TERMS AND CONDITIONS"
+_GPL_ADVICE = re.compile(rb"\s+How to Apply These Terms")
 _GPL_IS = b"The GNU General Public License, version 2: /usr/share/common-licenses/GPL-2"
 _TRAILER = re.compile(rb"(?m)^ -- [^\n]{0,500}")  # deb-changelog(5): who made an entry, and when
 _CHANGELOG = 16 << 20  # bytes of text that no changelog reaches
@@ -140,7 +138,7 @@ def _copyright(work: Work) -> None:
         return
     content = f"{stated}\n".encode() if stated else b""
     if there is None and work.beside.copyright is not None:
-        said = _GPL.sub(_GPL_IS, _text(work.beside.copyright))
+        said = _without_gpl(_text(work.beside.copyright))
         content += (b"\n" if stated else b"") + said
     if not content:
         work.notes.append("the package has no copyright file (Policy 12.5): state copyright")
@@ -168,7 +166,7 @@ def _changelog(work: Work) -> None:
     if before.startswith(f"{work.name} ({work.version}) ".encode()):
         return  # it has this very version already
     trailer = _TRAILER.search(before)
-    if trailer is None or re.search(rb"@[^.>]*>", trailer[0]):
+    if trailer is None or re.search(rb"@[^@.>]*>", trailer[0]):
         before = b""  # written by a user of the build container, whom no mail reaches
     entry = _entry(work, _date(trailer[0]) if trailer and before else 0)
     text = packed(entry + (b"\n" + before if before else b""))
@@ -220,3 +218,14 @@ def _text(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BuildError(f"{path}: {error.strerror}", hint="make it readable") from None
+
+
+def _without_gpl(text: bytes) -> bytes:
+    """A text with a reference to the license in place of its whole text."""
+    parts, at = [], 0
+    for start, end in passages(text, _GPL, _GPL_END):
+        parts += [text[at:start], _GPL_IS]
+        at = len(text) if _GPL_ADVICE.match(text, end) else end
+        if at > end:
+            break
+    return b"".join([*parts, text[at:]])

@@ -19,6 +19,7 @@ _SONAMES = (
     re.compile(r"(?P<name>.+)\.so\.(?P<version>.+)"),
     re.compile(r"(?P<name>.+)-(?P<version>\d.*)\.so"),
 )
+_NAME_MAX = 255  # bytes of a file's name, limits.h
 _TRIGGER = b"activate-noawait ldconfig\n"
 
 
@@ -55,6 +56,8 @@ def _shlibs(sonames: list[str], work: Work) -> list[str]:
     at_least = upstream if dash else work.version
     lines = set()
     for name in sonames:
+        if len(name) > _NAME_MAX:
+            continue  # no file can be called so
         match = next(filter(None, (form.fullmatch(name) for form in _SONAMES)), None)
         if match is None:
             continue  # no interface that another package could rely on

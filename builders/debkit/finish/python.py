@@ -11,7 +11,7 @@ _MODULES = re.compile(
     r"/usr/lib/python(?P<version>(?P<major>[23])(\.\d+)?)/(site|dist)-packages(?=/)"
 )
 _CACHE = re.compile(r"/__pycache__(/|$)|\.py[co]$")
-_EXTENSION = re.compile(r"\.cpython-3(\d+)[a-z]*-[^/]*\.so$")
+_EXTENSION = re.compile(r"\.cpython-3(\d{1,4})[a-z]*-[^/]*\.so$")
 _ANY = re.compile(r"(^|[\s,|])python3:any\b")  # as dh_python3(1) writes it
 
 # As debhelper's: -p compiles what dpkg lists of the package, and nothing of others. In postinst

@@ -84,4 +84,6 @@ _SAME = 50  # relations to one package that are compared with each other
 
 def _is_library(package: str) -> bool:
     """Whether it is called as a shared library's package is (Policy 8.1), such as libaio1."""
-    return bool(re.fullmatch(r"lib[a-z0-9+.-]*[0-9](t64|g|[a-z]?[0-9]*)", package))
+    return bool(
+        re.fullmatch(r"lib[a-z0-9+.-]*+", package) and re.search(r"[0-9][a-z]?\Z", package[-2:])
+    )

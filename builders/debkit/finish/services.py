@@ -17,6 +17,7 @@ from builders.debkit.deb import Added
 from builders.debkit.deb.units import has_install
 from builders.debkit.finish.work import Work, is_plain
 from builders.errors import BuildError
+from builders.text import passages
 
 _UNIT = re.compile(
     r"/(?:usr/)?lib/systemd/system/"
@@ -28,9 +29,8 @@ _GUARD = re.compile(rb"^(?:test|\[) -[efx] [^\n|&;]+\|\| exit 0$", re.MULTILINE)
 # What debhelper(7) adds for services: sections, which name units and init scripts.
 _SECTION = re.compile(
     r"# Automatically added by dh_(?:installinit|installsystemd|systemd_enable|systemd_start)\b"
-    r".*?\n# End automatically added section\n",
-    re.DOTALL,
 )
+_SECTION_END = "\n# End automatically added section\n"
 _NAMED = re.compile(
     r"'([^'\s]+\.(?:service|socket|mount|target|path|timer|automount|swap))'"
     r"|\b(?:update-rc\.d|invoke-rc\.d)(?: --[\w-]+)* ([\w.@:-]+)"
@@ -89,7 +89,11 @@ def _take_over(work: Work, names: set[str]) -> None:
     """Take what debhelper(7) wrote for these units and init scripts out of the scripts."""
     for script in ("preinst", "postinst", "prerm", "postrm"):
         text = work.control_file(script).decode("utf-8", "surrogateescape")
-        new = _SECTION.sub(lambda match: _without(match[0], names), text)
+        parts, at = [], 0
+        for start, end in passages(text, _SECTION, _SECTION_END):
+            parts += [text[at:start], _without(text[start:end], names)]
+            at = end
+        new = "".join([*parts, text[at:]])
         if new != text:
             work.control_files[script] = new.encode("utf-8", "surrogateescape")
 

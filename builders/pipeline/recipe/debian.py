@@ -16,7 +16,7 @@ RELATION = re.compile(  # Policy 7.1
 )
 ALTERNATIVES = ("pre-depends", "depends", "recommends", "suggests")  # no "|" in the others
 PRIORITIES = ("required", "important", "standard", "optional", "extra")  # Policy 2.5
-MAINTAINER = re.compile(r"[^<>\n]*[^<>\s][^<>\n]* <[^<>@\s]+@[^<>@\s]+>")  # Policy 5.6.2
+MAINTAINER = re.compile(r"(?=\s*+[^<>])[^<>\n]+ <[^<>@\s]+@[^<>@\s]+>")  # Policy 5.6.2
 LONGEST = 200  # characters of a name or a version: both become names of files
 
 

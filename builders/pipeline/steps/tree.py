@@ -34,6 +34,9 @@ def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
     step.container.put(plan.work, plan.files.items())
 
 
+_WIDTH = 4096  # characters of a line of the log that are looked at
+
+
 def explain_patch(error: BuildError, plan: Plan) -> BuildError:
     """The error for a patch that does not apply: which patch, files and hunks."""
     if error.exit is not Exit.STEP:
@@ -41,6 +44,7 @@ def explain_patch(error: BuildError, plan: Plan) -> BuildError:
     patch, file = "", ""
     wrong: dict[str, list[str]] = {}
     for line in lines(error.log) if error.log else ():
+        line = line[:_WIDTH]
         if match := re.match(r"applying (\S+)$", line):
             patch, file, wrong = match[1], "", {}
         elif match := re.match(r"(?:patching|checking) file (.+?)(?: \(.*\))?$", line):

@@ -134,7 +134,9 @@ _LONGEST = 256  # characters of a stem that are looked up
 
 def _parts(soname: str) -> tuple[str, str]:
     """The name of a library without its version, and that."""
-    match = re.fullmatch(r"(.+?)\.so\.(.+)", soname) or re.fullmatch(r"(.+)-([0-9.]+)\.so", soname)
+    match = re.fullmatch(r"(?s)(.+?)\.so\.(.+)", soname) or re.fullmatch(
+        r"(.+)-([0-9.]+)\.so", soname
+    )
     stem, version = (match[1], match[2]) if match else (soname.removesuffix(".so"), "")
     return stem.lower().replace("_", "-"), version
 

@@ -198,7 +198,7 @@ def _public(facts: Facts) -> list[str]:
 
 def _triggers(facts: Facts) -> bool:
     text = facts.files.get("triggers", b"").decode("utf-8", "replace")
-    return bool(re.search(r"^\s*activate(-noawait)?\s+ldconfig\s*$", text, re.MULTILINE))
+    return bool(re.search(r"^[ \t]*activate(-noawait)?[ \t]+ldconfig[ \t]*$", text, re.MULTILINE))
 
 
 @rule(
@@ -264,6 +264,7 @@ def _missing_shlibs(facts: Facts) -> Iterator[Found]:
 )
 def _library_path(facts: Facts) -> Iterator[Found]:
     folders = {path.rpartition("/")[0] for path in facts.paths}
+    depends = facts.relations("Depends")
     for path, found in facts.elves.items():
         for folder in dict.fromkeys(found.runpath):
             if folder.startswith(("$ORIGIN", "${ORIGIN}")):
@@ -276,7 +277,7 @@ def _library_path(facts: Facts) -> Iterator[Found]:
                 yield Found(f"looks for libraries in {folder}, the administrator's", path)
             elif re.fullmatch(r"(/usr)?/lib(64|/[a-z0-9_]+-linux-gnu)?/?", folder):
                 yield Found(f"looks for libraries in {folder}, where the linker looks anyway", path)
-            elif folder.rstrip("/") not in folders and not facts.relations("Depends"):
+            elif folder.rstrip("/") not in folders and not depends:
                 yield Found(f"looks for libraries in {folder}, which nothing brings", path)
 
 

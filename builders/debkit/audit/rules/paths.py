@@ -158,6 +158,12 @@ def _aliased_path(facts: Facts) -> Iterator[Found]:
             yield Found(f"is also there as /usr{entry.path}", entry.path)
 
 
+_LEFT_FOLDER = re.compile(r"/(\.git|\.svn|\.hg|\.bzr|CVS|\.DS_Store|__MACOSX|\.deps|\.libs)(?=/|$)")
+_LEFT_FILE = re.compile(
+    r"[^/]+(~|\.rej|\.swp|\.dpkg-(old|new|dist|tmp))|\.#[^/]*|Thumbs\.db|perllocal\.pod"
+)
+
+
 @rule(
     "leftover-file",
     Severity.WARNING,
@@ -169,17 +175,12 @@ def _aliased_path(facts: Facts) -> Iterator[Found]:
 )
 def _leftover_file(facts: Facts) -> Iterator[Found]:
     told: set[str] = set()
-    pattern = re.compile(
-        r"(.*/(\.git|\.svn|\.hg|\.bzr|CVS|\.DS_Store|__MACOSX|\.deps|\.libs))(/.*)?"
-        r"|.*/[^/]+(~|\.rej|\.swp|\.dpkg-(old|new|dist|tmp))|.*/(\.#[^/]*|Thumbs\.db|perllocal\.pod)"
-    )
     for entry in facts.entries:
-        match = pattern.fullmatch(entry.path)
-        if match:
-            path = match[1] or entry.path
-            if path not in told:
-                told.add(path)
-                yield Found("was left behind by a tool", path)
+        folder = _LEFT_FOLDER.search(entry.path)
+        path = entry.path[: folder.end()] if folder else entry.path
+        if path not in told and (folder or _LEFT_FILE.fullmatch(path.rpartition("/")[2])):
+            told.add(path)
+            yield Found("was left behind by a tool", path)
     for path, base in lost(facts.entries):
         message = f"is the name under which dpkg unpacks {base}: one of them is lost"
         yield Found(message, path, Severity.ERROR)

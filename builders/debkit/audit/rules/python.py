@@ -84,7 +84,7 @@ def _python_dependency(facts: Facts) -> Iterator[Found]:
         if not any(f"= {facts.control.get('Version')}" in limits for limits in depends.values()):
             yield Found("is a Python module, but Depends names no Python", modules)
         return
-    if len(versions) != 1 or any(re.fullmatch(r"(lib)?python3\.[0-9]+.*", name) for name in python):
+    if len(versions) != 1 or any(re.match(r"(lib)?python3\.[0-9]", name) for name in python):
         return
     for version, path in versions.items():
         limits = " ".join(depends.get("python3", ())) + " ".join(depends.get("python3-minimal", ()))

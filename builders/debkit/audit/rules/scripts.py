@@ -150,7 +150,9 @@ def _fault(shell: str, content: bytes) -> str:
 def _stops(script: str) -> bool:
     """Whether a shell script ends at a command that fails."""
     flags = re.search(r"^#!.*\s-[a-z]*e", script.partition("\n")[0])
-    return bool(flags or re.search(r"^\s*set\s+-([a-z]*e|o\s+errexit)", script, re.MULTILINE))
+    return bool(
+        flags or re.search(r"^[ \t]*set[ \t]+-([a-z]*e|o[ \t]+errexit)", script, re.MULTILINE)
+    )
 
 
 # What dash, which is Debian's sh, does not know, or takes for something else (Policy 10.4).
