@@ -22,6 +22,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def cut(text: str, limit: int = 400) -> str:
+    """`text` for a message: without its middle where it has more than `limit` characters."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
+
+
 # Control characters but line feed and tab (C0, C1), what changes the direction of text or shows
 # nothing (bidi, zero width, tags), surrogates.
 _HIDDEN = re.compile(

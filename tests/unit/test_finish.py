@@ -465,3 +465,30 @@ def test_what_a_pre_dependency_implies_is_not_stated_again(tmp_path: Path) -> No
     assert "cc" in depends
     assert "libz1" in depends
     assert not {"aa | bb", "libc6 (>= 2.34)"} & set(depends)
+
+
+@pytest.mark.parametrize("end", ["\r", "\x85", "\v", "\u2028"])
+def test_a_field_with_a_line_break_of_others_is_refused(tmp_path: Path, end: str) -> None:
+    control = {**debs.CONTROL, "Description": f"one{end}Depends: evil"}
+    raw = debs.make(tmp_path / "raw.deb", control=control)
+    with pytest.raises(BuildError) as caught:
+        run(tmp_path, Corrections(), raw)
+    assert "line break that is none to dpkg" in caught.value.message
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("./usr/share/x\ny", "line break"),
+        ("./usr/share/" + "a/" * 2100 + "b", "cannot unpack"),
+        ("./usr/share/" + "a" * 250, "no room for .dpkg-new"),
+    ],
+)
+def test_a_name_that_dpkg_does_not_take_is_refused(tmp_path: Path, name: str, word: str) -> None:
+    raw = debs.make(tmp_path / "raw.deb", items=debs.with_folders([Item(name, b"x")]))
+    with pytest.raises(BuildError) as caught:
+        run(tmp_path, Corrections(), raw)
+    assert word in caught.value.message
+    assert len(caught.value.message) < 600
+    assert not list((tmp_path / "out").glob("*"))

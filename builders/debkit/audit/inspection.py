@@ -17,7 +17,7 @@ from builders.debkit.audit.model import RULES, Finding, Found, Needs, Report
 from builders.debkit.audit.rules.package import PROBLEMS
 from builders.debkit.deb import Deb, DebError
 from builders.errors import BuildError, Exit
-from builders.text import printable
+from builders.text import cut, printable
 
 
 def audit_all(
@@ -76,7 +76,7 @@ def _one(path: Path) -> Report:
 
 
 _TOLD = 1000  # findings of one rule: a hostile package could have millions
-_LINE = 4096  # characters of a message or a path
+_MESSAGE, _LINE = 600, 4096  # characters of a message and of a path
 _FIELD = 256  # characters of a name or version in a report
 
 
@@ -110,8 +110,8 @@ def audit(path: Path, expectations: Expectations | None = None, *, fast: bool = 
                     Finding(
                         each.name,
                         found.severity or each.severity,
-                        printable(found.message[:_LINE]),
-                        printable(found.subject[:_LINE]),
+                        printable(cut(found.message, _MESSAGE)),
+                        printable(cut(found.subject, _LINE)),
                     )
                 )
                 if told > _TOLD:

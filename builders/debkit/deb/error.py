@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from builders.errors import BuildError, Exit
+from builders.text import cut
 
 
 class DebError(BuildError):
@@ -13,5 +14,6 @@ class DebError(BuildError):
     """
 
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint or "build or fetch the package again", exit=Exit.USAGE)
+        hint = hint or "build or fetch the package again"
+        super().__init__(cut(message), hint=hint, exit=Exit.USAGE)
         self.kind = kind
