@@ -195,6 +195,18 @@ def test_library_names(tmp_path: Path, soname: str, package: str) -> None:
     assert findings[0][2].endswith("unless sister has it")
 
 
+def test_libraries_that_other_packages_bring_in_their_own_way(tmp_path: Path) -> None:
+    rule = "missing-dependency"
+    program = Item("./usr/bin/x", elf(["libhs.so.5"]), mode=0o755)
+    assert found(good(tmp_path, program, control={"Depends": "libx1"}), rule)
+    assert not found(good(tmp_path, program, control={"Depends": "libhyperscan5"}), rule)
+    haskell = elf(["libHSbase-4.15-ghc9.so"], texts=[(29, "/usr/lib/ghc/lib/base")])  # DT_RUNPATH
+    module = Item("./usr/lib/haskell/x.so", haskell)
+    assert not found(good(tmp_path, module, control={"Depends": "libghc-base-dev-4"}), rule)
+    udeb = {"Section": "debian-installer", "Package-Type": "udeb"}
+    assert not found(good(tmp_path, program, control=udeb), rule)
+
+
 def test_libraries_of_the_package_itself(tmp_path: Path) -> None:
     items = [
         Item("./usr/bin/x", elf(["libown.so.1", "libalias.so.2"]), mode=0o755),

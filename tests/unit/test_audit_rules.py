@@ -444,6 +444,12 @@ CASES = [
     fine("ldconfig-missing", library(), triggers="activate-noawait ldconfig\n"),
     fine("ldconfig-missing", library("./usr/lib/x/libx.so.1")),
     bad("ldconfig-needless", triggers="activate-noawait ldconfig\n"),
+    fine(
+        "ldconfig-needless",
+        library("./usr/lib/x/libx.so.1"),
+        symlink(LIB, "x/libx.so.1"),
+        triggers="activate-noawait ldconfig\n",
+    ),
     bad("missing-shlibs", library(), subject=LIB[1:]),
     bad("missing-shlibs", library(), shlibs="libx 2 sample\n", subject=LIB[1:]),
     fine("missing-shlibs", library(), shlibs="libx 1 sample\n"),

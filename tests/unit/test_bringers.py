@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,19 @@ def one_by_one(soname: str, relations: Iterable[str]) -> bool:
 @given(SONAMES, st.lists(PACKAGES, max_size=5))
 def test_looked_up_as_compared(soname: str, relations: list[str]) -> None:
     assert Bringers(relations).may_bring(soname) is one_by_one(soname, relations)
+
+
+@pytest.mark.parametrize(
+    ("relations", "brought", "version", "spare"),
+    [
+        (["libc6", "libhyperscan5"], [], "5", 1),
+        (["libc6", "libyajl2"], ["libyajl.so.2"], "2", 0),  # liblzo2-2 is missing
+        (["libopenmpi40t64"], [], "40", 1),
+        (["libphobos2-ldc-shared110"], ["libphobos2-ldc-shared.so.110"], "110", 0),
+        (["python3", "zlib1g"], [], "1", 0),
+    ],
+)
+def test_a_package_may_be_called_otherwise_than_its_library(
+    relations: list[str], brought: list[str], version: str, spare: int
+) -> None:
+    assert depends._spare(relations, brought)[version] == spare

@@ -111,13 +111,20 @@ class Facts:
     def libraries(self) -> Iterator[tuple[str, Elf]]:
         """The shared libraries in the linker's folders."""
         for path, found in self.elves.items():
-            folder, _, name = path.rpartition("/")
-            if name.startswith(("lib", "ld-")) and ".so" in name and _PUBLIC.fullmatch(folder):
+            if linked_with(path):
                 yield path, found
 
     def relations(self, *fields: str) -> dict[str, set[str]]:
         """Package name to the version restrictions ("" for none) in these fields."""
         return related(self.control, *fields)
+
+
+def linked_with(path: str) -> bool:
+    """Whether it is the name of a library in a folder where the linker looks."""
+    folder, _, name = path.rpartition("/")
+    return (
+        name.startswith(("lib", "ld-")) and ".so" in name and _PUBLIC.fullmatch(folder) is not None
+    )
 
 
 def gather(package: Deb, facts: Facts, *, contents: bool = True) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from debian.debian_support import Version
@@ -51,6 +52,8 @@ _ODD_NAMES = {
     remedy="finish the package with the relations that dpkg-shlibdeps computes",
 )
 def _missing_dependency(facts: Facts) -> Iterator[Found]:
+    if facts.udeb:  # the installer brings what its parts need
+        return
     machine = MACHINES.get(facts.control.get("Architecture", ""))
     elves = {
         path: elf
@@ -64,8 +67,21 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
     siblings = [name for name in hard if f"= {facts.control.get('Version')}" in hard[name]]
     has_libc = any(re.match(r"libc(6|0)", name) for name in hard)
     packages = Bringers(soft)
-    brought: dict[str, bool] = {}
+    brought = {
+        soname: packages.may_bring(soname)
+        for elf in elves.values()
+        for soname in elf.needed
+        if soname not in own and not _LIBC.fullmatch(soname)
+    }
+    spare = _spare(soft, (soname for soname, likely in brought.items() if likely))
+    for soname, likely in brought.items():
+        version = _parts(soname)[1]
+        if not likely and version not in _COMMON and spare[version] > 0:
+            spare[version] -= 1
+            brought[soname] = True
     for path, elf in elves.items():
+        if any(folder.startswith("/usr/lib/") for folder in elf.runpath):
+            continue  # from a folder of another package
         for soname in elf.needed:
             if soname in own:
                 continue
@@ -79,8 +95,6 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                         None if certain else Severity.WARNING,
                     )
                 continue
-            if soname not in brought:
-                brought[soname] = packages.may_bring(soname)
             if not brought[soname]:
                 guess = _ODD_NAMES.get(soname) or _names(soname)[0]
                 message = f"needs {soname}; no relation looks like its package (by name {guess})"
@@ -88,6 +102,20 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                     # Packages of the same source may share one library package.
                     message += f", unless {' or '.join(siblings[:3])} has it"
                 yield Found(message, path, Severity.INFO if siblings else Severity.WARNING)
+
+
+_COMMON = frozenset("0123")  # versions of so many libraries that they tell nothing
+
+
+def _spare(relations: Iterable[str], brought: Iterable[str]) -> Counter[str]:
+    """Version of a library to the number of packages that end in it and bring none of `brought`.
+
+    Not every package is called after its library: libhyperscan5 has libhs.so.5.
+    """
+    named = (re.search(r"^lib.*?([0-9][0-9.]*)(?:t64|[a-z])?$", name) for name in relations)
+    spare = Counter(match[1] for match in named if match)
+    spare.subtract(_parts(soname)[1] for soname in brought)
+    return spare
 
 
 def _names(soname: str) -> list[str]:

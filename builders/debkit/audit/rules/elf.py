@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from builders.debkit.audit.facts import Facts
+from builders.debkit.audit.facts import Facts, linked_with
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb.metadata import stated_sonames
 
@@ -228,7 +228,8 @@ def _ldconfig_missing(facts: Facts) -> Iterator[Found]:
 )
 def _ldconfig_needless(facts: Facts) -> Iterator[Found]:
     folders = any(path.startswith("/etc/ld.so.conf.d/") for path in facts.paths)
-    if _triggers(facts) and not folders and not facts.unread and not list(facts.libraries()):
+    # A link there is enough: the library may lie in a folder of its own.
+    if _triggers(facts) and not (folders or facts.unread or any(map(linked_with, facts.paths))):
         yield Found("triggers has ldconfig run for nothing")
 
 

@@ -272,7 +272,8 @@ def _merged_folder_replaced(facts: Facts) -> Iterator[Found]:
     needs=Needs.MEMBERS,
 )
 def _unmerged_path(facts: Facts) -> Iterator[Found]:
-    if facts.expectations.suite.partition("-")[0] not in ("trixie", "forky", "sid", "unstable"):
+    merged = ("trixie", "forky", "sid", "unstable")
+    if facts.udeb or facts.expectations.suite.partition("-")[0] not in merged:
         return
     for entry in facts.entries:
         top = "/" + entry.path.split("/")[1]
