@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from builders import VERSION, ends
 from builders.errors import BuildError, Exit
 from builders.show import face
+from builders.verbs import catalogue
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -60,12 +61,15 @@ def main() -> NoReturn:
 
 
 def _run(words: list[str]) -> int:
+    """The verb that the words name, and its exit status."""
+    words = [*map(catalogue.plain, words[:1]), *words[1:]]
     if words[:1] == ["inspect"]:
         from builders.verbs import quick
 
-        options = quick.options(words[1:])
-        if options is not None:
-            return quick.inspect(**options)
+        command = catalogue.VERBS["inspect"]
+        given = quick.read(words[1:], command.options)
+        if given is not None:
+            return command.run(**given)
     return _invoke(words)
 
 
@@ -76,7 +80,8 @@ def _invoke(words: list[str]) -> int:
 
     import tasks
 
-    namespace = Collection.from_module(tasks)
+    whole = Collection.from_module(tasks)
+    namespace = _named(whole, words)
 
     class Verbs(Program):
         """The verbs; what is wrong with a command line is said as every other error."""
@@ -98,7 +103,7 @@ def _invoke(words: list[str]) -> int:
             try:
                 yield
             except ParseError as error:
-                raise _mistake(str(error), error.context, namespace) from None
+                raise _mistake(str(error), error.context, whole) from None
 
     program = Verbs(
         version=VERSION,
@@ -118,6 +123,17 @@ def _invoke(words: list[str]) -> int:
             raise KeyboardInterrupt from None
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return int(Exit.DONE)
+
+
+def _named(whole: Collection, words: Sequence[str]) -> Collection:
+    """The tasks that are among the words: their options alone are then loaded. All if none is."""
+    from invoke.collection import Collection
+
+    some = Collection()
+    for word in words:
+        if word in whole.task_names and word not in some.task_names:
+            some.add_task(whole[word], word)
+    return some if some.task_names else whole
 
 
 def _mistake(said: str, context: ParserContext | None, namespace: Collection) -> BuildError:

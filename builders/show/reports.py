@@ -7,38 +7,21 @@ goes to standard error. Where it fails there is no document, but an exit status.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, cast
 
 from builders.files import of_file
 from builders.show import face
+from builders.show.outcome import Outcome
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.ground.suite.image import Image
     from builders.pipeline.stages import State
 
-SCHEMA = 1  # of every document; it changes when a key changes its meaning
-
-
-@dataclass(frozen=True)
-class Report:
-    """What there is to say. text: for people; document: the same for programs."""
-
-    text: str
-    document: Mapping[str, Any]
-
-    def said(self, form: str) -> str:
-        """The report in that form: "json", or any other for people."""
-        return to_json(self.document) if form == "json" else self.text
-
-
-def to_json(document: Mapping[str, Any]) -> str:
-    """A document as it is said."""
-    return json.dumps({"schema": SCHEMA, **document}, indent=2)
+SHA256 = "^[0-9a-f]{64}$"
 
 
 class Packed(Protocol):
@@ -56,59 +39,135 @@ class Packed(Protocol):
     def notes(self) -> tuple[str, ...]: ...
 
 
-def packages(made: Sequence[Packed]) -> Report:
+@dataclass(frozen=True)
+class Package:
+    file: Annotated[str, "absolute path"]
+    package: str
+    version: str
+    architecture: str
+    size: Annotated[int, "bytes", {"minimum": 0}]
+    sha256: Annotated[str, "of the file", {"pattern": SHA256}]
+    notes: Annotated[Sequence[str], "what a person may want to correct"]
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Packages that were made."""
+
+    kind: ClassVar[str] = "packages"
+    schema: ClassVar[int] = 1
+    packages: Sequence[Package]
+
+
+@dataclass(frozen=True)
+class Stage:
+    stage: str
+    state: Literal["hit", "miss", "unknown"]
+    why: Annotated[
+        str,
+        "of a hit the key of its output, or the version;"
+        " else what is missing or which inputs changed",
+    ]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a build would make, and what is there."""
+
+    kind: ClassVar[str] = "stages"
+    schema: ClassVar[int] = 1
+    stages: Sequence[Stage]
+
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    file: Annotated[str, "absolute path in the cache"]
+    size: Annotated[int, "bytes", {"minimum": 0}]
+    sha256: Annotated[str, "of the file", {"pattern": SHA256}]
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    source: Annotated[str, "its name in the recipe"]
+    version: str
+    files: Sequence[File]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is in the cache of each source."""
+
+    kind: ClassVar[str] = "sources"
+    schema: ClassVar[int] = 1
+    sources: Sequence[SourceFiles]
+
+
+@dataclass(frozen=True)
+class Installed:
+    name: str
+    version: str
+    architecture: str
+
+
+@dataclass(frozen=True)
+class Builder:
+    """The builder image, and what is installed in it."""
+
+    kind: ClassVar[str] = "image"
+    schema: ClassVar[int] = 1
+    image: Annotated[str, "its name in the engine"]
+    fingerprint: Annotated[
+        str, "digest of how it was made and of all that is installed", {"pattern": SHA256}
+    ]
+    packages: Annotated[Sequence[Installed], "what is installed in it"]
+
+
+def packages(made: Sequence[Packed]) -> Outcome:
     """Packages that were made."""
     lines: list[str] = []
-    documents: list[Mapping[str, Any]] = []
+    documents: list[Package] = []
     for each in made:
         size = each.path.stat().st_size
         shown = f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{-(-size >> 10)} KiB"
         lines.append(f"{face.near(each.path)}  {shown}")
         lines += [f"  note: {note}" for note in each.notes]
-        about = {
-            "file": str(each.path.absolute()),
-            "package": each.package,
-            "version": each.version,
-            "architecture": each.architecture,
-            "size": size,
-            "sha256": of_file(each.path),
-            "notes": list(each.notes),
-        }
+        about = Package(
+            str(each.path.absolute()),
+            each.package,
+            each.version,
+            each.architecture,
+            size,
+            of_file(each.path),
+            each.notes,
+        )
         documents.append(about)
-    return Report("\n".join(lines), {"packages": documents})
+    return Outcome(Packages(documents), "\n".join(lines))
 
 
-def stages(found: Sequence[State]) -> Report:
+def stages(states: Sequence[State]) -> Outcome:
     """What `--explain` says."""
-    return Report(face.states(found), {"stages": [asdict(state) for state in found]})
-
-
-def sources(found: Mapping[str, Fetched]) -> Report:
-    """What is in the cache of each source."""
-    rows = [(name, f.version, file.name) for name, f in found.items() for file in f.files]
     documents = [
-        {
-            "source": name,
-            "version": fetched.version,
-            "files": [
-                {"name": f.name, "file": str(f.path), "size": f.size, "sha256": f.sha256}
-                for f in fetched.files
-            ],
-        }
-        for name, fetched in found.items()
+        Stage(s.stage, cast(Literal["hit", "miss", "unknown"], s.state), s.why) for s in states
     ]
-    return Report(face.table(rows), {"sources": documents})
+    return Outcome(Stages(documents), face.states(states))
 
 
-def image(made: Image) -> Report:
+def sources(fetched: Mapping[str, Fetched]) -> Outcome:
+    """What is in the cache of each source."""
+    rows = [(name, f.version, file.name) for name, f in fetched.items() for file in f.files]
+    documents = [
+        SourceFiles(
+            name, each.version, [File(f.name, str(f.path), f.size, f.sha256) for f in each.files]
+        )
+        for name, each in fetched.items()
+    ]
+    return Outcome(Sources(documents), face.table(rows))
+
+
+def image(made: Image) -> Outcome:
     """The builder image, and what is installed in it."""
-    lines = [line.split() for line in made.packages.splitlines()]
-    keys = ("name", "version", "architecture")
-    return Report(
-        f"{made.name}: {len(lines)} packages",
-        {
-            "image": made.name,
-            "fingerprint": made.fingerprint,
-            "packages": [dict(zip(keys, words, strict=True)) for words in lines],
-        },
+    installed = [Installed(*line.split()) for line in made.packages.splitlines()]
+    return Outcome(
+        Builder(made.name, made.fingerprint, installed), f"{made.name}: {len(installed)} packages"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from invoke.collection import Collection
+from invoke.parser.parser import Parser
 from invoke.program import Program
 
 import tasks
@@ -19,11 +20,16 @@ from builders.pipeline import doctor, recipe, run
 from builders.pipeline.doctor import FAIL, WARN, Check
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
-from builders.verbs import builds, upkeep
+from builders.verbs import builds, recipes, shell
+from builders.verbs import clean as cleaning
+from builders.verbs import doctor as verb
+from builders.verbs.catalogue import VERBS
+from builders.verbs.option import RECIPE, SHORT, TARGETS
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE
 
-NAMES = sorted(Collection.from_module(tasks).task_names)
+NAMESPACE = Collection.from_module(tasks)
+NAMES = sorted(VERBS)
 
 
 @pytest.fixture
@@ -71,9 +77,45 @@ def test_every_verb_says_what_it_does_and_what_each_option_means(name: str) -> N
     task = Collection.from_module(tasks)[name]
     assert task.__doc__
     assert task.__doc__.splitlines()[0].endswith(".")
-    for argument in task.get_arguments():  # fails where help names no parameter
+    assert len(task.__doc__.splitlines()[0]) <= 62  # beside its name in 80 columns
+    for argument in task.get_arguments():
         assert argument.help, f"{name} --{argument.name} has no help"
         assert "h" not in argument.names  # -h is help
+
+
+def test_a_word_means_the_same_for_every_verb() -> None:
+    """One letter, one meaning; what is copied from slow modules is as it is there."""
+    letters = {
+        (option.short, name)
+        for verb in VERBS.values()
+        for name, option in verb.options.items()
+        if option.short
+    }
+    assert len({letter for letter, _ in letters}) == len(letters) == len(SHORT)
+    targets = {name for name, verb in VERBS.items() if "target" in verb.options}
+    assert targets == {"reproduce", "shell"}
+    assert (RECIPE, TARGETS) == (recipe.DEFAULT, recipe.TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("shell", "--tree xen"),
+        ("reproduce", "--only xen"),
+        ("host.devices", "--sysfs ."),
+        ("dev.ci", "--part tests"),
+    ],
+)
+def test_older_and_longer_names_mean_the_same(verb: str, words: str) -> None:
+    (context,) = Parser(NAMESPACE.to_contexts()).parse_argv([verb, *words.split()])
+    given = {argument.name: argument.value for argument in context.args.values()}
+    assert words.split()[1] in given.values()
+
+
+def test_every_module_of_a_verb_is_in_the_catalogue() -> None:
+    modules = (ROOT / "builders" / "verbs").glob("*.py")
+    verbs = {path.stem.replace("_", "-") for path in modules if "\ndef run(" in path.read_text()}
+    assert verbs == set(VERBS)
 
 
 def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
@@ -163,22 +205,24 @@ def test_a_recipe_that_is_wrong_hides_no_other(
     whole = len(recipe.names())
     monkeypatch.setattr("builders.pipeline.recipe.loading.RECIPES", tmp_path / "recipes")
     monkeypatch.setattr(recipe.load, "__defaults__", ((), tmp_path / "recipes"))
-    found = json.loads(upkeep.list_recipes("json"))
+    outcome = recipes.run(recipes.Options())
+    found = json.loads(outcome.said("json"))["recipes"]
     assert len(found) == whole + 2
     assert [about["name"] for about in found if "error" in about] == ["bad", "worse"]
-    lines = upkeep.list_recipes("table").splitlines()
+    lines = outcome.said("table").splitlines()
     assert [line.split()[1:3] for line in lines if line.startswith(("bad", "worse"))] == [
         ["not", "usable"]
     ] * 2
 
 
 def test_the_recipes_as_a_table_and_as_json() -> None:
-    found = json.loads(upkeep.list_recipes("json"))
+    outcome = recipes.run(recipes.Options())
+    found = json.loads(outcome.said("json"))["recipes"]
     assert [about["name"] for about in found] == recipe.names()
     for about in found:
         assert about["default"] == (about["name"] == recipe.DEFAULT)
         assert about["flavours"]
-    lines = upkeep.list_recipes("table").splitlines()
+    lines = outcome.said("table").splitlines()
     assert len(lines) == len(found)
     for line, about in zip(lines, found, strict=True):
         assert line.startswith(about["name"])
@@ -225,9 +269,9 @@ def test_a_shell_needs_a_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(BuildError, match="needs a terminal"):
         builds.build(begin(home), "minimal", shell=True)  # noqa: S604
     with pytest.raises(BuildError, match="needs a terminal"):
-        builds.shell(begin(home), "xen", "minimal")
-    with pytest.raises(BuildError, match="--tree no: there is no such build"):
-        builds.shell(begin(home), "no", "minimal")
+        shell.interact(begin(home), shell.Options(target="xen", flavour="minimal"))
+    with pytest.raises(BuildError, match="--target no: no such target"):
+        VERBS["shell"].run(recipe=str(home / "good.toml"), target="no")
 
 
 def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
@@ -237,8 +281,8 @@ def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
 
 
 def test_the_status_of_the_doctor() -> None:
-    assert upkeep.doctor_status([Check("x", WARN, "y")]) == 0
-    assert upkeep.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
+    assert verb.status([Check("x", WARN, "y")]) == 0
+    assert verb.status([Check("source x", FAIL, "y")]) == Exit.SOURCE
 
 
 # Cleaning
@@ -254,7 +298,7 @@ def built(home: Path, name: str) -> Path:
 
 def clean(name: str = "") -> list[str]:
     heard = Heard()
-    upkeep.clean(heard, name, old=False, images=False, cache=False)
+    cleaning.clean(cleaning.Options(recipe=name), heard)
     return heard.lines
 
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""List the recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError
+from builders.show import face
+from builders.verbs.option import Reported
+
+if TYPE_CHECKING:
+    from builders.pipeline.recipe import Recipe
+    from builders.show import upkeep
+    from builders.show.outcome import Document, Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported):
+    pass
+
+
+def run(_: Options) -> Outcome:
+    from builders.pipeline import recipe
+    from builders.show.outcome import Outcome
+
+    loaded: dict[str, Recipe | BuildError] = {}
+    for name in recipe.names():
+        try:
+            loaded[name] = recipe.load(name)
+        except BuildError as error:  # one file that is wrong hides no other
+            loaded[name] = error
+
+    def document() -> Document:
+        from builders.show import upkeep
+
+        return upkeep.Recipes([_about(name, each) for name, each in loaded.items()])
+
+    rows = [
+        (
+            name + ("*" if name == recipe.DEFAULT else ""),
+            "not usable" if isinstance(each, BuildError) else each.suite.name,
+            each.message if isinstance(each, BuildError) else each.summary,
+        )
+        for name, each in loaded.items()
+    ]
+    return Outcome(document, face.table(rows))
+
+
+def _about(name: str, loaded: Recipe | BuildError) -> upkeep.Recipe | upkeep.Unusable:
+    from builders.pipeline.recipe import DEFAULT
+    from builders.show import upkeep
+
+    if isinstance(loaded, BuildError):
+        return upkeep.Unusable(name, name == DEFAULT, loaded.message, loaded.hint)
+    flavours = sorted(loaded.kernel.flavours) if loaded.kernel else []
+    return upkeep.Recipe(name, name == DEFAULT, loaded.suite.name, loaded.summary, flavours)
