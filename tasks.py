@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from builders.verbs.catalogue import GROUPS, VERBS
+from builders.verbs.catalogue import GROUPS
 from builders.verbs.verb import collect
 
-namespace = collect(GROUPS, VERBS)
+namespace = collect(GROUPS)

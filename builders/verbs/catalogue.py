@@ -3,32 +3,42 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from builders.verbs.command import Command
 
-# In the order in which they are shown. A group that ends with a dot is a collection of Invoke's:
-# its verbs are host.devices and so on, and their plain names stay.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "build": (
-        "build-all",
-        "build-xen",
-        "build-kernel",
-        "fetch",
-        "image",
-        "finish",
-        "shell",
-        "clean",
-    ),
-    "prove": ("inspect", "check", "install-test", "boot-test", "reproduce"),
-    "publish": ("release", "verify", "diff"),
-    "look": ("doctor", "recipes"),
-    "host.": ("devices", "dom0-config", "domu-config"),
-    "dev.": ("test", "bench", "ci"),
-}
 
-VERBS = {name: Command(name) for names in GROUPS.values() for name in names}
+class Group(NamedTuple):
+    """Verbs that are shown together.
+
+    collection: of Invoke, in which they stand too, or "": then `devices` is host.devices as well.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    collection: str = ""
+
+
+# In the order in which they are shown.
+GROUPS = (
+    Group(
+        "Build",
+        ("build-all", "build-xen", "build-kernel", "fetch", "image", "finish", "shell", "clean"),
+    ),
+    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
+    Group("Publish", ("release", "verify", "diff")),
+    Group("This box", ("doctor", "recipes")),
+    Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),
+    Group("This project", ("test", "bench", "ci"), "dev"),
+)
+
+VERBS = {name: Command(name) for group in GROUPS for name in group.names}
+FIRST = ("doctor", "build-all", "inspect")  # the three that a newcomer needs
 
 
 def plain(word: str) -> str:
     """The plain name of a verb that is named with its collection; any other word as it is."""
     part, dot, name = word.partition(".")
-    return name if name in GROUPS.get(part + dot, ()) else word
+    if dot and any(part == group.collection and name in group.names for group in GROUPS):
+        return name
+    return word

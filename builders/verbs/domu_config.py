@@ -19,20 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported, OfRecipe):
-    name: str = option("of the guest", MISSING)
-    memory: str = option("of the guest with its unit, such as 4096M", value="SIZE")
+    name: str = option("what the guest is called", MISSING)
+    memory: str = option("with its unit, such as 4096M", value="SIZE")
     vcpus: str = option("virtual CPUs", "1", value="NUMBER")
     disk: tuple[str, ...] = option(
-        "format raw, qcow2, vhd or cdrom", (), value="PATH[,FORMAT[,VDEV[,r or w]]]"
+        "a disk; FORMAT is raw, qcow2, vhd or cdrom", (), value="PATH[,FORMAT[,VDEV[,r or w]]]"
     )
     pci: tuple[str, ...] = option(
-        "such as 02:00.0,permissive=1", (), value="ADDRESS[,OPTION=VALUE]..."
+        "a PCI device, such as 02:00.0,permissive=1", (), value="ADDRESS[,OPTION=VALUE]..."
     )
-    type: str = option("of the guest", "hvm", choices=("hvm", "pv", "pvh"), checked=False)
+    type: str = option("kind of guest", "hvm", choices=("hvm", "pv", "pvh"), checked=False)
     toolstack: str = option("xm only with Xen 4.2", "xl", choices=("xl", "xm"), checked=False)
-    vnc: str = option("of the guest's screen, or no", value="ADDRESS[:DISPLAY]", usual="127.0.0.1")
-    bridge: tuple[str, ...] = option("of the host for a network card", (), value="BRIDGE[,MAC]")
-    usb: tuple[str, ...] = option("tablet, mouse, keyboard or host:VENDOR:PRODUCT", ())
+    vnc: str = option(
+        "where its screen is served, or no", value="ADDRESS[:DISPLAY]", usual="127.0.0.1"
+    )
+    bridge: tuple[str, ...] = option(
+        "a network card on this bridge of the host", (), value="BRIDGE[,MAC]"
+    )
+    usb: tuple[str, ...] = option(
+        "tablet, mouse, keyboard or host:VENDOR:PRODUCT", (), value="DEVICE"
+    )
     kernel: str = option("of a PV or PVH guest", value="FILE", usual="pygrub looks on its disk")
     ramdisk: str = option("for that kernel", value="FILE")
     extra: str = option("options for that kernel", value="OPTIONS")

@@ -37,6 +37,7 @@ class Options(OfRecipe):
     fail_on: str = option(
         "exit status 1 from this severity on",
         "error",
+        value="SEVERITY",
         choices=("error", "warning", "info", "never"),
         what="severity",
     )

@@ -119,7 +119,7 @@ class Option:
             notes.append(f"default: {self.metadata['usual']}")
         elif not self.required and self.default not in ("", False, ()):
             notes.append(f"default: {self.default}")
-        if self.kind is list:
+        if self.kind is list and not self.words:
             notes.append("may be given again")
         notes = [note for note in notes if note]
         return f"{self.metadata['help']} ({'; '.join(notes)})" if notes else self.metadata["help"]
@@ -137,12 +137,18 @@ class Option:
 
 
 def options(kind: type) -> dict[str, Option]:
-    """The options of a verb by the names of their fields; kind: its class of options."""
-    return {
-        each.name: Option(each.name, each.default, each.metadata)
-        for each in fields(kind)
-        if each.metadata
-    }
+    """The options of a verb by the names of their fields; kind: its class of options.
+
+    Words without a flag come first, then what the verb alone has, the format last.
+    """
+    found = [Option(each.name, each.default, each.metadata) for each in fields(kind)]
+    own = kind.__annotations__
+
+    def place(option: Option) -> tuple[bool, bool, bool]:
+        word = option.required or option.words
+        return not word, option.name == "format", option.name not in own
+
+    return {option.name: option for option in sorted(found, key=place)}
 
 
 @dataclass(frozen=True, kw_only=True)

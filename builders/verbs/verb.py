@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from invoke.collection import Collection
@@ -16,6 +16,7 @@ from invoke.tasks import Task
 
 from builders.errors import BuildError
 from builders.show import face
+from builders.verbs.catalogue import VERBS, Group
 from builders.verbs.command import Command
 from builders.verbs.option import Option
 
@@ -84,15 +85,15 @@ def _argument(option: Option) -> Argument:
     )
 
 
-def collect(groups: Mapping[str, tuple[str, ...]], verbs: Mapping[str, Command]) -> Collection:
-    """All verbs as tasks; those of a group that ends with a dot also in a collection."""
+def collect(groups: Iterable[Group]) -> Collection:
+    """The verbs of the groups as tasks, and in the collections of the groups that have one."""
     root = Collection()
-    for group, names in groups.items():
-        part = Collection(group.rstrip("."))
-        for name in names:
-            task = Verb(verbs[name])
+    for group in groups:
+        part = Collection(group.collection)
+        for name in group.names:
+            task = Verb(VERBS[name])
             root.add_task(task)
             part.add_task(task)
-        if group.endswith("."):
+        if group.collection:
             root.add_collection(part)
     return root
