@@ -62,6 +62,8 @@ def main() -> NoReturn:
 
 def _run(words: list[str]) -> int:
     """The verb that the words name, and its exit status."""
+    if words[:2] == ["--complete", "--"]:
+        return _complete(words[2:])
     words = [*map(catalogue.plain, words[:1]), *words[1:]]
     about = _about(words)
     if about is not None:
@@ -75,6 +77,14 @@ def _run(words: list[str]) -> int:
         if given is not None:
             return command.run(**given)
     return _invoke(words)
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Say what the last word may become, a line each; nobody reads an error here."""
+    from builders.verbs.candidates import candidates
+
+    face.show("\n".join(f"{word}\t{about}" for word, about in candidates(words)))
+    return int(Exit.DONE)
 
 
 _HELP = ("--help", "-h")

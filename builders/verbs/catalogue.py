@@ -27,7 +27,7 @@ GROUPS = (
     ),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
     Group("Publish", ("release", "verify", "diff")),
-    Group("This box", ("doctor", "recipes")),
+    Group("This box", ("doctor", "recipes", "completion")),
     Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),
     Group("This project", ("test", "bench", "ci"), "dev"),
 )

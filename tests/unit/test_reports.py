@@ -45,7 +45,7 @@ from builders.verbs import (
 )
 from builders.verbs.catalogue import VERBS
 
-ALONE = {"shell"}  # it is a terminal
+ALONE = {"shell", "completion"}  # the one is a terminal, the other a script
 RECIPE = "xen-4.17-bookworm"
 
 
