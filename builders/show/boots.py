@@ -15,33 +15,33 @@ from builders.show.outcome import Outcome
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckEntry:
     name: str
     good: Annotated[bool, "it holds"]
     seen: str
 
 
 @dataclass(frozen=True)
-class Boot:
+class BootEntry:
     name: str
     good: Annotated[bool, "all checks hold that should, and just those fail that must"]
     seconds: Annotated[float, "wall time", {"minimum": 0}]
     log: Annotated[str, "absolute path of the whole console"]
     must_fail: Annotated[Sequence[str], "names of checks; a negative control has some"]
-    checks: Sequence[Check]
+    checks: Sequence[CheckEntry]
 
 
 @dataclass(frozen=True)
-class Boots:
+class BootsDocument:
     """The boots of the packages, and what was checked in each."""
 
     kind: ClassVar[str] = "boot-test"
     schema: ClassVar[int] = 1
-    boots: Sequence[Boot]
+    boots: Sequence[BootEntry]
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuiltEntry:
     file: str
     first: Annotated[str, "sha256 of the first build's, empty where it is missing"]
     second: Annotated[str, "likewise of the second's"]
@@ -49,12 +49,12 @@ class Rebuilt:
 
 
 @dataclass(frozen=True)
-class Rebuild:
+class RebuildDocument:
     """What a second build made of the same packages."""
 
     kind: ClassVar[str] = "reproduce"
     schema: ClassVar[int] = 1
-    packages: Sequence[Rebuilt]
+    packages: Sequence[RebuiltEntry]
 
 
 def boots(made: Sequence[checks.Boot]) -> Outcome:
@@ -70,15 +70,15 @@ def boots(made: Sequence[checks.Boot]) -> Outcome:
             lines.append(f"  {check.name:<28}{holds if check.good else fails:<20}{check.seen}")
         if not each.good:
             lines.append(f"  the whole console: {each.log}")
-    document = Boots(
+    document = BootsDocument(
         [
-            Boot(
+            BootEntry(
                 each.name,
                 each.good,
                 round(each.seconds, 1),
                 str(each.log),
                 sorted(each.wanted),
-                [Check(check.name, check.good, check.seen) for check in each.checks],
+                [CheckEntry(check.name, check.good, check.seen) for check in each.checks],
             )
             for each in made
         ]
@@ -99,5 +99,7 @@ def rebuild(compared: Sequence[reproduce.Compared], about: str, kept: Path) -> O
     same = all(each.same for each in compared)
     if not same:
         lines.append(f"the second build is kept: {kept}")
-    document = Rebuild([Rebuilt(c.file, c.first, c.second, c.differences) for c in compared])
+    document = RebuildDocument(
+        [RebuiltEntry(c.file, c.first, c.second, c.differences) for c in compared]
+    )
     return Outcome(document, "\n".join(lines), Exit.DONE if same else Exit.AUDIT)

@@ -181,7 +181,7 @@ def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class SummaryEntry:
     pairs: Annotated[int, "pairs that were compared", {"minimum": 0}]
     changes: Annotated[int, "all changes", {"minimum": 0}]
     error: Annotated[int, "changes that are judged an error", {"minimum": 0}]
@@ -190,7 +190,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Side:
+class SideEntry:
     path: Annotated[str, "the file, as it was named"]
     package: str
     version: str
@@ -202,7 +202,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ChangeEntry:
     kind: Annotated[str, "what changed", {"enum": list(_TITLES)}]
     action: Annotated[str, "what became of it", {"enum": list(_MARKS)}]
     subject: Annotated[str, "the field, path, soname, option; `Field: package` of a relation"]
@@ -221,42 +221,45 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Pair:
-    old: Side
-    new: Side
-    changes: Sequence[Difference]
+class PairEntry:
+    old: SideEntry
+    new: SideEntry
+    changes: Sequence[ChangeEntry]
 
 
 @dataclass(frozen=True)
-class Differences:
+class ComparisonDocument:
     """What differs between packages."""
 
     kind: ClassVar[str] = "inspect-diff"
     schema: ClassVar[int] = 1
-    summary: Summary
-    comparisons: Sequence[Pair]
+    summary: SummaryEntry
+    comparisons: Sequence[PairEntry]
     only_old: Annotated[Sequence[str], "packages of the first folder without counterpart"]
     only_new: Annotated[Sequence[str], "packages of the second folder without counterpart"]
 
 
 def document(
     comparisons: Sequence[Comparison], only_old: Sequence[Path], only_new: Sequence[Path]
-) -> Differences:
+) -> ComparisonDocument:
     """All of it."""
-    return Differences(
-        Summary(
+    return ComparisonDocument(
+        SummaryEntry(
             len(comparisons),
             sum(len(c.changes) for c in comparisons),
             *(sum(c.count(s) for c in comparisons) for s in Severity),
         ),
-        [Pair(_side(c.old), _side(c.new), [_change(e) for e in c.changes]) for c in comparisons],
+        [
+            PairEntry(_side(c.old), _side(c.new), [_change(e) for e in c.changes])
+            for c in comparisons
+        ],
         [str(path) for path in only_old],
         [str(path) for path in only_new],
     )
 
 
-def _side(it: Snapshot) -> Side:
-    return Side(
+def _side(it: Snapshot) -> SideEntry:
+    return SideEntry(
         str(it.path),
         it.short("Package"),
         it.short("Version"),
@@ -266,8 +269,8 @@ def _side(it: Snapshot) -> Side:
     )
 
 
-def _change(change: Change) -> Difference:
-    return Difference(
+def _change(change: Change) -> ChangeEntry:
+    return ChangeEntry(
         change.kind,
         change.action,
         change.subject,

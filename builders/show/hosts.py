@@ -14,7 +14,7 @@ from builders.show.outcome import Outcome
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceEntry:
     address: Annotated[str, "domain, bus, slot and function"]
     class_: Annotated[str, "six hexadecimal digits"]
     class_name: str
@@ -34,7 +34,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Devices:
+class DevicesDocument:
     """The PCI devices of a machine, and what may be hidden from dom0."""
 
     kind: ClassVar[str] = "devices"
@@ -42,13 +42,13 @@ class Devices:
     xen: Annotated[bool, "it runs Xen"]
     memory_mib: Annotated[int, "0 where it is not known", {"minimum": 0}]
     notes: Sequence[str]
-    devices: Sequence[Device]
+    devices: Sequence[DeviceEntry]
     together: Annotated[Sequence[Sequence[str]], "sets of addresses that go to a guest together"]
     suggested: Annotated[Sequence[str], "commands that hide a set"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SettingsDocument:
     """The package of a host's settings."""
 
     kind: ClassVar[str] = "dom0-config"
@@ -61,7 +61,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Guest:
+class GuestDocument:
     """A guest's file."""
 
     kind: ClassVar[str] = "domu-config"
@@ -77,14 +77,14 @@ def devices(machine: Machine) -> Outcome:
     return Outcome(lambda: document(machine), lambda: host.table(machine, face.width()))
 
 
-def document(machine: Machine) -> Devices:
+def document(machine: Machine) -> DevicesDocument:
     """The same for programs."""
-    return Devices(
+    return DevicesDocument(
         xen=machine.xen,
         memory_mib=machine.memory,
         notes=machine.notes,
         devices=[
-            Device(
+            DeviceEntry(
                 address=str(d.bdf),
                 class_=f"{d.code:06x}",
                 class_name=machine.names.kind(d.code),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 
 @dataclass(frozen=True)
-class Stage:
+class JobStageEntry:
     stage: str
     state: Literal["passed", "failed", "stopped"]
     seconds: Annotated[float, "wall time", {"minimum": 0}]
@@ -17,33 +17,33 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Job:
+class JobDocument:
     """The stages of a CI job; said of one that failed too."""
 
     kind: ClassVar[str] = "ci"
     schema: ClassVar[int] = 1
     title: str
-    stages: Sequence[Stage]
+    stages: Sequence[JobStageEntry]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartEntry:
     part: str
     state: Literal["passed", "left out"]
     seconds: Annotated[float, "wall time", {"minimum": 0}]
 
 
 @dataclass(frozen=True)
-class Parts:
+class PartsDocument:
     """The parts of the tests that were run."""
 
     kind: ClassVar[str] = "test"
     schema: ClassVar[int] = 1
-    parts: Sequence[Part]
+    parts: Sequence[PartEntry]
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureEntry:
     name: str
     ours: Annotated[Sequence[float], "seconds, a number for each run"]
     peer: Annotated[Sequence[float], "the same of the peer; empty where there is none"]
@@ -53,24 +53,24 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Figures:
+class FiguresEntry:
     machine: Annotated[str, "that it ran on"]
-    rows: Sequence[Row]
+    rows: Sequence[FigureEntry]
     more: Annotated[Mapping[str, float], "other numbers, each with a name of its own"] = field(
         metadata={"flat": True}
     )
 
 
 @dataclass(frozen=True)
-class Benchmarks:
+class BenchmarksDocument:
     """What the benchmarks measured."""
 
     kind: ClassVar[str] = "bench"
     schema: ClassVar[int] = 1
-    benchmarks: Annotated[Mapping[str, Figures], "by the name of the benchmark"]
+    benchmarks: Annotated[Mapping[str, FiguresEntry], "by the name of the benchmark"]
 
 
-def figures(said: Mapping[str, Any]) -> Figures:
+def figures(said: Mapping[str, Any]) -> FiguresEntry:
     """What one benchmark has said in JSON."""
     more = {name: value for name, value in said.items() if name not in ("machine", "rows")}
-    return Figures(said["machine"], [Row(**row) for row in said["rows"]], more)
+    return FiguresEntry(said["machine"], [FigureEntry(**row) for row in said["rows"]], more)

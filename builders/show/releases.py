@@ -17,33 +17,33 @@ from builders.show.outcome import Outcome
 
 
 @dataclass(frozen=True)
-class SignedBy:
+class KeyEntry:
     fingerprint: str
     uid: str
     ephemeral: Annotated[bool, "a trial key, which nobody has any more"]
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseDocument:
     """A signed apt repository that was made."""
 
     kind: ClassVar[str] = "release"
     schema: ClassVar[int] = 1
     folder: str
-    key: Annotated[SignedBy, "that signed it"]
+    key: Annotated[KeyEntry, "that signed it"]
     builds: Annotated[Sequence[Mapping[str, Any]], "as release.json has them (docs/release.md)"]
     missing: Annotated[Sequence[str], "what a release may have and this one lacks"]
     notes: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemEntry:
     file: Annotated[str, "its path in the release"]
     why: str
 
 
 @dataclass(frozen=True)
-class Verification:
+class VerificationDocument:
     """Whether a release is sound."""
 
     kind: ClassVar[str] = "verify"
@@ -51,12 +51,12 @@ class Verification:
     fingerprint: Annotated[str, "of the key that signed, empty where no signature was good"]
     given: Annotated[bool, "the key was named"]
     files: Annotated[int, "how many were checked", {"minimum": 0}]
-    problems: Sequence[Problem]
+    problems: Sequence[ProblemEntry]
     notes: Annotated[Sequence[str], "what is worth a look and no fault"]
 
 
 @dataclass(frozen=True)
-class Row:
+class RowEntry:
     part: str
     name: str
     old: Annotated[str, "empty where it was not there"]
@@ -65,26 +65,26 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Build:
+class BuildEntry:
     target: str
     old: Annotated[str, "its version, empty where it was not there"]
     new: Annotated[str, "likewise"]
-    rows: Sequence[Row]
+    rows: Sequence[RowEntry]
 
 
 @dataclass(frozen=True)
-class Changes:
+class ChangesDocument:
     """What changed from one release to another."""
 
     kind: ClassVar[str] = "diff"
     schema: ClassVar[int] = 1
-    builds: Sequence[Build]
+    builds: Sequence[BuildEntry]
 
 
 def release(made: Made) -> Outcome:
     """A release that was made."""
-    signed_by = SignedBy(made.fingerprint, made.uid, made.ephemeral)
-    document = Release(str(made.folder), signed_by, made.builds, made.missing, made.notes)
+    signed_by = KeyEntry(made.fingerprint, made.uid, made.ephemeral)
+    document = ReleaseDocument(str(made.folder), signed_by, made.builds, made.missing, made.notes)
     rows = []
     for build in made.builds:
         rows += [
@@ -111,11 +111,11 @@ def _audit(counts: Mapping[str, int]) -> str:
 
 def verification(folder: str, verdict: Verdict) -> Outcome:
     """What was found in a release; the status is 1 where it is not sound."""
-    document = Verification(
+    document = VerificationDocument(
         verdict.fingerprint,
         verdict.given,
         verdict.files,
-        [Problem(problem.file, problem.why) for problem in verdict.problems],
+        [ProblemEntry(problem.file, problem.why) for problem in verdict.problems],
         verdict.notes,
     )
     if verdict.problems:
@@ -134,13 +134,13 @@ def verification(folder: str, verdict: Verdict) -> Outcome:
 
 def changes(builds: Sequence[notes.Changed]) -> Outcome:
     """What changed between two releases, for people as Markdown."""
-    document = Changes(
+    document = ChangesDocument(
         [
-            Build(
+            BuildEntry(
                 b.target,
                 b.old,
                 b.new,
-                [Row(r.part, r.name, r.old, r.new, r.judgement) for r in b.rows],
+                [RowEntry(r.part, r.name, r.old, r.new, r.judgement) for r in b.rows],
             )
             for b in builds
         ]

@@ -40,7 +40,7 @@ class Packed(Protocol):
 
 
 @dataclass(frozen=True)
-class Package:
+class PackageEntry:
     file: Annotated[str, "absolute path"]
     package: str
     version: str
@@ -51,16 +51,16 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Packages:
+class PackagesDocument:
     """Packages that were made."""
 
     kind: ClassVar[str] = "packages"
     schema: ClassVar[int] = 1
-    packages: Sequence[Package]
+    packages: Sequence[PackageEntry]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageEntry:
     stage: str
     state: Literal["hit", "miss", "unknown"]
     why: Annotated[
@@ -71,16 +71,16 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Stages:
+class StagesDocument:
     """What a build would make, and what is there."""
 
     kind: ClassVar[str] = "stages"
     schema: ClassVar[int] = 1
-    stages: Sequence[Stage]
+    stages: Sequence[StageEntry]
 
 
 @dataclass(frozen=True)
-class File:
+class FileEntry:
     name: str
     file: Annotated[str, "absolute path in the cache"]
     size: Annotated[int, "bytes", {"minimum": 0}]
@@ -88,30 +88,30 @@ class File:
 
 
 @dataclass(frozen=True)
-class SourceFiles:
+class SourceEntry:
     source: Annotated[str, "its name in the recipe"]
     version: str
-    files: Sequence[File]
+    files: Sequence[FileEntry]
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourcesDocument:
     """What is in the cache of each source."""
 
     kind: ClassVar[str] = "sources"
     schema: ClassVar[int] = 1
-    sources: Sequence[SourceFiles]
+    sources: Sequence[SourceEntry]
 
 
 @dataclass(frozen=True)
-class Installed:
+class InstalledEntry:
     name: str
     version: str
     architecture: str
 
 
 @dataclass(frozen=True)
-class Builder:
+class ImageDocument:
     """The builder image, and what is installed in it."""
 
     kind: ClassVar[str] = "image"
@@ -120,19 +120,19 @@ class Builder:
     fingerprint: Annotated[
         str, "digest of how it was made and of all that is installed", {"pattern": SHA256}
     ]
-    packages: Annotated[Sequence[Installed], "what is installed in it"]
+    packages: Annotated[Sequence[InstalledEntry], "what is installed in it"]
 
 
 def packages(made: Sequence[Packed]) -> Outcome:
     """Packages that were made."""
     lines: list[str] = []
-    documents: list[Package] = []
+    documents: list[PackageEntry] = []
     for each in made:
         size = each.path.stat().st_size
         shown = f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{-(-size >> 10)} KiB"
         lines.append(f"{face.near(each.path)}  {shown}")
         lines += [f"  note: {note}" for note in each.notes]
-        about = Package(
+        about = PackageEntry(
             str(each.path.absolute()),
             each.package,
             each.version,
@@ -142,32 +142,35 @@ def packages(made: Sequence[Packed]) -> Outcome:
             each.notes,
         )
         documents.append(about)
-    return Outcome(Packages(documents), "\n".join(lines))
+    return Outcome(PackagesDocument(documents), "\n".join(lines))
 
 
 def stages(states: Sequence[State]) -> Outcome:
     """What `--explain` says."""
     documents = [
-        Stage(s.stage, cast(Literal["hit", "miss", "unknown"], s.state), s.why) for s in states
+        StageEntry(s.stage, cast(Literal["hit", "miss", "unknown"], s.state), s.why) for s in states
     ]
-    return Outcome(Stages(documents), face.states(states))
+    return Outcome(StagesDocument(documents), face.states(states))
 
 
 def sources(fetched: Mapping[str, Fetched]) -> Outcome:
     """What is in the cache of each source."""
     rows = [(name, f.version, file.name) for name, f in fetched.items() for file in f.files]
     documents = [
-        SourceFiles(
-            name, each.version, [File(f.name, str(f.path), f.size, f.sha256) for f in each.files]
+        SourceEntry(
+            name,
+            each.version,
+            [FileEntry(f.name, str(f.path), f.size, f.sha256) for f in each.files],
         )
         for name, each in fetched.items()
     ]
-    return Outcome(Sources(documents), face.table(rows))
+    return Outcome(SourcesDocument(documents), face.table(rows))
 
 
 def image(made: Image) -> Outcome:
     """The builder image, and what is installed in it."""
-    installed = [Installed(*line.split()) for line in made.packages.splitlines()]
+    installed = [InstalledEntry(*line.split()) for line in made.packages.splitlines()]
     return Outcome(
-        Builder(made.name, made.fingerprint, installed), f"{made.name}: {len(installed)} packages"
+        ImageDocument(made.name, made.fingerprint, installed),
+        f"{made.name}: {len(installed)} packages",
     )

@@ -20,7 +20,7 @@ _LOOKS = {
 
 
 @dataclass(frozen=True)
-class Explained:
+class RuleEntry:
     rule: str
     severity: Severity
     explanation: str
@@ -30,12 +30,12 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class Rules:
+class RulesDocument:
     """Rules of the audit, in words."""
 
     kind: ClassVar[str] = "rules"
     schema: ClassVar[int] = 1
-    rules: Sequence[Explained]
+    rules: Sequence[RuleEntry]
 
 
 def known(name: str) -> Rule:
@@ -65,11 +65,11 @@ def text(name: str, width: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def document(chosen: Sequence[Rule]) -> Rules:
+def document(chosen: Sequence[Rule]) -> RulesDocument:
     """These rules for programs."""
-    return Rules(
+    return RulesDocument(
         [
-            Explained(r.name, r.severity, r.explanation, r.reference, r.remedy, r.needs)
+            RuleEntry(r.name, r.severity, r.explanation, r.reference, r.remedy, r.needs)
             for r in chosen
         ]
     )

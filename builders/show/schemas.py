@@ -13,33 +13,33 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from builders.debkit.audit.document import Audit
+from builders.debkit.audit.document import AuditDocument
 from builders.show import boots, changes, hosts, jobs, releases, reports, rules, trials, upkeep
 
 DOCUMENTS: tuple[type, ...] = (
-    reports.Packages,
-    reports.Stages,
-    reports.Sources,
-    reports.Builder,
-    Audit,
-    changes.Differences,
-    rules.Rules,
-    trials.Verdicts,
-    trials.Cases,
-    boots.Boots,
-    boots.Rebuild,
-    releases.Release,
-    releases.Verification,
-    releases.Changes,
-    upkeep.Checks,
-    upkeep.Recipes,
-    hosts.Devices,
-    hosts.Settings,
-    hosts.Guest,
-    upkeep.Removed,
-    jobs.Job,
-    jobs.Parts,
-    jobs.Benchmarks,
+    reports.PackagesDocument,
+    reports.StagesDocument,
+    reports.SourcesDocument,
+    reports.ImageDocument,
+    AuditDocument,
+    changes.ComparisonDocument,
+    rules.RulesDocument,
+    trials.VerdictsDocument,
+    trials.CasesDocument,
+    boots.BootsDocument,
+    boots.RebuildDocument,
+    releases.ReleaseDocument,
+    releases.VerificationDocument,
+    releases.ChangesDocument,
+    upkeep.ChecksDocument,
+    upkeep.RecipesDocument,
+    hosts.DevicesDocument,
+    hosts.SettingsDocument,
+    hosts.GuestDocument,
+    upkeep.RemovedDocument,
+    jobs.JobDocument,
+    jobs.PartsDocument,
+    jobs.BenchmarksDocument,
 )
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 _COMMON = (

@@ -18,7 +18,7 @@ _SHOWN = 10  # of what is wrong with one case
 
 
 @dataclass(frozen=True)
-class Case:
+class CaseEntry:
     machine: str
     case: str
     state: Literal["ok", "failed", "skipped"]
@@ -29,16 +29,16 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Cases:
+class CasesDocument:
     """What became of the packages on clean machines."""
 
     kind: ClassVar[str] = "install-test"
     schema: ClassVar[int] = 1
-    cases: Sequence[Case]
+    cases: Sequence[CaseEntry]
 
 
 @dataclass(frozen=True)
-class Finding:
+class FindingEntry:
     judge: str
     severity: Literal["error", "warning", "overridden"]
     package: str
@@ -47,27 +47,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictEntry:
     judge: Annotated[str, "lintian or piuparts"]
     version: str
     seconds: Annotated[float, "wall time", {"minimum": 0}]
     log: Annotated[str, "absolute path of its whole output"]
-    findings: Sequence[Finding]
+    findings: Sequence[FindingEntry]
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class VerdictsDocument:
     """What the suite's judges have to say of the packages."""
 
     kind: ClassVar[str] = "check"
     schema: ClassVar[int] = 1
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[VerdictEntry]
 
 
-def cases(outcomes: Sequence[install.Outcome]) -> Outcome:
+def cases(outcomes: Sequence[install.CaseResult]) -> Outcome:
     """All outcomes, for people and for programs."""
     documents = [
-        Case(
+        CaseEntry(
             o.machine,
             o.case,
             cast(Literal["ok", "failed", "skipped"], o.state),
@@ -79,10 +79,10 @@ def cases(outcomes: Sequence[install.Outcome]) -> Outcome:
         for o in outcomes
     ]
     text = face.outcomes(case_rows(outcomes))
-    return Outcome(Cases(documents), text, install.exit_code(outcomes))
+    return Outcome(CasesDocument(documents), text, install.exit_code(outcomes))
 
 
-def cases_in_brief(outcomes: Sequence[install.Outcome]) -> str:
+def cases_in_brief(outcomes: Sequence[install.CaseResult]) -> str:
     """All outcomes in a line."""
     counts = Counter(o.state for o in outcomes)
     told = (f"{counts[state]} {state}" for state in (OK, FAILED, SKIPPED) if counts[state])
@@ -90,7 +90,7 @@ def cases_in_brief(outcomes: Sequence[install.Outcome]) -> str:
     return f"{len(outcomes)} cases on {machines} machines: {', '.join(told)}"
 
 
-def case_rows(outcomes: Sequence[install.Outcome]) -> list[tuple[str, str]]:
+def case_rows(outcomes: Sequence[install.CaseResult]) -> list[tuple[str, str]]:
     """Lines for people, each with the state that it belongs to ("" for one that goes on)."""
     widths = [
         max((len(str(getattr(o, key))) for o in outcomes), default=0) for key in ("machine", "case")
@@ -111,13 +111,13 @@ def case_rows(outcomes: Sequence[install.Outcome]) -> list[tuple[str, str]]:
 def verdicts(judged: Sequence[judges.Verdict]) -> Outcome:
     """All verdicts, for people and for programs."""
     documents = [
-        Verdict(
+        VerdictEntry(
             v.judge,
             v.version,
             round(v.seconds, 1),
             str(v.log),
             [
-                Finding(
+                FindingEntry(
                     f.judge,
                     cast(Literal["error", "warning", "overridden"], f.severity),
                     f.package,
@@ -129,7 +129,9 @@ def verdicts(judged: Sequence[judges.Verdict]) -> Outcome:
         )
         for v in judged
     ]
-    return Outcome(Verdicts(documents), "\n".join(verdict_rows(judged)), judges.exit_code(judged))
+    return Outcome(
+        VerdictsDocument(documents), "\n".join(verdict_rows(judged)), judges.exit_code(judged)
+    )
 
 
 def verdicts_in_brief(judged: Sequence[judges.Verdict]) -> str:

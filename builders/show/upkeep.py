@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorEntry:
     name: str
     state: Literal["ok", "warn", "fail"]
     why: str
@@ -23,16 +23,16 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Checks:
+class ChecksDocument:
     """All that a build needs; said with any exit status."""
 
     kind: ClassVar[str] = "doctor"
     schema: ClassVar[int] = 1
-    checks: Sequence[Check]
+    checks: Sequence[DoctorEntry]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecipeEntry:
     name: str
     default: Annotated[bool, "it is taken where none is named"]
     suite: str
@@ -41,7 +41,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class UnusableEntry:
     name: str
     default: Annotated[bool, "it is taken where none is named"]
     error: Annotated[str, "what is wrong with the file"]
@@ -49,27 +49,27 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class Recipes:
+class RecipesDocument:
     """The recipes that there are."""
 
     kind: ClassVar[str] = "recipes"
     schema: ClassVar[int] = 1
-    recipes: Sequence[Recipe | Unusable]
+    recipes: Sequence[RecipeEntry | UnusableEntry]
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderEntry:
     recipe: str
     replaced: Annotated[int | None, "outputs that --old removed; null: all of it was removed"]
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovedDocument:
     """What was removed."""
 
     kind: ClassVar[str] = "clean"
     schema: ClassVar[int] = 1
-    artifacts: Sequence[Folder]
+    artifacts: Sequence[FolderEntry]
     engine: Annotated[int | None, "images and volumes that were removed; null: not asked for"]
     freed: Annotated[int | None, "bytes of the source cache; null: not asked for"]
 
@@ -77,6 +77,7 @@ class Removed:
 def checks(made: Sequence[doctor.Check], code: int) -> Outcome:
     """What the doctor looked at."""
     documents = [
-        Check(c.name, cast(Literal["ok", "warn", "fail"], c.state), c.why, c.remedy) for c in made
+        DoctorEntry(c.name, cast(Literal["ok", "warn", "fail"], c.state), c.why, c.remedy)
+        for c in made
     ]
-    return Outcome(Checks(documents), face.checks(made), code)
+    return Outcome(ChecksDocument(documents), face.checks(made), code)

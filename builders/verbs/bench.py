@@ -19,7 +19,7 @@ from builders.verbs.option import Reported, option
 
 if TYPE_CHECKING:
     from builders.progress import Reporter
-    from builders.show.jobs import Benchmarks
+    from builders.show.jobs import BenchmarksDocument
     from builders.show.outcome import Outcome
 
 FORM = "DOM0_DEBS_BENCH_FORMAT"  # tells a benchmark how to say its figures
@@ -41,14 +41,14 @@ def run(options: Options) -> Outcome:
     return Outcome(bench(options, Terminal()))
 
 
-def bench(options: Options, reporter: Reporter) -> Benchmarks:
+def bench(options: Options, reporter: Reporter) -> BenchmarksDocument:
     """Run the benchmarks; each prints its own table, unless a document is asked for.
 
     Raises BuildError where one fails or misses its goal.
     """
     from builders.show import jobs
 
-    figures: dict[str, jobs.Figures] = {}
+    figures: dict[str, jobs.FiguresEntry] = {}
     programs = options.format == "json"
     for name in options.only or _BENCHMARKS:
         reporter.line(f"benchmark {name}")
@@ -63,4 +63,4 @@ def bench(options: Options, reporter: Reporter) -> Benchmarks:
             raise BuildError(f"benchmark {name} ended with {done.returncode}", exit=Exit.STEP)
         if programs:
             figures[name] = jobs.figures(json.loads(done.stdout))
-    return jobs.Benchmarks(figures)
+    return jobs.BenchmarksDocument(figures)

@@ -22,7 +22,7 @@ from builders.verbs.option import OfRecipe, Reported, option
 if TYPE_CHECKING:
     from builders.pipeline.run import Run
     from builders.progress import Reporter
-    from builders.show.jobs import Job
+    from builders.show.jobs import JobDocument, JobStageEntry
     from builders.show.outcome import Outcome
 
 PARTS = ("tests", "release")
@@ -55,22 +55,12 @@ def run(options: Options) -> Outcome:
     return Outcome(summary.document(), code=code)
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a job; seconds: wall time."""
-
-    stage: str
-    state: Literal["passed", "failed", "stopped"]
-    seconds: float
-    said: str
-
-
 @dataclass
 class Summary:
     """The stages of one job; written as Markdown after each, so that a failure shows too."""
 
     title: str = ""
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[JobStageEntry] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     _before: str | None = None  # what an earlier command of the same job said there
 
@@ -84,12 +74,11 @@ class Summary:
         lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in rows]
         return "\n".join([*lines, "", *self.parts]) + "\n"
 
-    def document(self) -> Job:
+    def document(self) -> JobDocument:
         """The same for programs; people have read it, line by line."""
         from builders.show import jobs
 
-        stages = [jobs.Stage(s.stage, s.state, s.seconds, s.said) for s in self.stages]
-        return jobs.Job(self.title, stages)
+        return jobs.JobDocument(self.title, tuple(self.stages))
 
     def write(self) -> None:
         """Put it where the job's page is made from; nothing where there is no such place."""
@@ -251,11 +240,13 @@ def _first(outcome: Outcome) -> _Done:
 
 def _stage(summary: Summary, reporter: Reporter, name: str, do: Callable[[], _Done]) -> int:
     """One stage, with its line on the terminal and in the summary; where it failed, all of it."""
+    from builders.show import jobs
+
     begun = time.monotonic()
 
     def ended(state: Literal["passed", "failed", "stopped"], said: str) -> str:
         took = time.monotonic() - begun
-        summary.stages.append(Stage(name, state, round(took, 1), said))
+        summary.stages.append(jobs.JobStageEntry(name, state, round(took, 1), said))
         summary.write()
         return f"{name}: {state} in {clock(took)}{'; ' if said else ''}{said}"
 

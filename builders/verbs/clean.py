@@ -49,7 +49,7 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
     if name and not folders:
         there = ", ".join(folder.name for folder in ours) or "nothing"
         raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
-    removed: list[upkeep.Folder] = []
+    removed: list[upkeep.FolderEntry] = []
     engine = freed = None
     for folder in folders:
         with run.alone_in(folder):
@@ -60,7 +60,7 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
             else:
                 _remove(folder)
                 reporter.line(f"{folder.name}: removed")
-        removed.append(upkeep.Folder(folder.name, gone))
+        removed.append(upkeep.FolderEntry(folder.name, gone))
     if options.images or options.all:
         from builders.ground.engine import connection
         from builders.ground.engine.leftovers import remove_images
@@ -70,7 +70,7 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
     if options.cache or options.all:
         freed = Cache.default().prune()
         reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
-    return Outcome(upkeep.Removed(removed, engine, freed))
+    return Outcome(upkeep.RemovedDocument(removed, engine, freed))
 
 
 def _forget_replaced(folder: Path) -> int:

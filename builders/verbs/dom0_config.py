@@ -63,7 +63,7 @@ def package(it: Run, options: Options) -> Outcome:
         "on the host, with the packages of Xen and the kernel:",
         f"  apt install {near if near.startswith('/') else f'./{near}'}",
     ]
-    document = hosts.Settings(
+    document = hosts.SettingsDocument(
         str(package.absolute()), settings.xen_options, settings.linux_options, tells, warnings
     )
     return Outcome(document, "\n".join(text))

@@ -90,4 +90,4 @@ def write(it: Run, options: Options) -> Outcome:
         domu.write(content, Path(out))
         text = f"{out}\n\nlook at it, then start the guest:\n  {guest.toolstack} create {out}"
     file = str(Path(out).absolute()) if out else None
-    return Outcome(hosts.Guest(file, guest.toolstack, content, warnings), text)
+    return Outcome(hosts.GuestDocument(file, guest.toolstack, content, warnings), text)

@@ -29,7 +29,7 @@ def run(options: Options) -> Outcome:
     return trials.cases(install_test(builds.begun(options, offline=options.offline), options))
 
 
-def install_test(it: Run, options: Options) -> list[install.Outcome]:
+def install_test(it: Run, options: Options) -> list[install.CaseResult]:
     """What became of the packages on clean machines."""
     from builders.proofs.trial import install
     from builders.verbs import builds

@@ -35,7 +35,7 @@ def run(_: Options) -> Outcome:
     def document() -> Document:
         from builders.show import upkeep
 
-        return upkeep.Recipes([_about(name, each) for name, each in loaded.items()])
+        return upkeep.RecipesDocument([_about(name, each) for name, each in loaded.items()])
 
     rows = [
         (
@@ -48,11 +48,11 @@ def run(_: Options) -> Outcome:
     return Outcome(document, face.table(rows))
 
 
-def _about(name: str, loaded: Recipe | BuildError) -> upkeep.Recipe | upkeep.Unusable:
+def _about(name: str, loaded: Recipe | BuildError) -> upkeep.RecipeEntry | upkeep.UnusableEntry:
     from builders.pipeline.recipe import DEFAULT
     from builders.show import upkeep
 
     if isinstance(loaded, BuildError):
-        return upkeep.Unusable(name, name == DEFAULT, loaded.message, loaded.hint)
+        return upkeep.UnusableEntry(name, name == DEFAULT, loaded.message, loaded.hint)
     flavours = sorted(loaded.kernel.flavours) if loaded.kernel else []
-    return upkeep.Recipe(name, name == DEFAULT, loaded.suite.name, loaded.summary, flavours)
+    return upkeep.RecipeEntry(name, name == DEFAULT, loaded.suite.name, loaded.summary, flavours)

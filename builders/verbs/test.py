@@ -17,7 +17,7 @@ from builders.verbs.option import Reported, option
 
 if TYPE_CHECKING:
     from builders.progress import Reporter
-    from builders.show.jobs import Parts
+    from builders.show.jobs import PartsDocument
     from builders.show.outcome import Outcome
 
 _STDERR = 2
@@ -60,7 +60,7 @@ def run(options: Options) -> Outcome:
     return Outcome(test(options, Terminal()))
 
 
-def test(options: Options, reporter: Reporter) -> Parts:
+def test(options: Options, reporter: Reporter) -> PartsDocument:
     """Run all parts, or those that are named; how each went. The first failure ends it.
 
     A part that needs large tools of its own is left out where they are not installed; named, or
@@ -77,7 +77,7 @@ def test(options: Options, reporter: Reporter) -> Parts:
     if not chosen:
         # What was built is booted.
         chosen = [part for part in _PARTS if whole or part not in ("build", "boot")]
-    parts: list[jobs.Part] = []
+    parts: list[jobs.PartEntry] = []
     for part in chosen:
         begun = time.monotonic()
         tools = _TOOLS.get(part, [])
@@ -85,7 +85,7 @@ def test(options: Options, reporter: Reporter) -> Parts:
             box.ensure_tools(tools, reporter)
         elif lacking := box.missing(tools):
             reporter.line(f"{part}: left out, as {', '.join(lacking)} is not installed")
-            parts.append(jobs.Part(part, "left out", 0.0))
+            parts.append(jobs.PartEntry(part, "left out", 0.0))
             continue
         for command in _PARTS[part]:
             tests = options.long and "pytest" in command
@@ -96,5 +96,5 @@ def test(options: Options, reporter: Reporter) -> Parts:
                 raise BuildError(f"{part}: {shown} ended with {done.returncode}", exit=Exit.STEP)
         took = time.monotonic() - begun
         reporter.line(f"{part}: passed in {clock(took)}")
-        parts.append(jobs.Part(part, "passed", round(took, 1)))
-    return jobs.Parts(parts)
+        parts.append(jobs.PartEntry(part, "passed", round(took, 1)))
+    return jobs.PartsDocument(parts)

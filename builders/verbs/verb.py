@@ -11,6 +11,7 @@ from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
+from invoke.exceptions import Exit as Leave
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
@@ -28,10 +29,12 @@ class Value(Argument):
         if cast and self.kind in (int, float) and not _is_number(value, self.kind):
             whole = self.kind is int and _is_number(value, float)
             flag = f"--{self.names[0]}"
-            raise BuildError(
+            error = BuildError(
                 f"{flag} {value}: not a {'whole ' if whole else ''}number",
                 hint=f"write digits: {flag} 4",
             )
+            # As Invoke takes it: it prints the words, and ends with the code.
+            raise Leave(face.present(error), int(error.exit))
         super().set_value(value, cast)
 
 

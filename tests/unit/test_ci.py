@@ -12,7 +12,7 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.pipeline.recipe import load, names
 from builders.progress import Silent
 from builders.release import signing
-from builders.show.jobs import Part, Parts
+from builders.show.jobs import PartEntry, PartsDocument
 from builders.verbs import ci, test
 from builders.verbs.catalogue import VERBS
 from tests.unit.engines import Heard
@@ -90,9 +90,9 @@ def test_an_unknown_part() -> None:
 def test_tests_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[test.Options] = []
 
-    def tested(options: test.Options, _: object) -> Parts:
+    def tested(options: test.Options, _: object) -> PartsDocument:
         asked.append(options)
-        return Parts([Part("unit", "passed", 61.0)])
+        return PartsDocument([PartEntry("unit", "passed", 61.0)])
 
     monkeypatch.setattr(test, "test", tested)
     assert run("tests") == 0

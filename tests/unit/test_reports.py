@@ -30,7 +30,7 @@ from builders.proofs.trial import install, judges
 from builders.release.notes import Changed, Row
 from builders.release.publish import Made
 from builders.release.verify import Problem, Verdict
-from builders.show import boots, hosts, releases, reports, trials, upkeep
+from builders.show import boots, hosts, jobs, releases, reports, trials, upkeep
 from builders.show.outcome import Outcome
 from builders.verbs import (
     bench,
@@ -159,7 +159,7 @@ def test_what_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_a_job() -> None:
-    summary = ci.Summary("x", [ci.Stage("build", "failed", 1.5, "no disk")])
+    summary = ci.Summary("x", [jobs.JobStageEntry("build", "failed", 1.5, "no disk")])
     outcome = Outcome(summary.document())
     assert said(outcome, "ci")["stages"][0]["state"] == "failed"
     assert outcome.said("table") == ""
@@ -228,10 +228,10 @@ def test_what_the_doctor_found() -> None:
 
 
 def test_recipes_usable_or_not() -> None:
-    listed = upkeep.Recipes(
+    listed = upkeep.RecipesDocument(
         [
-            upkeep.Recipe("a", True, "bookworm", "x", ["minimal"]),
-            upkeep.Unusable("b", False, "c", "d"),
+            upkeep.RecipeEntry("a", True, "bookworm", "x", ["minimal"]),
+            upkeep.UnusableEntry("b", False, "c", "d"),
         ]
     )
     assert said(Outcome(listed), "recipes")["recipes"][1]["error"] == "c"
@@ -253,16 +253,16 @@ def test_a_release_its_check_and_its_changes(tmp_path: Path) -> None:
 
 
 def test_devices() -> None:
-    card = hosts.Device(
+    card = hosts.DeviceEntry(
         "0000:01:00.0", "030000", "VGA", "10de", "1234", "x", "", None, True, False,
         [], [], [], [], devices.Verdict.FINE, [],
     )  # fmt: skip
-    document = said(Outcome(hosts.Devices(False, 0, [], [card], [["a"]], [])), "devices")
+    document = said(Outcome(hosts.DevicesDocument(False, 0, [], [card], [["a"]], [])), "devices")
     assert document["devices"][0]["class"] == "030000"
 
 
 def test_trials(tmp_path: Path) -> None:
-    case = install.Outcome("clean", "install", "failed", 1.0, "saw", ("wrong",), tmp_path)
+    case = install.CaseResult("clean", "install", "failed", 1.0, "saw", ("wrong",), tmp_path)
     assert said(trials.cases([case]), "install-test")["cases"][0]["wrong"] == ["wrong"]
     verdict = judges.Verdict(
         "lintian", "2", 1.0, (judges.Finding("lintian", "error", "p", "t", "d"),), tmp_path

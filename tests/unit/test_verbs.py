@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -126,12 +127,40 @@ def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
 
 
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
-    slow = ("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard")
-    code = f"import sys, tasks; print([m for m in {slow!r} if m in sys.modules])"
+    """The options of all verbs, which help and completion show, need none of it."""
+    slow = (
+        *("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard", "tqdm"),
+        *("builders.pipeline", "builders.debkit", "builders.ground"),
+    )
+    code = (
+        "import sys, tasks; from builders.verbs.catalogue import VERBS;"
+        "assert all(v.options and v.about for v in VERBS.values());"
+        f"print([m for m in {slow!r} if m in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_verb_loads_no_other() -> None:
+    code = (
+        "import sys; from builders import program\ntry: program._run(['recipes'])\n"
+        "finally: print([m for m in sys.modules if m.startswith('builders.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert "builders.verbs.recipes" in loaded
+    slow = {"builders.verbs.doctor", "builders.verbs.builds", "builders.pipeline.graph"}
+    assert not slow & loaded
+
+
+def test_plain_invoke_says_what_is_no_number_too(home: Path) -> None:
+    done = invoke(home, "release", "--keep", "x")
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert done.stderr.splitlines()[0] == "error: --keep x: not a number"
 
 
 def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ _NAME = "^[a-z][a-z0-9-]*$"
 
 
 @dataclass(frozen=True)
-class Summary:
+class AuditSummary:
     packages: Annotated[int, "packages that were audited", {"minimum": 0}]
     error: Annotated[int, "findings that are errors", {"minimum": 0}]
     warning: Annotated[int, "findings that are warnings", {"minimum": 0}]
@@ -25,7 +25,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Row:
+class AuditFinding:
     rule: Annotated[str, "stable name of the rule", {"pattern": _NAME}]
     severity: Annotated[str, "how bad it is", {"enum": [str(severity) for severity in Severity]}]
     message: Annotated[str, "one line for people; it may change from version to version"]
@@ -33,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Package:
+class AuditPackage:
     path: Annotated[str, "the file, as it was named"]
     package: Annotated[
         str,
@@ -41,40 +41,40 @@ class Package:
     ]
     version: Annotated[str, "Version field, likewise"]
     architecture: Annotated[str, "Architecture field, likewise"]
-    findings: Sequence[Row]
+    findings: Sequence[AuditFinding]
 
 
 @dataclass(frozen=True)
-class Explained:
+class AuditRule:
     explanation: Annotated[str, "what the rule looks for, and why"]
     reference: Annotated[str, "Policy section or manual page that it rests on"]
     remedy: Annotated[str, "what to do"]
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditDocument:
     """The audit of one or more Debian binary packages."""
 
     kind: ClassVar[str] = "inspect"
     schema: ClassVar[int] = 1  # it grows when a key changes its meaning or goes
-    summary: Summary
-    packages: Sequence[Package]
+    summary: AuditSummary
+    packages: Sequence[AuditPackage]
     rules: Annotated[
-        Mapping[str, Explained],
+        Mapping[str, AuditRule],
         "the rules that found something, by name",
         {"propertyNames": {"pattern": _NAME}},
     ]
 
 
-def document_of(reports: Sequence[Report], known: int = 0) -> Audit:
+def document_of(reports: Sequence[Report], known: int = 0) -> AuditDocument:
     """The reports for programs, as docs/schemas/inspect.schema.json has it.
 
     known: findings that a baseline accepted.
     """
     used = {finding.rule for report in reports for finding in report.findings}
     counts = {severity: sum(report.count(severity) for report in reports) for severity in Severity}
-    return Audit(
-        Summary(
+    return AuditDocument(
+        AuditSummary(
             packages=len(reports),
             error=counts[Severity.ERROR],
             warning=counts[Severity.WARNING],
@@ -82,17 +82,20 @@ def document_of(reports: Sequence[Report], known: int = 0) -> Audit:
             known=known,
         ),
         [
-            Package(
+            AuditPackage(
                 str(report.path),
                 report.package,
                 report.version,
                 report.architecture,
-                [Row(f.rule, str(f.severity), f.message, f.subject) for f in report.findings],
+                [
+                    AuditFinding(f.rule, str(f.severity), f.message, f.subject)
+                    for f in report.findings
+                ],
             )
             for report in reports
         ],
         {
-            name: Explained(RULES[name].explanation, RULES[name].reference, RULES[name].remedy)
+            name: AuditRule(RULES[name].explanation, RULES[name].reference, RULES[name].remedy)
             for name in sorted(used)
         },
     )
