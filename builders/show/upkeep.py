@@ -74,10 +74,13 @@ class RemovedDocument:
     freed: Annotated[int | None, "bytes of the source cache; null: not asked for"]
 
 
-def checks(made: Sequence[doctor.Check], code: int) -> Outcome:
-    """What the doctor looked at."""
+def checks(made: Sequence[doctor.Check], code: int, recipe: str) -> Outcome:
+    """What the doctor looked at, and its verdict on the recipe of that name."""
+    verdict = f"{recipe} cannot be built here as it is"
+    if not code:
+        verdict = f"{recipe} can be built here\nnext: ./inv build-all --recipe {recipe}"
     documents = [
         DoctorEntry(c.name, cast(Literal["ok", "warn", "fail"], c.state), c.why, c.remedy)
         for c in made
     ]
-    return Outcome(ChecksDocument(documents), face.checks(made), code)
+    return Outcome(ChecksDocument(documents), f"{face.checks(made)}\n\n{verdict}", code)

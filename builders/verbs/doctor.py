@@ -25,6 +25,7 @@ class Options(Reported, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.ground.engine import connection
     from builders.pipeline import doctor
+    from builders.pipeline.current import named
     from builders.show import upkeep
     from builders.verbs import builds
 
@@ -34,7 +35,7 @@ def run(options: Options) -> Outcome:
         dict(it.recipe.sources),
         connect=lambda: connection.connect(it.reporter, setup=False),
     )
-    return upkeep.checks(checks, status(checks))
+    return upkeep.checks(checks, status(checks), named(it))
 
 
 def status(checks: Sequence[Check]) -> int:

@@ -39,9 +39,10 @@ def run(_: Options) -> Outcome:
 
     rows = [
         (
-            name + ("*" if name == recipe.DEFAULT else ""),
+            name,
             "not usable" if isinstance(each, BuildError) else each.suite.name,
-            each.message if isinstance(each, BuildError) else each.summary,
+            (each.message if isinstance(each, BuildError) else each.summary)
+            + (" (the default)" if name == recipe.DEFAULT else ""),
         )
         for name, each in loaded.items()
     ]
