@@ -21,6 +21,7 @@ from builders.verbs import catalogue
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
+    from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
 
 
@@ -124,6 +125,12 @@ def _invoke(words: list[str]) -> int:
     class Verbs(Program):
         """The verbs; what is wrong with a command line is said as every other error."""
 
+        def core_args(self) -> list[Argument]:
+            return [_aside(argument) for argument in super().core_args()]
+
+        def task_args(self) -> list[Argument]:
+            return [_aside(argument) for argument in super().task_args()]
+
         def parse_core(self, argv: list[str] | None) -> None:
             with self._usage():
                 super().parse_core(argv)
@@ -157,6 +164,14 @@ def _invoke(words: list[str]) -> int:
             raise KeyboardInterrupt from None
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return int(Exit.DONE)
+
+
+def _aside(argument: Argument) -> Argument:
+    """An option of Invoke's own, such as --hide or -e, out of the way of the verbs' options."""
+    name = argument.names[0]
+    argument.names = (f"invoke-{name}",)
+    argument.attr_name = name
+    return argument
 
 
 def _named(whole: Collection, words: Sequence[str]) -> Collection:

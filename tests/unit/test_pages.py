@@ -107,6 +107,9 @@ def test_help_on_an_unknown_verb() -> None:
             "help fetch",
         ),
         ("--nope", "./inv has no option --nope", "./inv --list"),
+        # Not Invoke's own of that name.
+        ("devices --hide x", "devices has no option --hide", "./inv help devices"),
+        ("inspect -f json", "inspect has no option -f", "./inv help inspect"),
         ("--recipe x fetch", "--recipe comes after its verb", "./inv fetch --recipe ..."),
         ("build-all --jobs many", "--jobs many: not a number", "write digits: --jobs 4"),
         ("build-all --jobs 1.5", "--jobs 1.5: not a whole number", "write digits"),
