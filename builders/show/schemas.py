@@ -14,13 +14,13 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from builders.debkit.audit.document import AuditDocument
-from builders.show import boots, changes, hosts, jobs, releases, reports, rules, trials, upkeep
+from builders.show import boots, changes, hosts, jobs, made, releases, rules, trials, upkeep
 
 DOCUMENTS: tuple[type, ...] = (
-    reports.PackagesDocument,
-    reports.StagesDocument,
-    reports.SourcesDocument,
-    reports.ImageDocument,
+    made.PackagesDocument,
+    made.StagesDocument,
+    made.SourcesDocument,
+    made.ImageDocument,
     AuditDocument,
     changes.ComparisonDocument,
     rules.RulesDocument,

@@ -55,13 +55,13 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True)
 class Option:
-    """One option as the command line has it."""
+    """One option as the command line has it; name: of its field."""
 
-    name: str  # of the field
-    default: Any
-    metadata: Mapping[str, Any]
+    def __init__(self, name: str, default: Any, metadata: Mapping[str, Any]) -> None:
+        self.name = name
+        self.default = default
+        self.metadata = metadata
 
     @property
     def required(self) -> bool:

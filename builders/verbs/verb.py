@@ -17,6 +17,7 @@ from invoke.tasks import Task
 
 from builders.errors import BuildError
 from builders.show import face
+from builders.text import printable
 from builders.verbs.catalogue import VERBS, Group
 from builders.verbs.command import Command
 from builders.verbs.option import Option
@@ -30,7 +31,7 @@ class Value(Argument):
             whole = self.kind is int and _is_number(value, float)
             flag = f"--{self.names[0]}"
             error = BuildError(
-                f"{flag} {value}: not a {'whole ' if whole else ''}number",
+                f"{flag} {printable(str(value))}: not a {'whole ' if whole else ''}number",
                 hint=f"write digits: {flag} 4",
             )
             # As Invoke takes it: it prints the words, and ends with the code.
