@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from builders.verbs.testing import FORM
+from builders.verbs.bench import FORM
 
 
 @dataclass(frozen=True)

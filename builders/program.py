@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from builders import VERSION, ends
 from builders.errors import BuildError, Exit
 from builders.show import face
+from builders.verbs import catalogue
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
+    from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
 
 
@@ -60,13 +62,54 @@ def main() -> NoReturn:
 
 
 def _run(words: list[str]) -> int:
+    """The verb that the words name, and its exit status."""
+    if words[:2] == ["--complete", "--"]:
+        return _complete(words[2:])
+    words = [*map(catalogue.plain, words[:1]), *words[1:]]
+    about = _about(words)
+    if about is not None:
+        face.show(about)
+        return int(Exit.DONE)
     if words[:1] == ["inspect"]:
         from builders.verbs import quick
 
-        options = quick.options(words[1:])
-        if options is not None:
-            return quick.inspect(**options)
+        command = catalogue.VERBS["inspect"]
+        given = quick.read(words[1:], command.options)
+        if given is not None:
+            return command.run(**given)
     return _invoke(words)
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Say what the last word may become, a line each; nobody reads an error here."""
+    from builders.verbs.candidates import candidates
+
+    face.show("\n".join(f"{word}\t{about}" for word, about in candidates(words)))
+    return int(Exit.DONE)
+
+
+_HELP = ("--help", "-h")
+
+
+def _about(words: Sequence[str]) -> str | None:
+    """What ./inv says of itself, where it is asked for that; None where it is not."""
+    from builders.verbs import pages
+
+    first, rest = (words[0], words[1:]) if words else ("help", [])
+    if first in ("--list", "-l"):
+        return pages.listing()
+    if first in ("--version", "-V"):
+        return f"dom0-debs {VERSION}"
+    if first in ("help", *_HELP):
+        if not rest:
+            return pages.page()
+        name = catalogue.plain(rest[0])
+        if name not in catalogue.VERBS:
+            raise _unknown(name, catalogue.VERBS)
+        return pages.verb(catalogue.VERBS[name], face.width())
+    if first in catalogue.VERBS and any(word in _HELP for word in rest):
+        return pages.verb(catalogue.VERBS[first], face.width())
+    return None
 
 
 def _invoke(words: list[str]) -> int:
@@ -76,10 +119,17 @@ def _invoke(words: list[str]) -> int:
 
     import tasks
 
-    namespace = Collection.from_module(tasks)
+    whole = Collection.from_module(tasks)
+    namespace = _named(whole, words)
 
     class Verbs(Program):
         """The verbs; what is wrong with a command line is said as every other error."""
+
+        def core_args(self) -> list[Argument]:
+            return [_aside(argument) for argument in super().core_args()]
+
+        def task_args(self) -> list[Argument]:
+            return [_aside(argument) for argument in super().task_args()]
 
         def parse_core(self, argv: list[str] | None) -> None:
             with self._usage():
@@ -98,7 +148,7 @@ def _invoke(words: list[str]) -> int:
             try:
                 yield
             except ParseError as error:
-                raise _mistake(str(error), error.context, namespace) from None
+                raise _mistake(str(error), error.context, words) from None
 
     program = Verbs(
         version=VERSION,
@@ -107,10 +157,6 @@ def _invoke(words: list[str]) -> int:
         binary_names=["inv"],
         namespace=namespace,
     )
-    if words[:1] == ["help"]:
-        words = ["--help", *words[1:2]] if words[1:] else ["--list"]
-    if words[1:] in (["--help"], ["-h"]):  # where a verb has a free word, Invoke takes it for that
-        words.reverse()
     try:
         program.run([sys.argv[0], *spread(words, paths(namespace))])
     except SystemExit as leaving:
@@ -120,7 +166,26 @@ def _invoke(words: list[str]) -> int:
     return int(Exit.DONE)
 
 
-def _mistake(said: str, context: ParserContext | None, namespace: Collection) -> BuildError:
+def _aside(argument: Argument) -> Argument:
+    """An option of Invoke's own, such as --hide or -e, out of the way of the verbs' options."""
+    name = argument.names[0]
+    argument.names = (f"invoke-{name}",)
+    argument.attr_name = name
+    return argument
+
+
+def _named(whole: Collection, words: Sequence[str]) -> Collection:
+    """The tasks that are among the words: their options alone are then loaded. All if none is."""
+    from invoke.collection import Collection
+
+    some = Collection()
+    for word in words:
+        if word in whole.task_names and word not in some.task_names:
+            some.add_task(whole[word], word)
+    return some if some.task_names else whole
+
+
+def _mistake(said: str, context: ParserContext | None, words: Sequence[str]) -> BuildError:
     """The error for a command line that Invoke's parser refused with the words `said`."""
     from builders.pipeline.recipe import names
     from builders.pipeline.recipe.schema import nearest
@@ -128,18 +193,40 @@ def _mistake(said: str, context: ParserContext | None, namespace: Collection) ->
     verb = context.name if context and context.name else ""
     unknown = re.fullmatch(r"No idea what (['\"])(.*)\1 is!", said, re.DOTALL)
     word = unknown[2] if unknown else ""
-    see = f"./inv {verb} --help shows its options" if verb else "./inv --list shows the verbs"
-    if valueless := re.match(r"Flag <Option: ([\w-]+).*> needed value", said):
-        return BuildError(f"{verb}: --{valueless[1]} needs a value", hint=see)
+    see = f"./inv help {verb} shows its options" if verb else _VERBS
+    if valueless := re.match(r"Flag <\w+: ([\w-]+).*> needed value", said):
+        return BuildError(f"{verb}: --{valueless[1].replace('_', '-')} needs a value", hint=see)
+    if missing := re.search(r"did not receive required positional arguments: (.+)", said):
+        word = missing[1].strip("'").upper()
+        return BuildError(f"{verb} needs a {word}", hint=see)
     if not unknown:
         return BuildError(f"{verb}: {said}" if verb else said, hint=see)
     if word.startswith("-"):
         flag = word.partition("=")[0]
-        flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
+        flags = ["--help", "--list", "--version"]
+        if verb and context:
+            flags = [flag for flag in context.flags if flag.startswith("--")]
+        later = next((w for w in words if w in catalogue.VERBS), "")
+        if not verb and later and flag in _flags(later):
+            return BuildError(f"{flag} comes after its verb", hint=f"./inv {later} {flag} ...")
         return BuildError(f"{verb or './inv'} has no option {flag}{nearest(flag, flags)}", hint=see)
     if verb and word in names():
         return BuildError(f"{verb} takes no word {word}", hint=f"./inv {verb} --recipe {word}")
-    verbs = [name for name in namespace.task_names if name]
-    return BuildError(
-        f"there is no verb {word}{nearest(word, verbs)}", hint="./inv --list shows the verbs"
-    )
+    if verb:
+        return BuildError(f"{verb} takes no word {word}", hint=see)
+    return _unknown(word, catalogue.VERBS)
+
+
+_VERBS = "./inv --list shows the verbs"
+
+
+def _unknown(name: str, verbs: Iterable[str]) -> BuildError:
+    from builders.pipeline.recipe.schema import nearest
+
+    near = nearest(name.rpartition(".")[2], list(verbs))
+    return BuildError(f"there is no verb {name}{near}", hint=_VERBS)
+
+
+def _flags(verb: str) -> set[str]:
+    options = catalogue.VERBS[verb].options.values()
+    return {name for option in options for name in (option.flag, f"-{option.short}")}

@@ -8,7 +8,6 @@ with each set.
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -410,42 +409,6 @@ def command(one: Sequence[Device], memory: int, recipe: str = "") -> str:
     hide = " ".join(f"--hide {device.bdf.short}" for device in one)
     name = f"--recipe {recipe} " if recipe else ""
     return f"./inv dom0-config {name}{hide} --dom0-mem {share}M"
-
-
-def to_json(machine: Machine) -> str:
-    """All of it for programs; "format" 1."""
-    return json.dumps(
-        {
-            "format": 1,
-            "xen": machine.xen,
-            "memory_mib": machine.memory,
-            "notes": list(machine.notes),
-            "devices": [
-                {
-                    "address": str(d.bdf),
-                    "class": f"{d.code:06x}",
-                    "class_name": machine.names.kind(d.code),
-                    "vendor": f"{d.vendor:04x}",
-                    "device": f"{d.device:04x}",
-                    "name": machine.names.device(d.vendor, d.device),
-                    "driver": d.driver,
-                    "iommu_group": d.group,
-                    "reset": d.reset,
-                    "hidden": d.hidden,
-                    "mounts": list(d.mounts),
-                    "disks": list(d.blocks),
-                    "inputs": list(d.inputs),
-                    "networks": list(d.networks),
-                    "verdict": str(d.verdict),
-                    "why": list(d.why),
-                }
-                for d in machine.devices
-            ],
-            "together": [[str(bdf) for bdf in one] for one in machine.together],
-            "suggested": [command(one, machine.memory) for one in candidates(machine)],
-        },
-        indent=2,
-    )
 
 
 def table(machine: Machine, width: int = 200) -> str:

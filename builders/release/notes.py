@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from builders.release.layout import record
 from builders.release.page import bytes_for_people
 from builders.text import printable
 
-SCHEMA = 1  # of to_json
 _SHOWN = 40  # rows of one part in Markdown; all are in the JSON
 _UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -176,11 +175,6 @@ def _findings(side: _Side) -> dict[str, str]:
 
 
 # What is said
-
-
-def to_json(builds: Sequence[Changed]) -> str:
-    """Every row, for programs."""
-    return json.dumps({"schema": SCHEMA, "builds": [asdict(c) for c in builds]}, indent=2)
 
 
 _PARTS = {

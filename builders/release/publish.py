@@ -361,6 +361,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
     """The audit of a build's packages, named by their places in the release; its counts."""
     from builders.debkit import audit
+    from builders.debkit.audit.document import to_json
 
     expectations = audit.Expectations(kernel_options=build.recipe.audit.kernel_options)
     reports = [
@@ -368,7 +369,7 @@ def _audit(build: Build, home: str) -> tuple[bytes, dict[str, int]]:
         for p in build.packages
     ]
     counts = {str(s): sum(report.count(s) for report in reports) for s in audit.Severity}
-    return (audit.to_json(reports) + "\n").encode(), counts
+    return (to_json(reports) + "\n").encode(), counts
 
 
 def _pooled(path: Path, name: str, sha256: str) -> Pooled:

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
 from builders.debkit.audit import Severity
 from builders.debkit.compare import Change, Comparison
 from builders.debkit.compare.snapshot import Snapshot
 from builders.text import printable
-
-SCHEMA = 1  # of to_json; it grows when a key changes its meaning or goes
 
 _ROWS = 25  # of one kind that the table shows
 _LINES = 24  # of one difference of two scripts
@@ -182,48 +180,103 @@ def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 # For programs
 
 
-def to_json(found: Sequence[Comparison], only_old: Sequence[Path], only_new: Sequence[Path]) -> str:
-    """As docs/schemas/diff.schema.json has it."""
-    document = {
-        "schema": SCHEMA,
-        "summary": {
-            "pairs": len(found),
-            "changes": sum(len(c.changes) for c in found),
-            **{str(s): sum(c.count(s) for c in found) for s in Severity},
-        },
-        "comparisons": [
-            {
-                "old": _side(c.old),
-                "new": _side(c.new),
-                "changes": [_change(change) for change in c.changes],
-            }
-            for c in found
+@dataclass(frozen=True)
+class SummaryEntry:
+    pairs: Annotated[int, "pairs that were compared", {"minimum": 0}]
+    changes: Annotated[int, "all changes", {"minimum": 0}]
+    error: Annotated[int, "changes that are judged an error", {"minimum": 0}]
+    warning: Annotated[int, "judged a warning", {"minimum": 0}]
+    info: Annotated[int, "judged worth a note", {"minimum": 0}]
+
+
+@dataclass(frozen=True)
+class SideEntry:
+    path: Annotated[str, "the file, as it was named"]
+    package: str
+    version: str
+    architecture: str
+    size: Annotated[int, "bytes of the .deb", {"minimum": 0}]
+    installed_kib: Annotated[
+        int, "KiB of its files, as dpkg-gencontrol counts Installed-Size", {"minimum": 0}
+    ]
+
+
+@dataclass(frozen=True)
+class ChangeEntry:
+    kind: Annotated[str, "what changed", {"enum": list(_TITLES)}]
+    action: Annotated[str, "what became of it", {"enum": list(_MARKS)}]
+    subject: Annotated[str, "the field, path, soname, option; `Field: package` of a relation"]
+    old: Annotated[
+        str,
+        "what it was, empty where it was not there; bytes as a decimal number where kind is size",
+    ]
+    new: Annotated[str, "what it is, likewise"]
+    severity: Annotated[Severity | None, "of the judgement, null where there is none"]
+    judgement: Annotated[str, "what it means for an upgrade, one line, or empty"]
+    diff: Annotated[
+        Sequence[str],
+        "lines of a unified diff of a maintainer script or another file of control.tar;"
+        " cut short where there are many",
+    ]
+
+
+@dataclass(frozen=True)
+class PairEntry:
+    old: SideEntry
+    new: SideEntry
+    changes: Sequence[ChangeEntry]
+
+
+@dataclass(frozen=True)
+class ComparisonDocument:
+    """What differs between packages."""
+
+    kind: ClassVar[str] = "inspect-diff"
+    schema: ClassVar[int] = 1
+    summary: SummaryEntry
+    comparisons: Sequence[PairEntry]
+    only_old: Annotated[Sequence[str], "packages of the first folder without counterpart"]
+    only_new: Annotated[Sequence[str], "packages of the second folder without counterpart"]
+
+
+def document(
+    comparisons: Sequence[Comparison], only_old: Sequence[Path], only_new: Sequence[Path]
+) -> ComparisonDocument:
+    """All of it."""
+    return ComparisonDocument(
+        SummaryEntry(
+            len(comparisons),
+            sum(len(c.changes) for c in comparisons),
+            *(sum(c.count(s) for c in comparisons) for s in Severity),
+        ),
+        [
+            PairEntry(_side(c.old), _side(c.new), [_change(e) for e in c.changes])
+            for c in comparisons
         ],
-        "only_old": [str(path) for path in only_old],
-        "only_new": [str(path) for path in only_new],
-    }
-    return json.dumps(document, indent=2)
+        [str(path) for path in only_old],
+        [str(path) for path in only_new],
+    )
 
 
-def _side(it: Snapshot) -> dict[str, Any]:
-    return {
-        "path": str(it.path),
-        "package": it.short("Package"),
-        "version": it.short("Version"),
-        "architecture": it.short("Architecture"),
-        "size": it.size,
-        "installed_kib": it.installed,
-    }
+def _side(it: Snapshot) -> SideEntry:
+    return SideEntry(
+        str(it.path),
+        it.short("Package"),
+        it.short("Version"),
+        it.short("Architecture"),
+        it.size,
+        it.installed,
+    )
 
 
-def _change(change: Change) -> dict[str, Any]:
-    return {
-        "kind": change.kind,
-        "action": change.action,
-        "subject": change.subject,
-        "old": change.old,
-        "new": change.new,
-        "severity": None if change.severity is None else str(change.severity),
-        "judgement": change.judgement,
-        "diff": list(change.diff),
-    }
+def _change(change: Change) -> ChangeEntry:
+    return ChangeEntry(
+        change.kind,
+        change.action,
+        change.subject,
+        change.old,
+        change.new,
+        change.severity,
+        change.judgement,
+        list(change.diff),
+    )

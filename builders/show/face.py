@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -195,16 +196,29 @@ def width() -> int:
     return shutil.get_terminal_size((200, 24)).columns if os.isatty(1) else 200
 
 
+_LEAST = 20  # columns that a wrapped text needs
+
+
+def hang(text: str, indent: int) -> str:
+    """`text` after `indent` columns, and below them where a terminal ends."""
+    room = width() - indent
+    if not _LEAST <= room < len(text):
+        return text
+    lines = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False)
+    return f"\n{' ' * indent}".join(lines)
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns as wide as they need; the last column runs free."""
+    """Rows in columns as wide as they need; the last column is wrapped where a terminal ends."""
     if not rows:
         return ""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
-    lines = [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for row in rows:
+        cells = (cell.ljust(w) for cell, w in zip(row, widths, strict=False))
+        lines.append("  ".join([*cells, hang(row[-1], indent)]).rstrip())
+    return "\n".join(lines)
 
 
 def states(found: Sequence[State]) -> str:
@@ -212,7 +226,8 @@ def states(found: Sequence[State]) -> str:
     colours = {"hit": "green", "miss": "yellow", "unknown": "dim"}
     widest = max(len(s.stage) for s in found)
     return "\n".join(
-        f"{s.stage.ljust(widest)}  {paint(s.state.ljust(7), colours[s.state])}  {s.why}"
+        f"{s.stage.ljust(widest)}  {paint(s.state.ljust(7), colours[s.state])}  "
+        f"{hang(s.why, widest + 11)}"
         for s in found
     )
 
@@ -233,7 +248,7 @@ def checks(found: Sequence[Check]) -> str:
     lines = []
     for check in found:
         state = paint(check.state.ljust(4), colours[check.state])
-        lines.append(f"{state}  {check.name.ljust(widest)}  {check.why}")
+        lines.append(f"{state}  {check.name.ljust(widest)}  {hang(check.why, widest + 8)}")
         if check.remedy and check.state != "ok":
-            lines.append(f"{' ' * (widest + 8)}-> {check.remedy}")
+            lines.append(f"{' ' * (widest + 8)}-> {hang(check.remedy, widest + 11)}")
     return "\n".join(lines)

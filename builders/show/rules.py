@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 from builders.debkit.audit import RULES, Needs, Rule, Severity
 from builders.errors import BuildError
@@ -15,6 +17,25 @@ _LOOKS = {
     Needs.MEMBERS: "names, modes and owners of files",
     Needs.CONTENTS: "contents of files",
 }
+
+
+@dataclass(frozen=True)
+class RuleEntry:
+    rule: str
+    severity: Severity
+    explanation: str
+    reference: Annotated[str, "Policy section or manual page that it rests on"]
+    remedy: str
+    needs: Annotated[Needs, "what of a package it looks at"]
+
+
+@dataclass(frozen=True)
+class RulesDocument:
+    """Rules of the audit, in words."""
+
+    kind: ClassVar[str] = "rules"
+    schema: ClassVar[int] = 1
+    rules: Sequence[RuleEntry]
 
 
 def known(name: str) -> Rule:
@@ -44,16 +65,14 @@ def text(name: str, width: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def document(rule: Rule) -> dict[str, str]:
-    """One rule for programs."""
-    return {
-        "rule": rule.name,
-        "severity": rule.severity.value,
-        "explanation": rule.explanation,
-        "reference": rule.reference,
-        "remedy": rule.remedy,
-        "needs": rule.needs.value,
-    }
+def document(chosen: Sequence[Rule]) -> RulesDocument:
+    """These rules for programs."""
+    return RulesDocument(
+        [
+            RuleEntry(r.name, r.severity, r.explanation, r.reference, r.remedy, r.needs)
+            for r in chosen
+        ]
+    )
 
 
 def _labelled(label: str, words: str, width: int) -> Iterator[str]:

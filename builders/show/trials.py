@@ -5,26 +5,84 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, cast
 
-from builders.proofs.trial.install import FAILED, OK, SKIPPED, Outcome
-from builders.proofs.trial.judges import ERROR, OVERRIDDEN, WARNING, Verdict
+from builders.proofs.trial import install, judges
+from builders.proofs.trial.install import FAILED, OK, SKIPPED
+from builders.proofs.trial.judges import ERROR, OVERRIDDEN, WARNING
 from builders.show import face
-from builders.show.reports import Report
+from builders.show.outcome import Outcome
 
 _SHOWN = 10  # of what is wrong with one case
 
 
-def cases(outcomes: Sequence[Outcome]) -> Report:
+@dataclass(frozen=True)
+class CaseEntry:
+    machine: str
+    case: str
+    state: Literal["ok", "failed", "skipped"]
+    seconds: Annotated[float, "wall time", {"minimum": 0}]
+    saw: Annotated[str, "what there is to say of it"]
+    wrong: Annotated[Sequence[str], "each thing that is wrong, a line each"]
+    log: Annotated[str, "absolute path of the machine's log"]
+
+
+@dataclass(frozen=True)
+class CasesDocument:
+    """What became of the packages on clean machines."""
+
+    kind: ClassVar[str] = "install-test"
+    schema: ClassVar[int] = 1
+    cases: Sequence[CaseEntry]
+
+
+@dataclass(frozen=True)
+class FindingEntry:
+    judge: str
+    severity: Literal["error", "warning", "overridden"]
+    package: str
+    tag: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerdictEntry:
+    judge: Annotated[str, "lintian or piuparts"]
+    version: str
+    seconds: Annotated[float, "wall time", {"minimum": 0}]
+    log: Annotated[str, "absolute path of its whole output"]
+    findings: Sequence[FindingEntry]
+
+
+@dataclass(frozen=True)
+class VerdictsDocument:
+    """What the suite's judges have to say of the packages."""
+
+    kind: ClassVar[str] = "check"
+    schema: ClassVar[int] = 1
+    verdicts: Sequence[VerdictEntry]
+
+
+def cases(outcomes: Sequence[install.CaseResult]) -> Outcome:
     """All outcomes, for people and for programs."""
     documents = [
-        asdict(o) | {"seconds": round(o.seconds, 1), "log": str(o.log), "wrong": list(o.wrong)}
+        CaseEntry(
+            o.machine,
+            o.case,
+            cast(Literal["ok", "failed", "skipped"], o.state),
+            round(o.seconds, 1),
+            o.saw,
+            o.wrong,
+            str(o.log),
+        )
         for o in outcomes
     ]
-    return Report(face.outcomes(case_rows(outcomes)), {"cases": documents})
+    text = face.outcomes(case_rows(outcomes))
+    return Outcome(CasesDocument(documents), text, install.exit_code(outcomes))
 
 
-def cases_in_brief(outcomes: Sequence[Outcome]) -> str:
+def cases_in_brief(outcomes: Sequence[install.CaseResult]) -> str:
     """All outcomes in a line."""
     counts = Counter(o.state for o in outcomes)
     told = (f"{counts[state]} {state}" for state in (OK, FAILED, SKIPPED) if counts[state])
@@ -32,7 +90,7 @@ def cases_in_brief(outcomes: Sequence[Outcome]) -> str:
     return f"{len(outcomes)} cases on {machines} machines: {', '.join(told)}"
 
 
-def case_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+def case_rows(outcomes: Sequence[install.CaseResult]) -> list[tuple[str, str]]:
     """Lines for people, each with the state that it belongs to ("" for one that goes on)."""
     widths = [
         max((len(str(getattr(o, key))) for o in outcomes), default=0) for key in ("machine", "case")
@@ -50,28 +108,39 @@ def case_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
     return lines
 
 
-def verdicts(judged: Sequence[Verdict]) -> Report:
+def verdicts(judged: Sequence[judges.Verdict]) -> Outcome:
     """All verdicts, for people and for programs."""
-    about = [
-        {
-            "judge": v.judge,
-            "version": v.version,
-            "seconds": round(v.seconds, 1),
-            "log": str(v.log),
-            "findings": [asdict(f) for f in v.findings],
-        }
+    documents = [
+        VerdictEntry(
+            v.judge,
+            v.version,
+            round(v.seconds, 1),
+            str(v.log),
+            [
+                FindingEntry(
+                    f.judge,
+                    cast(Literal["error", "warning", "overridden"], f.severity),
+                    f.package,
+                    f.tag,
+                    f.detail,
+                )
+                for f in v.findings
+            ],
+        )
         for v in judged
     ]
-    return Report("\n".join(verdict_rows(judged)), {"verdicts": about})
+    return Outcome(
+        VerdictsDocument(documents), "\n".join(verdict_rows(judged)), judges.exit_code(judged)
+    )
 
 
-def verdicts_in_brief(judged: Sequence[Verdict]) -> str:
+def verdicts_in_brief(judged: Sequence[judges.Verdict]) -> str:
     """All verdicts in a line."""
     told = [f"{v.judge}: {v.count(ERROR)} error(s), {v.count(WARNING)} warning(s)" for v in judged]
     return "; ".join(told)
 
 
-def verdict_rows(judged: Sequence[Verdict]) -> list[str]:
+def verdict_rows(judged: Sequence[judges.Verdict]) -> list[str]:
     """Lines for people: each kind of finding once, with how often and the first of its details."""
     lines = []
     for verdict in judged:

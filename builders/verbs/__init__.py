@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each verb does, from its arguments to what it has to say.
+"""The verbs, each a module of its name: `Options`, a frozen dataclass, and run(options) -> Outcome.
 
-`builds`, `inspect`, `boot`, `rebuild`, `releases`, `hosts`, `ci`, `upkeep`, `testing`: the verbs
-by what they are about; tasks.py has their command lines. `quick` is `inspect` without Invoke. None
-but tasks.py and `program` imports these, and nothing below `show` prints.
+`catalogue` names them. `option`, `command`, `verb` and `quick` are how they get their options;
+`building`, `builds`, `custom` and `maintainer` are what several share. None but tasks.py and
+`program` imports these, and nothing below `show` prints.
 """

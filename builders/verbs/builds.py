@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the verbs do that build packages, correct them and try them."""
+"""What several verbs do that build packages or read those that were built."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING
 
 from builders import ends
 from builders.errors import BuildError
-from builders.ground.engine.step import Step
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, current, doctor, recipe, run
-from builders.pipeline.artifacts import Manifest, Package
+from builders.pipeline import current, doctor, recipe, run
+from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
-from builders.pipeline.recipe import TARGETS
 from builders.pipeline.run import Run
 from builders.pipeline.stages import State
-from builders.pipeline.steps import ccache
-from builders.pipeline.steps.tree import prepare
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
+from builders.show import reports
+from builders.show.terminal import Terminal
 from builders.verbs import maintainer
 
 if TYPE_CHECKING:
-    from builders.debkit.finish import Finished
     from builders.ground.sources.cache import Fetched
-    from builders.proofs.trial import install, judges
+    from builders.show.outcome import Outcome
+    from builders.verbs.building import Building, Trial
+    from builders.verbs.option import OfRecipe
 
 
 def begin(
@@ -40,17 +39,37 @@ def begin(
     *,
     jobs: int = 0,
     offline: bool = False,
-    form: str = "table",
 ) -> Run:
-    """A run of the recipe of that name; form: in which there will be something to say."""
-    known_form(form)
+    """A run of the recipe of that name; "" is the default one."""
     ends.watch()
+    name = name or recipe.DEFAULT
     loaded = recipe.load(name, overrides)
     if builder := maintainer.overrides(os.environ, loaded.targets):
         loaded = recipe.load(name, [*builder, *overrides])
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
+
+
+def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False) -> Run:
+    """A run of the recipe that the options of a verb name, which reports on the terminal."""
+    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline)
+
+
+def make(
+    options: Building,
+    flavour: str,
+    targets: Iterable[str] | None = None,
+    *,
+    keep_going: bool = False,
+) -> Outcome:
+    """Build what the options ask for, or say what that would be."""
+    it = begun(options, jobs=options.jobs, offline=options.offline)
+    if options.explain:
+        return reports.stages(explain(it, flavour, targets))
+    shell, clean = options.shell, options.clean
+    made = build(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    return reports.packages(made)
 
 
 def build(
@@ -73,7 +92,7 @@ def build(
         raise BuildError("a shell needs a terminal", hint="leave it out")
     pipeline = Pipeline(
         it,
-        _usual(it, flavour, targets),
+        usual(it, flavour, targets),
         targets,
         keep_going=keep_going,
         clean=clean,
@@ -91,7 +110,7 @@ def build(
         return pipeline.build()
 
 
-def _usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
+def usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
     """The flavour to build; the one that a recipe has where none is named."""
     if flavour and not it.recipe.kernel:
         raise it.recipe.lacks("kernel")
@@ -102,7 +121,7 @@ def _usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
 
 def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:
     """Every stage with hit or miss, and why."""
-    return Pipeline(it, _usual(it, flavour, targets), targets).explain()
+    return Pipeline(it, usual(it, flavour, targets), targets).explain()
 
 
 def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:
@@ -117,100 +136,20 @@ def make_image(it: Run, *, refresh: bool = False) -> image.Image:
         return Supplies(it).image(refresh=refresh)
 
 
-def shell(it: Run, tree: str, flavour: str) -> int:
-    """An interactive shell in the recipe's builder, with the tree of a build unpacked or none."""
-    from builders.pipeline.steps import terminal
-
-    if tree not in ("", *TARGETS):
-        raise BuildError(f"--tree {tree}: there is no such build", hint="xen or kernel")
-    if not sys.stdin.isatty():
-        raise BuildError("a shell needs a terminal", hint="run it in one")
-    targets = [tree] if tree else []
-    pipeline = Pipeline(it, _usual(it, flavour, targets), targets)
-    compiled = {ccache.volume(it): "/ccache"}
-    with it.alone():
-        builder = pipeline.supplies.image()
-        fetched = pipeline.supplies.fetch() if tree else {}
-        with Step(it, "shell", builder.name, volumes=compiled) as step:
-            if tree:
-                plan = pipeline.plan(tree)
-                prepare(step, plan, fetched)
-                for phase in plan.phases:
-                    if phase.name in {"unpack", "place", "patch"}:
-                        step.phase(phase.name, phase.script, folder=phase.folder)
-            step.pause()
-            return terminal.interact(step.container, "/build/tree" if tree else "/build")
-
-
-def finish(it: Run, flavour: str) -> list[Package]:
-    """Correct the packages anew that were built last, and publish them."""
-    with it.alone():
-        built = (artifacts.read(it.folder) or Manifest()).builds
-        names = current.choose(built, flavour, current.named(it))
-        if not names:
-            raise current.nothing_built(current.named(it))
-        current.say(it, names)
-        kinds = {name.partition("-")[0]: name.partition("-")[2] for name in names}
-        return Pipeline(it, kinds.get("kernel", ""), kinds).finish_again()
-
-
-def finish_own(
-    paths: Sequence[str],
-    rules: str,
-    out: str,
-    name: str,
-    overrides: Sequence[str],
-    reporter: Reporter,
-) -> list[Finished]:
-    """Correct the .debs at `paths` by the file `rules`; what was made."""
-    from builders.verbs import custom
-
-    wanted = [Path(path) for path in paths if path]
-    if not wanted or not rules:
-        raise BuildError(
-            "a package of your own needs its rules" if wanted else "no package is named",
-            hint="./inv finish some.deb --rules my.toml",
-        )
-    it = begin(name, overrides, reporter) if name else None
-    return custom.correct(wanted, Path(rules), Path(out or "."), it)
-
-
 @contextmanager
-def _tried(
-    it: Run, flavour: str, paths: Sequence[str]
-) -> Iterator[tuple[Run, list[Path], list[Path]]]:
+def tried(it: Run, options: Trial) -> Iterator[tuple[Run, list[Path], list[Path]]]:
     """The run, the packages to try and the raw ones before them; nobody else writes them then.
 
-    They are what was built, in a run of the recipe that it was built from, or the .debs at `paths`.
+    They are what was built, in a run of the recipe that it was built from, or the .debs that the
+    options name.
     """
-    if any(paths):
+    paths = [Path(path) for path in options.path if path]
+    if paths:
         from builders.debkit import audit
 
         with it.alone():
-            yield it, audit.expand([Path(path) for path in paths if path]), []
+            yield it, audit.expand(paths), []
         return
-    these = current.current(it, flavour)
+    these = current.current(it, options.flavour)
     with these.run.alone():
         yield these.run, [package.path for package in these.packages()], these.raw()
-
-
-def check(it: Run, flavour: str, paths: Sequence[str]) -> list[judges.Verdict]:
-    """What lintian and piuparts of the suite say of the packages."""
-    from builders.proofs.trial import judges
-
-    with _tried(it, flavour, paths) as (run, debs, raw):
-        return judges.check(run, debs, raw)
-
-
-def install_test(it: Run, flavour: str, paths: Sequence[str]) -> list[install.Outcome]:
-    """What became of the packages on clean machines."""
-    from builders.proofs.trial import install
-
-    with _tried(it, flavour, paths) as (run, debs, raw):
-        return install.install_test(run, debs, raw)
-
-
-def known_form(form: str) -> None:
-    """BuildError where `form` is no form of output."""
-    if form not in ("table", "json"):
-        raise BuildError(f"--format {form}: no such format", hint="table or json")

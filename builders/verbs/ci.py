@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a CI job runs: the tests, or everything from the sources to a verified release.
+"""Run what a CI job runs.
 
-Each stage prints one line when it is done, nobody is asked anything, and where the job has a
-page for a summary (GITHUB_STEP_SUMMARY), it gets one.
+That is the tests, or everything from the sources to a verified release: a line for each stage, and
+a summary where GITHUB_STEP_SUMMARY says, if it is set. Nobody is asked anything (docs/ci.md).
 """
 
 from __future__ import annotations
@@ -11,24 +11,19 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.pipeline.current import named
-from builders.pipeline.recipe import TARGETS
-from builders.pipeline.steps import ccache
-from builders.progress import Reporter
-from builders.proofs.trial import install, judges
-from builders.release import signing
-from builders.show import trials
-from builders.show.reports import Report
 from builders.text import clock, printable
-from builders.verbs import boot, builds, inspect, releases, testing
+from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
     from builders.pipeline.run import Run
+    from builders.progress import Reporter
+    from builders.show.jobs import JobDocument, JobStageEntry
+    from builders.show.outcome import Outcome
 
 PARTS = ("tests", "release")
 KEY = "DOM0_DEBS_SIGN_KEY"  # a name, a file, or the secret key itself, in armor or base64
@@ -36,14 +31,28 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 _ACTIONS = "GITHUB_ACTIONS"
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a job. state: "passed", "failed" or "stopped"; seconds: wall time."""
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported, OfRecipe):
+    part: str = option(
+        "tests, or release: everything from the sources to a verified release",
+        "tests",
+        choices=PARTS,
+    )
+    flavour: str = option("of the kernel", "minimal")
 
-    stage: str
-    state: str
-    seconds: float
-    said: str
+
+def run(options: Options) -> Outcome:
+    from builders.show import face
+    from builders.show.outcome import Outcome
+    from builders.show.terminal import Terminal
+
+    summary = Summary()
+    try:
+        code = job(options, Terminal(), summary)
+    except BaseException:  # of a stage that failed too
+        face.show(Outcome(summary.document()).said(options.format))
+        raise
+    return Outcome(summary.document(), code=code)
 
 
 @dataclass
@@ -51,21 +60,25 @@ class Summary:
     """The stages of one job; written as Markdown after each, so that a failure shows too."""
 
     title: str = ""
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[JobStageEntry] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     _before: str | None = None  # what an earlier command of the same job said there
 
     def text(self) -> str:
         """The page's Markdown."""
         lines = [f"## {self.title}", "", "| stage | | time | |", "| --- | --- | --- | --- |"]
-        rows = [(s.stage, s.state, clock(s.seconds), s.said) for s in self.stages]
+        rows: list[tuple[str, ...]] = [
+            (s.stage, s.state, clock(s.seconds), s.said) for s in self.stages
+        ]
         rows.append(("all", "", clock(sum(s.seconds for s in self.stages)), ""))
         lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in rows]
         return "\n".join([*lines, "", *self.parts]) + "\n"
 
-    def report(self) -> Report:
+    def document(self) -> JobDocument:
         """The same for programs; people have read it, line by line."""
-        return Report("", {"title": self.title, "stages": [asdict(s) for s in self.stages]})
+        from builders.show import jobs
+
+        return jobs.JobDocument(self.title, tuple(self.stages))
 
     def write(self) -> None:
         """Put it where the job's page is made from; nothing where there is no such place."""
@@ -92,27 +105,20 @@ class _Done:
     text: str = ""
 
 
-def run(
-    part: str,
-    name: str,
-    flavour: str,
-    overrides: list[str],
-    reporter: Reporter,
-    summary: Summary,
-) -> int:
+def job(options: Options, reporter: Reporter, summary: Summary) -> int:
     """Run a part; its exit status. BuildError where a stage can't be done.
 
     summary: is told of each stage.
     """
-    if part not in PARTS:
-        raise BuildError(f"--part {part}: no such part", hint=f"one of: {', '.join(PARTS)}")
-    if part == "release":
-        return _release(builds.begin(name, overrides, reporter), flavour, reporter, summary)
+    from builders.verbs import builds, test
+
+    if options.part == "release":
+        it = builds.begin(options.recipe, options.set, reporter)
+        return _release(it, options.flavour, reporter, summary)
 
     def tests() -> _Done:
-        found = testing.run(reporter, "", build=True).document["parts"]
-        took = (f"{p['part']} {clock(p['seconds'])}" for p in found)
-        return _Done(Exit.DONE, ", ".join(took))
+        parts = test.test(test.Options(build=True), reporter).parts
+        return _Done(Exit.DONE, ", ".join(f"{p.part} {clock(p.seconds)}" for p in parts))
 
     summary.title = "Tests"
     return _stage(summary, reporter, "tests", tests)
@@ -120,6 +126,12 @@ def run(
 
 def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int:
     """Build, audit, judge, install, boot, release and verify, until something fails."""
+    from builders.pipeline.current import named
+    from builders.pipeline.recipe import TARGETS
+    from builders.pipeline.steps import ccache
+    from builders.show import trials
+    from builders.verbs import boot_test, builds, check, inspect, install_test, release, verify
+
     name, folder = named(it), it.folder / "release"
     flavour = flavour if it.recipe.kernel else ""
     lacking = [target for target in TARGETS if target not in it.recipe.targets]
@@ -149,40 +161,38 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         return _Done(Exit.DONE, f"sources {_mib(sources)}, what was compiled {_mib(size)}")
 
     def audited() -> _Done:
+        options = inspect.Options(recipe=name, set=it.recipe.overrides)
         if os.environ.get(_ACTIONS):
-            text, _ = inspect.inspect([], inspect.Wanted(form="github"), name, it.recipe.overrides)
-            for line in text.splitlines():
+            github = inspect.run(replace(options, format="github")).said("github")
+            for line in github.splitlines():
                 if line.startswith("::"):  # a command to the machine that runs the job
                     reporter.line(line)
-        text, code = inspect.inspect([], inspect.Wanted(), name, it.recipe.overrides)
-        return _Done(code, _last(text), text)
+        outcome = inspect.run(options)
+        text = outcome.said("table")
+        return _Done(outcome.code, text.rstrip().rpartition("\n")[2], text)
 
     def judged() -> _Done:
-        found = builds.check(it, flavour, [])
-        return _Done(
-            judges.exit_code(found), trials.verdicts_in_brief(found), trials.verdicts(found).text
-        )
+        verdicts = check.judge(it, check.Options(flavour=flavour))
+        outcome = trials.verdicts(verdicts)
+        return _Done(outcome.code, trials.verdicts_in_brief(verdicts), outcome.said("table"))
 
     def installed() -> _Done:
-        found = builds.install_test(it, flavour, [])
-        text = trials.cases(found).text
-        return _Done(install.exit_code(found), trials.cases_in_brief(found), text)
+        cases = install_test.install_test(it, install_test.Options(flavour=flavour))
+        outcome = trials.cases(cases)
+        return _Done(outcome.code, trials.cases_in_brief(cases), outcome.said("table"))
 
     def booted() -> _Done:
         if lacking:
             return _Done(Exit.DONE, f"nothing to boot: the recipe has no {lacking[0]}")
-        text, code = boot.boot_test(it, flavour, "auto", 300.0, "table")
-        return _Done(code, text.partition("\n")[0], text)
+        return _first(boot_test.boot(it, boot_test.Options(flavour=flavour, timeout=300.0)))
 
     def released() -> _Done:
         with _key() as key:
-            wanted = releases.Wanted(flavour=flavour, key=key)
-            text = releases.release(name, wanted, reporter)
-        return _Done(Exit.DONE, text.partition("\n")[0])
+            options = release.Options(recipe=name, flavour=flavour, sign_key=key)
+            return _first(release.release(options, reporter))
 
     def verified() -> _Done:
-        text, code = releases.verify([str(folder)], "", "table", reporter)
-        return _Done(code, text.partition("\n")[0], text)
+        return _first(verify.verify(verify.Options(path=(str(folder),)), reporter))
 
     stages = {
         "prepare": prepared,
@@ -210,6 +220,8 @@ def _mib(size: int) -> str:
 @contextmanager
 def _key() -> Iterator[str]:
     """The key that the environment gives, as `release` takes it; "" where it gives none."""
+    from builders.release import signing
+
     given = os.environ.get(KEY, "")
     secret = signing.secret_key(given)
     if secret is None:
@@ -220,17 +232,21 @@ def _key() -> Iterator[str]:
         yield signing.path_of(descriptor)
 
 
-def _last(text: str) -> str:
-    return text.rstrip().rpartition("\n")[2]
+def _first(outcome: Outcome) -> _Done:
+    """How a stage ended whose first line says enough where it passed."""
+    text = outcome.said("table")
+    return _Done(outcome.code, text.partition("\n")[0], text)
 
 
 def _stage(summary: Summary, reporter: Reporter, name: str, do: Callable[[], _Done]) -> int:
     """One stage, with its line on the terminal and in the summary; where it failed, all of it."""
+    from builders.show import jobs
+
     begun = time.monotonic()
 
-    def ended(state: str, said: str) -> str:
+    def ended(state: Literal["passed", "failed", "stopped"], said: str) -> str:
         took = time.monotonic() - begun
-        summary.stages.append(Stage(name, state, round(took, 1), said))
+        summary.stages.append(jobs.JobStageEntry(name, state, round(took, 1), said))
         summary.write()
         return f"{name}: {state} in {clock(took)}{'; ' if said else ''}{said}"
 

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the verb `inspect` does: audit packages, or compare them, and say it in one of its forms."""
+"""Audit any .deb, or the recipe's packages.
+
+Exit status 1 where there are errors. With --diff, compare two packages or two folders of them.
+With --rules or --explain, tell of the rules and audit nothing. docs/inspect.md and docs/audit.md
+say more.
+"""
 
 from __future__ import annotations
 
@@ -13,90 +18,112 @@ from typing import TYPE_CHECKING
 from builders import VERSION
 from builders.errors import BuildError
 from builders.show import face
+from builders.verbs.option import OfRecipe, option
 
 if TYPE_CHECKING:
-    from builders.debkit.audit import Expectations
-    from builders.show.reports import Report
+    from builders.debkit.audit import Expectations, Report
+    from builders.show.outcome import Document, Outcome
 
 FORMS = ("table", "json", "sarif", "github")
-DIFF_FORMS = ("table", "json")
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the command line asks for.
+@dataclass(frozen=True, kw_only=True)
+class Options(OfRecipe):
+    path: tuple[str, ...] = option(
+        "a .deb, or a folder of them; none: those of the recipe", (), value="FILE", words=True
+    )
+    format: str = option("how to say it; the last two only of findings", "table", choices=FORMS)
+    diff: bool = option("compare two packages, or two folders, the old one first", False)
+    fail_on: str = option(
+        "exit status 1 from this severity on",
+        "error",
+        value="SEVERITY",
+        choices=("error", "warning", "info", "never"),
+        what="severity",
+    )
+    only: tuple[str, ...] = option("tell only of this rule, with every row", (), value="RULE")
+    skip: tuple[str, ...] = option("leave this rule out", (), value="RULE")
+    baseline: str = option(
+        "a report written with --format json, whose findings are accepted", value="FILE"
+    )
+    fast: bool = option("only rules that need no contents of files", False)
+    suite: str = option("judge by its dpkg and apt, and say which dependencies it has not")
+    explain: str = option(
+        "tell what this rule looks for, on what it rests and what to do", value="RULE"
+    )
+    rules: bool = option("list all rules", False)
 
-    fail_on: the least severity that makes the exit status 1, or "never".
-    only, skip: names of rules. baseline: a report whose findings are accepted.
-    fast: only rules that need no contents of files. suite: whose packages can be depended on;
-        "" for that of the recipe where its packages are meant, otherwise none.
-    """
 
-    form: str = "table"
-    fail_on: str = "error"
-    only: Sequence[str] = ()
-    skip: Sequence[str] = ()
-    baseline: str = ""
-    fast: bool = False
-    suite: str = ""
+def run(options: Options) -> Outcome:
+    if options.explain or options.rules:
+        return explain(options)
+    return diff(options) if options.diff else audit(options)
 
 
-def explain(name: str, form: str) -> Report:
+def explain(options: Options) -> Outcome:
     """One rule in words, or where none is named, all of them in a line each."""
     from builders.debkit.audit import RULES
-    from builders.show import rules as words
-    from builders.show.reports import Report
+    from builders.show import rules
+    from builders.show.outcome import Outcome
 
-    _known(form, DIFF_FORMS, "--explain and --rules with ")
-    rules = [words.known(name)] if name else list(RULES.values())
-    text = words.text(name, face.width()) if name else words.listing(face.width())
-    return Report(text, {"rules": [words.document(rule) for rule in rules]})
+    _no_findings(options, "--explain and --rules with ")
+    name = options.explain
+    chosen = [rules.known(name)] if name else list(RULES.values())
+    text = rules.text(name, face.width()) if name else rules.listing(face.width())
+    return Outcome(lambda: rules.document(chosen), text)
 
 
-def inspect(
-    paths: Sequence[str], wanted: Wanted, name: str, overrides: Sequence[str]
-) -> tuple[str, int]:
-    """The audit of the .debs at `paths`, else of the recipe's, as text; the exit status."""
+def audit(options: Options) -> Outcome:
+    """The audit of the .debs that are named, else of the recipe's."""
     from builders.debkit import audit
     from builders.debkit.audit import selection
+    from builders.show.outcome import Outcome
 
-    _known(wanted.form, FORMS)
-    selection.known_threshold(wanted.fail_on)
-    selected = selection.selection(wanted.only, wanted.skip, wanted.baseline)
-    debs = [Path(path) for path in paths if path]
+    selected = selection.selection(options.only, options.skip, options.baseline)
+    debs = [Path(path) for path in options.path if path]
     expectations, suite = audit.Expectations(), ""
     if not debs:
         from builders.pipeline import current, recipe, run
 
-        name = name or recipe.DEFAULT
-        folder = run.artifacts() / recipe.load(name, overrides).name
+        name = options.recipe or recipe.DEFAULT
+        folder = run.artifacts() / recipe.load(name, options.set).name
         targets = current.manifest(folder, name).targets.values()
-        loaded = recipe.load(name, current.merged(current.recorded(targets), overrides))
+        loaded = recipe.load(name, current.merged(current.recorded(targets), options.set))
         # What is current, and nothing else that lies there.
         debs = sorted(folder / file for target in targets for file in target.packages)
         expectations = audit.Expectations(kernel_options=loaded.audit.kernel_options)
         suite = loaded.suite.name
     files = audit.expand(debs)
-    expectations = _with_archive(expectations, wanted.suite, suite, files)
-    found = audit.audit_all(files, expectations, fast=wanted.fast)
-    pairs = [selected.apply(report) for report in found]
+    expectations = _with_archive(expectations, options.suite, suite, files)
+    pairs = [selected.apply(r) for r in audit.audit_all(files, expectations, fast=options.fast)]
     reports, known = [report for report, _ in pairs], sum(known for _, known in pairs)
-    if wanted.form == "json":
-        text = audit.to_json(reports, known)
-    elif wanted.form == "sarif":
+
+    def document() -> Document:
+        from builders.debkit.audit.document import document_of
+
+        return document_of(reports, known)
+
+    return Outcome(
+        document,
+        lambda: _text(options, reports, known),
+        selection.exit_code(reports, options.fail_on),
+    )
+
+
+def _text(options: Options, reports: Sequence[Report], known: int) -> str:
+    if options.format == "sarif":
         from builders.show import sarif
 
-        text = sarif.to_sarif(reports, VERSION)
-    elif wanted.form == "github":
+        return sarif.to_sarif(reports, VERSION)
+    if options.format == "github":
         from builders.show import github
 
-        text = github.to_commands(reports)
-    else:
-        from builders.show import findings
+        return github.to_commands(reports)
+    from builders.show import findings
 
-        full = bool(wanted.only)
-        text = findings.table(reports, face.width(), face.coloured(), full=full, known=known)
-    return text, selection.exit_code(reports, wanted.fail_on)
+    return findings.table(
+        reports, face.width(), face.coloured(), full=bool(options.only), known=known
+    )
 
 
 def _with_archive(
@@ -128,30 +155,32 @@ def _with_archive(
     return dataclasses.replace(expectations, archive=there)
 
 
-def diff(paths: Sequence[str], form: str) -> tuple[str, int]:
-    """What differs between two packages or two folders of them, as text; the exit status."""
+def diff(options: Options) -> Outcome:
+    """What differs between two packages or two folders of them."""
     from builders.debkit import compare
     from builders.show import changes
+    from builders.show.outcome import Outcome
 
-    _known(form, DIFF_FORMS, "--diff with ")
-    if len(paths) != 2:
+    _no_findings(options, "--diff with ")
+    if len(options.path) != 2:
         raise BuildError(
-            f"--diff compares two packages or folders, {len(paths)} named",
-            hint="inspect --diff OLD NEW",
+            f"--diff compares two packages or folders, {len(options.path)} named",
+            hint="./inv inspect --diff OLD NEW",
         )
-    found = compare.pairs(*map(Path, paths))
-    comparisons = [compare.compare(old, new) for old, new in found.pairs]
-    if form == "json":
-        text = changes.to_json(comparisons, found.only_old, found.only_new)
-    else:
-        text = changes.table(
-            comparisons, found.only_old, found.only_new, face.width(), face.coloured()
-        )
-    return text, compare.exit_code(comparisons)
+    pairs = compare.pairs(*map(Path, options.path))
+    comparisons = [compare.compare(old, new) for old, new in pairs.pairs]
+    unpaired = pairs.only_old, pairs.only_new
+    return Outcome(
+        lambda: changes.document(comparisons, *unpaired),
+        lambda: changes.table(comparisons, *unpaired, face.width(), face.coloured()),
+        compare.exit_code(comparisons),
+    )
 
 
-def _known(form: str, forms: Sequence[str], where: str = "") -> None:
-    if form not in forms:
+def _no_findings(options: Options, where: str) -> None:
+    """BuildError where the format is one of findings alone."""
+    forms = FORMS[:2]
+    if options.format not in forms:
         raise BuildError(
-            f"{where}--format {form}: no such format", hint=f"one of: {', '.join(forms)}"
+            f"{where}--format {options.format}: no such format", hint=f"one of: {', '.join(forms)}"
         )

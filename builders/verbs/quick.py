@@ -1,78 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`./inv inspect` without Invoke, which takes longer to load than a package to audit.
+"""The words of a verb without Invoke, which takes longer to load than a package to audit.
 
 Only what is plainly meant is read here. Everything else, mistakes and --help too, is left to
-Invoke, which knows the same verb by tasks.py.
+Invoke, which has the same options (`option`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from builders.errors import Exit
-from builders.show import face
-from builders.verbs import inspect as inspecting
+from builders.verbs.option import Option
 
 
-def inspect(
-    *,
-    path: Sequence[str] = (),
-    format: str = "table",
-    recipe: str = "",
-    set_: Sequence[str] = (),
-    diff: bool = False,
-    fail_on: str = "error",
-    only: Sequence[str] = (),
-    skip: Sequence[str] = (),
-    baseline: str = "",
-    fast: bool = False,
-    suite: str = "",
-    explain: str = "",
-    rules: bool = False,
-) -> int:
-    """The verb: prints what it has to say; the exit status. recipe: "" for the default one."""
-    if explain or rules:
-        face.show(inspecting.explain(explain, format).said(format))
-        return Exit.DONE
-    if diff:
-        text, code = inspecting.diff(path, format)
-    else:
-        wanted = inspecting.Wanted(format, fail_on, only, skip, baseline, fast, suite)
-        text, code = inspecting.inspect(path, wanted, recipe, set_)
-    face.show(text)
-    return code
-
-
-_DEFAULTS: dict[str, Any] = dict(inspect.__kwdefaults__ or {})
-_NAMES = {"--" + name.rstrip("_").replace("_", "-"): name for name in _DEFAULTS if name != "path"}
-
-
-def options(words: Sequence[str]) -> dict[str, Any] | None:
-    """What the words after `inspect` ask for, by the names above; None where Invoke is to say."""
-    found: dict[str, Any] = {}
+def read(words: Sequence[str], options: Mapping[str, Option]) -> dict[str, Any] | None:
+    """What the words after a verb ask for, by field; None where Invoke is to say."""
+    flags = {option.flag: option for option in options.values() if not option.words}
+    free = next((option.name for option in options.values() if option.words), "")
+    values: dict[str, Any] = {}
     rest = iter(words)
     for word in rest:
         if not word.startswith("-"):
-            name, value = "path", word
+            name, value, many = free, word, True
         else:
-            option, equals, value = word.partition("=")
-            name = _NAMES.get(option, "")
-            if not name:
+            flag, equals, value = word.partition("=")
+            option = flags.get(flag)
+            if option is None or option.kind in (int, float):
                 return None
-            if _DEFAULTS[name] is False:
+            name, many = option.name, option.kind is list
+            if option.kind is bool:
                 if equals:
                     return None
-                found[name] = True
+                values[name] = True
                 continue
             if not equals:
                 value = next(rest, "")
-        if not value or value.startswith("-"):
+        if not name or not value or value.startswith("-") or (name in values and not many):
             return None
-        if _DEFAULTS[name] == ():
-            found.setdefault(name, []).append(value)
-        elif name in found:
-            return None
+        if many:
+            values.setdefault(name, []).append(value)
         else:
-            found[name] = value
-    return found
+            values[name] = value
+    return values

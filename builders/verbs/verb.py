@@ -1,27 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the project's verbs are to Invoke."""
+"""What the project's verbs are to Invoke: tasks that are made from their options."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit as Leave
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from builders.errors import BuildError
+from builders.show import face
+from builders.text import printable
+from builders.verbs.catalogue import VERBS, Group
+from builders.verbs.command import Command
+from builders.verbs.option import Option
 
 
-class Option(Argument):
+class Value(Argument):
     """An option whose value is seen to be what it takes: a number is one, and no monster."""
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         if cast and self.kind in (int, float) and not _is_number(value, self.kind):
-            kind = "a whole number" if self.kind is int else "a number"
-            flag = "--" + (self.name or "").rstrip("_").replace("_", "-")
-            raise BuildError(f"{flag} {value}: not {kind}", hint=f"write digits: {flag} 4")
+            whole = self.kind is int and _is_number(value, float)
+            flag = f"--{self.names[0]}"
+            error = BuildError(
+                f"{flag} {printable(str(value))}: not a {'whole ' if whole else ''}number",
+                hint=f"write digits: {flag} 4",
+            )
+            # As Invoke takes it: it prints the words, and ends with the code.
+            raise Leave(face.present(error), int(error.exit))
         super().set_value(value, cast)
 
 
@@ -33,25 +47,57 @@ def _is_number(value: Any, kind: type) -> bool:
 
 
 class Verb(Task[Callable[..., None]]):
-    """A task whose -h is always help, never short for an option.
+    """The task of a verb; the verb's own module is loaded when Invoke asks for its options."""
 
-    It tells its options as often as it is asked: Invoke's own forgets what they mean after once.
-    """
+    def __init__(self, command: Command) -> None:
+        self.command = command
 
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        told = dict(self.help)
-        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
-        self.help = told
-        return [
-            Option(
-                names=tuple(name for name in each.names if name != "h"),
-                kind=each.kind,
-                default=each.default,
-                help=each.help,
-                positional=each.positional,
-                optional=each.optional,
-                incrementable=each.incrementable,
-                attr_name=each.attr_name,
-            )
-            for each in arguments
-        ]
+        def body(_: Context, **given: Any) -> None:
+            run(**given)
+
+        @face.verb
+        def run(**given: Any) -> int:
+            return command.run(**given)
+
+        super().__init__(body, name=command.name, positional=(), auto_shortflags=False)
+
+    @property
+    def __doc__(self) -> str:
+        return self.command.about
+
+    @__doc__.setter
+    def __doc__(self, text: str) -> None:
+        """Invoke copies that of a function here; a verb has its own."""
+
+    def argspec(self, body: Callable[..., Any]) -> inspect.Signature:  # noqa: ARG002
+        return inspect.Signature()
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: ARG002
+        return [_argument(each) for each in self.command.options.values()]
+
+
+def _argument(option: Option) -> Argument:
+    names = [option.long, *filter(None, [option.short]), *option.hidden]
+    return Value(
+        names=names,
+        kind=option.kind,
+        default=None if option.required or option.kind is list else option.default,
+        help=option.help,
+        positional=option.required,
+        # Invoke can't copy an argument whose second name is the first.
+        attr_name=option.name if option.name != option.long else None,
+    )
+
+
+def collect(groups: Iterable[Group]) -> Collection:
+    """The verbs of the groups as tasks, and in the collections of the groups that have one."""
+    root = Collection()
+    for group in groups:
+        part = Collection(group.collection)
+        for name in group.names:
+            task = Verb(VERBS[name])
+            root.add_task(task)
+            part.add_task(task)
+        if group.collection:
+            root.add_collection(part)
+    return root

@@ -125,15 +125,15 @@ def test_it_works_from_anywhere_and_paths_mean_what_the_caller_means(
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, want, "")
     alone = inv(small, cwd=elsewhere)
-    assert alone.stdout == inv(small, "--list").stdout
-    assert "Say where a path leads." in alone.stdout
+    assert alone.stdout == inv(small, "help").stdout
+    assert "./inv build-all" in alone.stdout
 
 
 def test_setup_is_switched_off_by_option_and_by_variable(small: Path) -> None:
     assert inv(small, "setup").stdout == "None\n"
     assert inv(small, "--no-setup", "setup").stdout == "no\n"
     assert inv(small, "setup", DOM0_DEBS_SETUP="no").stdout == "no\n"
-    assert inv(small, "--no-setup").stdout == inv(small, "--list").stdout
+    assert inv(small, "--no-setup").stdout == inv(small, "help").stdout
 
 
 def test_an_environment_whose_making_was_killed_is_made_anew(small: Path) -> None:

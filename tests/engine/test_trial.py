@@ -17,7 +17,7 @@ from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
 from builders.progress import Silent
 from builders.proofs.trial import clean, install, judges
-from builders.proofs.trial.install import Outcome
+from builders.proofs.trial.install import CaseResult
 
 EPOCH = 1_600_000_000
 PROGRAM = Path("/bin/true")
@@ -69,7 +69,7 @@ def package(
     )
 
 
-def tried(run: Run, deb: Path) -> dict[str, Outcome]:
+def tried(run: Run, deb: Path) -> dict[str, CaseResult]:
     return {o.case: o for o in install.install_test(run, [deb], []) if o.machine == "fresh"}
 
 

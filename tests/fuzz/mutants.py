@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit as Leave
@@ -70,15 +71,19 @@ _LOADED = (
 
 
 def _inspect(new: Path, _old: Path) -> None:
-    tasks.inspect(_IT, path=[str(new)])
+    _run("inspect", path=[str(new)])
 
 
 def _diff(new: Path, old: Path) -> None:
-    tasks.inspect(_IT, path=[str(old), str(new)], diff=True)
+    _run("inspect", path=[str(old), str(new)], diff=True)
 
 
 def _finish(new: Path, _old: Path) -> None:
-    tasks.finish(_IT, path=[str(new)], rules="../rules.toml", out="../out")
+    _run("finish", path=[str(new)], rules="../rules.toml", out="../out")
+
+
+def _run(verb: str, **options: Any) -> None:
+    tasks.namespace[verb](_IT, **options)
 
 
 VERBS: tuple[tuple[str, Verb], ...] = (("inspect", _inspect), ("diff", _diff), ("finish", _finish))

@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from builders.debkit import deb
-from builders.debkit.audit import audit, to_json
+from builders.debkit.audit import audit
+from builders.debkit.audit.document import to_json
 from builders.debkit.compare import compare
 from builders.debkit.corrections import Corrections
 from builders.debkit.deb import Deb, Edit
 from builders.debkit.finish import finish
 from builders.errors import BuildError
+from builders.show import changes
 from builders.show.changes import table as diff_table
-from builders.show.changes import to_json as diff_json
 from builders.show.findings import table
 from builders.show.github import to_commands
+from builders.show.outcome import to_json as said
 from builders.show.sarif import to_sarif
 
 
@@ -52,7 +54,7 @@ def compared_with(seed: Path) -> Callable[[Path], None]:
         for old, new in ((seed, path), (path, seed)):
             found = compare(old, new)
             _shown(diff_table([found], [], [], 60, colour=False))
-            _parsed(diff_json([found], [], []))
+            _parsed(said(changes.document([found], [], [])))
 
     return target
 

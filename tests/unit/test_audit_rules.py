@@ -829,12 +829,13 @@ def test_a_suite_that_the_box_has_no_lists_of(
 ) -> None:
     monkeypatch.setattr("builders.debkit.audit.archive.LISTS", tmp_path / "none")
     path = debs.make(tmp_path / "a.deb", control={"Provides": "xx (>= 1)", "Depends": "yy"})
-    text, code = inspect.inspect([str(path)], inspect.Wanted(suite="trixie", form="json"), "", ())
+    outcome = inspect.run(inspect.Options(path=(str(path),), suite="trixie"))
+    text = outcome.said("json")
     assert "which can only be (= version)" in text
     assert "no package lists of trixie" in text
-    assert code == 1
+    assert outcome.code == 1
     with pytest.raises(BuildError, match="no package lists"):
-        inspect.inspect([str(path)], inspect.Wanted(suite="nowhere"), "", ())
+        inspect.run(inspect.Options(path=(str(path),), suite="nowhere"))
 
 
 def _tree(path: Path, names: Sequence[str]) -> Path:

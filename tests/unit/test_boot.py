@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import re
 import signal
@@ -16,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tasks
 from builders.errors import BuildError, Exit, Interrupted
-from builders.proofs.boot import machine, parts, prove, qemu
+from builders.proofs.boot import guests, machine, parts, prove, qemu
 from builders.proofs.boot.checks import Boot, Check, answers, checks
 from builders.proofs.boot.modules import Module
 from builders.proofs.boot.parts import Parts
 from builders.proofs.boot.qemu import Console, Machine
-from builders.verbs.boot import report
+from builders.show import boots
+from builders.verbs import boot_test
 
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
 GOOD = """\
@@ -137,7 +136,7 @@ def test_a_control_is_good_where_just_what_must_fail_fails() -> None:
     assert not Boot("c", made, 1.0, log, frozenset("a")).good
     assert not Boot("c", made, 1.0, log, frozenset("bc")).good
     assert not Boot("c", made, 1.0, log).good
-    told = report([Boot("c", made, 1.0, log, frozenset("a"))])
+    told = boots.boots([Boot("c", made, 1.0, log, frozenset("a"))]).said("table")
     assert "HOLDS, and must not" in told
     assert "FAILS" in told
     assert "x.log" in told
@@ -281,5 +280,5 @@ def test_an_accelerator_that_is_not_to_be_had(
 
 
 def test_the_verb_waits_as_long_as_the_library() -> None:
-    default = inspect.signature(tasks.boot_test.body).parameters["timeout"].default
-    assert default == prove.TIMEOUT
+    assert boot_test.Options().timeout == prove.TIMEOUT
+    assert boot_test.GUESTS == guests.KINDS

@@ -12,8 +12,9 @@ from builders.errors import BuildError, Exit, Interrupted
 from builders.pipeline.recipe import load, names
 from builders.progress import Silent
 from builders.release import signing
-from builders.show.reports import Report
-from builders.verbs import ci, testing
+from builders.show.jobs import PartEntry, PartsDocument
+from builders.verbs import ci, test
+from builders.verbs.catalogue import VERBS
 from tests.unit.engines import Heard
 from tests.unit.releases import keyring
 from tests.unit.samples import kernel_of
@@ -55,7 +56,7 @@ def test_each_stage_is_in_the_summary_as_soon_as_it_has_ended(
     )
     assert any(x.startswith("| build | failed |") and "no disk" in x for x in lines)
     assert any(x.startswith("| boot | stopped |") for x in lines)
-    assert [s["state"] for s in summary.report().document["stages"]] == [
+    assert [s.state for s in summary.document().stages] == [
         *("passed", "failed", "failed", "stopped")
     ]
     # A line for each; all that there is to say only of what failed.
@@ -77,24 +78,25 @@ def test_no_page_for_a_summary_is_no_failure(
 
 
 def run(part: str) -> int:
-    return ci.run(part, "xen-4.17-bookworm", "minimal", [], Silent(), ci.Summary())
+    options = ci.Options(part=part, recipe="xen-4.17-bookworm", flavour="minimal")
+    return ci.job(options, Silent(), ci.Summary())
 
 
 def test_an_unknown_part() -> None:
-    with pytest.raises(BuildError, match="--part x"):
-        run("x")
+    with pytest.raises(BuildError, match="--part x: no such part"):
+        VERBS["ci"].run(part="x")
 
 
 def test_tests_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, bool]] = []
+    asked: list[test.Options] = []
 
-    def tested(_: object, only: str, *, build: bool) -> Report:
-        asked.append((only, build))
-        return Report("", {"parts": [{"part": "unit", "state": "passed", "seconds": 61.0}]})
+    def tested(options: test.Options, _: object) -> PartsDocument:
+        asked.append(options)
+        return PartsDocument([PartEntry("unit", "passed", 61.0)])
 
-    monkeypatch.setattr(testing, "run", tested)
+    monkeypatch.setattr(test, "test", tested)
     assert run("tests") == 0
-    assert asked == [("", True)]
+    assert asked == [test.Options(build=True)]
 
 
 def test_a_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

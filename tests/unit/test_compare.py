@@ -19,7 +19,9 @@ from builders.debkit.compare import Change, Comparison, compare, exit_code, pair
 from builders.debkit.compare.changes import parse_relations
 from builders.debkit.compare.terms import change
 from builders.errors import BuildError, Exit
-from builders.show.changes import _row, table, to_json
+from builders.show.changes import _row, table
+from builders.show.changes import document as document_of
+from builders.show.outcome import to_json
 from builders.verbs import inspect
 from tests.unit import debs
 from tests.unit.debs import Item, elf, folder, hardlink, symlink
@@ -438,8 +440,10 @@ def test_folders(tmp_path: Path) -> None:
     assert [p.name for p in found.only_new] == ["only-new.deb"]
     one = pairs(tmp_path / "old/xen.deb", tmp_path / "new")
     assert [b.name for _, b in one.pairs] == ["xen.deb"]
-    text, code = inspect.diff([str(tmp_path / "old"), str(tmp_path / "new")], "table")
-    assert code == 0
+    both = (str(tmp_path / "old"), str(tmp_path / "new"))
+    outcome = inspect.run(inspect.Options(path=both, diff=True))
+    text = outcome.said("table")
+    assert outcome.code == 0
     assert "only in the first: " in text
     assert "only in the second: " in text
 
@@ -484,10 +488,10 @@ def test_the_table_keeps_to_its_width(many: Comparison, width: int) -> None:
 
 
 def test_the_json_is_as_its_schema_says(many: Comparison, tmp_path: Path) -> None:
-    schema = json.loads((ROOT / "docs/schemas/diff.schema.json").read_text())
+    schema = json.loads((ROOT / "docs/schemas/inspect-diff.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     real = compare(debs.mkdeb(tmp_path / "a.deb"), debs.make(tmp_path / "b.deb"))
-    document = json.loads(to_json([many, real], [Path("x")], []))
+    document = json.loads(to_json(document_of([many, real], [Path("x")], [])))
     jsonschema.validate(document, schema)
     assert document["summary"]["changes"] == len(many.changes) + len(real.changes)
     assert document["summary"]["warning"] == sum(

@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tasks.py", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
     blocks = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    rule, cases, field, decision, call, test, task, verb = (
+    rule, cases, field, decision, call, test, verb, document = (
         b for kind, b in blocks if kind != "toml"
     )
     (recipe,) = (block for kind, block in blocks if kind == "toml")
@@ -48,8 +48,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert("builders/debkit/finish/members.py", decision)
     insert("builders/debkit/finish/package.py", call, "        (True, modules.links)")
     insert("tests/unit/test_corrections.py", test)
-    insert("tasks.py", task)
-    insert("builders/verbs/upkeep.py", verb)
+    (copy / "builders/verbs/flavours.py").write_text(verb, encoding="utf-8")
+    (copy / "builders/show/flavours.py").write_text(document, encoding="utf-8")
+    insert("builders/verbs/catalogue.py", '"flavours", ', '"doctor", "recipes"')
     (copy / "configs/recipes/xen-4.17-mine.toml").write_text(recipe, encoding="utf-8")
     return copy
 
@@ -76,6 +77,8 @@ def test_the_recipe_and_the_verb_work(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     flavours = [about["flavour"] for about in json.loads(done.stdout)["flavours"]]
     assert flavours == ["control", "debian", "minimal"]
+    helped = run(project, "invoke", "--help", "flavours")
+    assert "List the kernel flavours of a recipe." in helped.stdout
 
 
 def test_the_list_of_rules_is_written_by_the_command(project: Path) -> None:

@@ -28,10 +28,18 @@ from builders.pipeline.stages import STAGES, Store
 from builders.proofs.boot import prove as proving
 from builders.proofs.boot import qemu
 from builders.proofs.boot.checks import Boot, Check
-from builders.proofs.rebuild import reproduce as again
+from builders.proofs.rebuild import reproduce as rebuild
 from builders.proofs.trial import install, judges
 from builders.release import facts, notes, publish, signing
-from builders.verbs import boot, builds, inspect, rebuild, upkeep
+from builders.verbs import (
+    boot_test,
+    check,
+    clean,
+    finish,
+    inspect,
+    install_test,
+    reproduce,
+)
 from tests.unit.releases import keyring
 from tests.unit.worlds import World, a_world
 
@@ -66,6 +74,9 @@ def of_a(world: World) -> dict[str, str]:
     return {package.path.name: package.sha256 for package in packages}
 
 
+BOOT = boot_test.Options(accel="tcg", timeout=1.0)
+
+
 def digests(packages: Sequence[Package]) -> dict[str, str]:
     return {package.path.name: package.sha256 for package in packages}
 
@@ -78,11 +89,11 @@ def content(deb: Path) -> bytes:
 
 def test_finish_corrects_a(world: World, of_a: dict[str, str]) -> None:
     before = artifacts.read(world.folder)
-    made = builds.finish(world.run(), "")
+    made = finish.correct(world.run(), "")
     assert digests(made) == of_a
     assert artifacts.read(world.folder) == before  # its --set too: `release` asks for them
     # What is given now holds over it, and what was given then stays.
-    made = builds.finish(world.run("finish.xen.revision=+z"), "")
+    made = finish.correct(world.run("finish.xen.revision=+z"), "")
     assert {package.version for package in made} == {"1+z", "1+dom0.1"}
     assert {content(package.path) for package in made} == {b"A"}
     assert facts.collect(world.origin, world.folder, world.cache)
@@ -100,8 +111,8 @@ def test_check_and_install_test_try_a(
 
     monkeypatch.setattr(judges, "check", trial)
     monkeypatch.setattr(install, "install_test", trial)
-    builds.check(world.run(), "", [])
-    builds.install_test(world.run(), "minimal", [])
+    check.judge(world.run(), check.Options())
+    install_test.install_test(world.run(), install_test.Options(flavour="minimal"))
     assert tried == [(A, {b"A"}, {b"A"})] * 2
     assert "good, as it was built: kernel-minimal, xen" in world.heard.lines
 
@@ -121,15 +132,15 @@ def test_boot_test_boots_a(
     monkeypatch.setattr(proving, "_checked", lambda *_: made)
     monkeypatch.setattr(qemu, "accelerator", lambda accel: accel)
     monkeypatch.setattr(qemu, "ensure", lambda _: None)
-    _, code = boot.boot_test(world.run(), "", "tcg", 1.0, "table")
-    assert code == Exit.DONE
+    assert boot_test.boot(world.run(), BOOT).code == Exit.DONE
     assert booted == [of_a]
 
 
 def test_inspect_audits_a_and_nothing_that_lies_beside(world: World, of_a: dict[str, str]) -> None:
     shutil.copy(world.folder / min(of_a), world.folder / "stray.deb")
-    text, _ = inspect.inspect([], inspect.Wanted("json", "never"), world.origin, [])
-    audited = {Path(each["path"]).name for each in json.loads(text)["packages"]}
+    outcome = inspect.run(inspect.Options(recipe=world.origin, fail_on="never"))
+    said = json.loads(outcome.said("json"))
+    audited = {Path(each["path"]).name for each in said["packages"]}
     assert audited == set(of_a)
 
 
@@ -138,13 +149,13 @@ def test_reproduce_builds_a_again(
 ) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def reproduce(run: Run, *arguments: Any, **_: Any) -> list[again.Compared]:
+    def rebuilt(run: Run, *arguments: Any, **_: Any) -> list[rebuild.Compared]:
         asked.append((run.recipe.overrides, *arguments))
         return []
 
-    monkeypatch.setattr(again, "reproduce", reproduce)
-    rebuild.reproduce(world.run(), "", "", 1, "table")
-    rebuild.reproduce(world.run(), "", "xen", 1, "table")
+    monkeypatch.setattr(rebuild, "reproduce", rebuilt)
+    reproduce.again(world.run(), reproduce.Options())
+    reproduce.again(world.run(), reproduce.Options(target="xen"))
     assert asked == [(A, "minimal", ["kernel", "xen"]), (A, "", ["xen"])]
     assert of_a
 
@@ -155,11 +166,11 @@ def test_clean_old_keeps_a(world: World, of_a: dict[str, str]) -> None:
     for digest in (xen, "of b"):
         with store.make("initramfs", {"xen": digest}):
             pass
-    upkeep.clean(world.heard, "good", old=True, images=False, cache=False)
+    clean.clean(clean.Options(recipe="good", old=True), world.heard)
     assert world.pipeline(*A, targets=BOTH).ready()
     assert not world.pipeline(*B, targets=BOTH).ready()
     assert [output.inputs["xen"] for output in store.all("initramfs")] == [xen]
-    assert digests(builds.finish(world.run(), "")) == of_a
+    assert digests(finish.correct(world.run(), "")) == of_a
 
 
 @pytest.mark.skipif(not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv")
@@ -208,12 +219,12 @@ def error(world: World, flavour: str = "") -> BuildError:
 
 
 READERS: dict[str, Callable[[Run], object]] = {
-    "check": lambda run: builds.check(run, "", []),
-    "install-test": lambda run: builds.install_test(run, "", []),
-    "boot-test": lambda run: boot.boot_test(run, "", "tcg", 1.0, "table"),
-    "finish": lambda run: builds.finish(run, ""),
-    "inspect": lambda run: inspect.inspect([], inspect.Wanted(), run.origin, []),
-    "reproduce": lambda run: rebuild.reproduce(run, "", "", 1, "table"),
+    "check": lambda run: check.judge(run, check.Options()),
+    "install-test": lambda run: install_test.install_test(run, install_test.Options()),
+    "boot-test": lambda run: boot_test.boot(run, BOOT),
+    "finish": lambda run: finish.correct(run, ""),
+    "inspect": lambda run: inspect.run(inspect.Options(recipe=run.origin)),
+    "reproduce": lambda run: reproduce.again(run, reproduce.Options()),
     "release": lambda run: publish.publish(run, run.origin),
 }
 
@@ -259,10 +270,10 @@ def test_a_flavour_that_was_not_built(world: World) -> None:
 def test_a_boot_of_half_of_what_the_recipe_has_says_what_to_build(world: World) -> None:
     build(world, A, ("xen",))
     with pytest.raises(BuildError, match="no kernel was built of good") as caught:
-        boot.boot_test(world.run(), "", "tcg", 1.0, "table")
+        boot_test.boot(world.run(), BOOT)
     assert caught.value.hint == f"./inv build-kernel --recipe {world.origin}"
     with pytest.raises(BuildError, match="no kernel was built of good"):
-        rebuild.reproduce(world.run(), "", "kernel", 1, "table")
+        reproduce.again(world.run(), reproduce.Options(target="kernel"))
 
 
 def test_a_package_that_is_gone_or_changed(world: World) -> None:

@@ -47,7 +47,7 @@ def test_a_package_is_corrected_by_a_file(tmp_path: Path) -> None:
     assert done.path.read_bytes() == first
     assert raw.read_bytes() == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == [done.path.name]
-    assert str(done.path) in reports.packages([done]).text
+    assert str(done.path) in reports.packages([done]).said("table")
 
 
 @pytest.mark.parametrize(

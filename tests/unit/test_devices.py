@@ -13,7 +13,8 @@ from builders.errors import BuildError
 from builders.host import devices, pci
 from builders.host.devices import Device, Verdict, candidates, judge, look
 from builders.host.pci import Bdf
-from builders.verbs import hosts
+from builders.show import hosts
+from builders.verbs import devices as verb
 from tests.unit.machines import Machine, workstation
 
 CARD = [Bdf(0, 1, 0, 0), Bdf(0, 1, 0, 1)]
@@ -144,8 +145,8 @@ def test_names_and_json(tmp_path: Path) -> None:
     text = devices.table(machine, 120)
     assert "VGA compatible controller: NVIDIA Corporation GP107" in text
     assert max(map(len, text.splitlines()[:12])) <= 120
-    told = json.loads(devices.to_json(machine))
-    assert told["format"] == 1
+    told = json.loads(hosts.devices(machine).said("json"))
+    assert (told["schema"], told["kind"]) == (1, "devices")
     card = next(d for d in told["devices"] if d["address"] == "0000:01:00.0")
     assert card["class_name"] == "VGA compatible controller"
     assert card["iommu_group"] == 1
@@ -165,11 +166,9 @@ def test_the_suggested_memory_follows_the_machine(tmp_path: Path, mib: int, shar
 
 def test_a_folder_that_is_no_sysfs(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no sysfs there"):
-        hosts.devices("table", str(tmp_path))
-    with pytest.raises(BuildError, match="no such format"):
-        hosts.devices("xml", "/sys")
+        verb.run(verb.Options(sysfs=str(tmp_path)))
     (tmp_path / "bus").mkdir()
-    assert "no PCI devices" in hosts.devices("table", str(tmp_path))
+    assert "no PCI devices" in verb.run(verb.Options(sysfs=str(tmp_path))).said("table")
 
 
 @settings(max_examples=30)
@@ -200,7 +199,7 @@ def test_no_attribute_breaks_it(rows: list[tuple[str, bytes, bytes]], mounts: by
             (at / "driver").write_bytes(rest)
         machine = look(sysfs, ids=(Path(folder) / "pci.ids",))
         assert len(machine.devices) == len(rows)
-        json.loads(devices.to_json(machine))
+        json.loads(hosts.devices(machine).said("json"))
         assert devices.table(machine, 80)
 
 

@@ -282,6 +282,16 @@ def test_a_table() -> None:
     assert face.table([("only",), ("one",)]) == "only\none"
 
 
+def test_the_last_column_is_wrapped_where_the_terminal_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(face, "width", lambda: 30)
+    rows = [("name", "some words that need more room"), ("x", "few")]
+    assert face.table(rows) == "name  some words that need\n      more room\nx     few"
+    monkeypatch.setattr(face, "width", lambda: 20)  # too narrow for columns
+    assert face.table(rows).splitlines()[0] == "name  some words that need more room"
+
+
 _CELLS = st.text("abc-1 ", max_size=6).map(str.strip)
 
 

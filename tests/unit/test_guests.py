@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError
-from builders.pipeline.recipe import load
-from builders.pipeline.run import Run
-from builders.progress import Silent
 from builders.proofs.boot import guests, parts
 from builders.proofs.boot.modules import Module
 from builders.proofs.boot.qemu import Console
-from builders.verbs.boot import boot_test
+from builders.verbs.catalogue import VERBS
 
 
 def said(**answers: tuple[int, str]) -> Console:
@@ -99,10 +96,9 @@ def test_what_a_guest_is_given(tmp_path: Path) -> None:
     ("guest", "form", "told"),
     [("hvm", "table", "--guest hvm: no such kind"), ("pv", "xml", "--format xml")],
 )
-def test_what_is_asked_wrongly(tmp_path: Path, guest: str, form: str, told: str) -> None:
-    run = Run(load("xen-4.17-bookworm"), Silent(), tmp_path, cache=None)  # type: ignore[arg-type]
+def test_what_is_asked_wrongly(guest: str, form: str, told: str) -> None:
     with pytest.raises(BuildError, match=told):
-        boot_test(run, "minimal", "tcg", 1.0, form, guest=guest)
+        VERBS["boot-test"].run(recipe="xen-4.17-bookworm", format=form, guest=guest)
 
 
 def test_a_kernel_without_the_drivers_is_refused() -> None:

@@ -20,7 +20,22 @@ from builders.pipeline.supplies import Supplies
 from builders.proofs.trial import install, judges
 from builders.release import facts, publish, signing, verify
 from builders.show import trials
-from builders.verbs import boot, builds, ci, inspect, releases, upkeep
+from builders.show.outcome import Outcome
+from builders.verbs import (
+    boot_test,
+    builds,
+    check,
+    ci,
+    clean,
+    diff,
+    finish,
+    inspect,
+    install_test,
+    recipes,
+    release,
+)
+from builders.verbs import verify as verb
+from builders.verbs.catalogue import VERBS
 from tests.unit.engines import Heard
 from tests.unit.worlds import TEXT, World, a_world
 
@@ -76,7 +91,7 @@ def test_it_is_built_explained_and_corrected(world: World, half: str, other: str
     manifest = json.loads((world.folder / "manifest.json").read_text())
     assert set(manifest["targets"]) == {name(half)}
     assert {state.state for state in builds.explain(world.run(), "")} == {"hit"}
-    assert builds.finish(world.run(), "") == made
+    assert finish.correct(world.run(), "") == made
     assert set(builds.fetch(world.run())) == set(world.run().recipe.reads(half))
     assert builds.make_image(world.run()).packages == world.packages
 
@@ -92,19 +107,20 @@ def test_it_is_tried_and_audited(world: World, half: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(judges, "check", trial)
     monkeypatch.setattr(install, "install_test", trial)
-    builds.check(world.run(), "", [])
-    builds.install_test(world.run(), "", [])
+    check.judge(world.run(), check.Options())
+    install_test.install_test(world.run(), install_test.Options())
     assert tried == [[made.path]] * 2
     assert install.examine([made.path], [])
-    text, _ = inspect.inspect([], inspect.Wanted("json", "never"), world.origin, [])
-    assert [each["path"] for each in json.loads(text)["packages"]] == [str(made.path)]
+    outcome = inspect.run(inspect.Options(recipe=world.origin, fail_on="never"))
+    audited = json.loads(outcome.said("json"))["packages"]
+    assert [each["path"] for each in audited] == [str(made.path)]
     assert world.heard.lines[-1] == f"good, as it was built: {name(half)}"
 
 
 def test_a_boot_says_what_it_lacks(world: World, other: str) -> None:
     builds.build(world.run(), "")
     with pytest.raises(BuildError, match=f"recipe good has no {other}: a boot takes") as caught:
-        boot.boot_test(world.run(), "", "tcg", 1.0, "table")
+        boot_test.boot(world.run(), boot_test.Options(accel="tcg"))
     assert f"[{other}]" in caught.value.hint
 
 
@@ -134,7 +150,8 @@ def test_it_is_released_with_a_page(
     page = (made.folder / "index.html").read_text()
     assert f"apt-get install {package.package}" in page
     assert ("kernel flavour minimal" in page) == (half == "kernel")
-    assert "Nothing changed." in releases.difference([str(made.folder)] * 2, "markdown")
+    outcome = diff.run(diff.Options(path=(str(made.folder),) * 2))
+    assert "Nothing changed." in outcome.said("markdown")
 
 
 def test_clean_old_keeps_it_and_clean_removes_it(world: World) -> None:
@@ -142,9 +159,9 @@ def test_clean_old_keeps_it_and_clean_removes_it(world: World) -> None:
         pass
     world.content = b"B"
     builds.build(world.run("builder.memory=4", "summary=x"), "")
-    upkeep.clean(world.heard, "good", old=True, images=False, cache=False)
+    clean.clean(clean.Options(recipe="good", old=True), world.heard)
     assert Pipeline(world.run(), recipe.default_flavour(world.run().recipe)).ready()
-    upkeep.clean(world.heard, "good", old=False, images=False, cache=False)
+    clean.clean(clean.Options(recipe="good"), world.heard)
     assert not world.folder.exists()
 
 
@@ -165,13 +182,13 @@ def test_the_release_job_boots_nothing(
     kept.mkdir()
     (kept / "x").write_text("x")
     monkeypatch.setattr(ccache, "save", lambda *_: kept / "x")
-    monkeypatch.setattr(inspect, "inspect", lambda *_: ("clean", 0))
+    monkeypatch.setattr(inspect, "run", lambda _: Outcome(text="clean"))
     monkeypatch.setattr(judges, "check", lambda *_: [])
     monkeypatch.setattr(install, "install_test", lambda *_: [])
     monkeypatch.setattr(trials, "verdicts_in_brief", lambda _: "")
     monkeypatch.setattr(trials, "cases_in_brief", lambda _: "")
-    monkeypatch.setattr(releases, "release", lambda *_: "released")
-    monkeypatch.setattr(releases, "verify", lambda *_: ("sound", 0))
+    monkeypatch.setattr(release, "release", lambda *_: Outcome(text="released"))
+    monkeypatch.setattr(verb, "verify", lambda *_: Outcome(text="sound"))
     summary = ci.Summary()
     assert ci._release(world.run(), "minimal" if other == "xen" else "", world.heard, summary) == 0
     said = {stage.stage: stage.said for stage in summary.stages}
@@ -212,7 +229,8 @@ def test_the_recipes_are_listed_with_the_flavours_that_they_have(
     halves = {target: load(tmp_path, without(TEXT, target)) for target in TARGETS}
     monkeypatch.setattr(recipe, "names", lambda: list(halves))
     monkeypatch.setattr(recipe, "load", halves.get)
-    found = {each["name"]: each["flavours"] for each in json.loads(upkeep.list_recipes("json"))}
+    said = json.loads(recipes.run(recipes.Options()).said("json"))
+    found = {each["name"]: each["flavours"] for each in said["recipes"]}
     assert found == {"xen": ["minimal"], "kernel": []}
 
 
@@ -234,9 +252,7 @@ def test_image_and_sources_are_the_same_for_every_flavour(tmp_path: Path, named:
 
 @pytest.mark.parametrize("verb", ["fetch", "image"])
 def test_fetch_and_image_know_no_flavour(verb: str) -> None:
-    import tasks
-
-    assert "flavour" not in {argument.name for argument in getattr(tasks, verb).get_arguments()}
+    assert "flavour" not in VERBS[verb].options
 
 
 def test_the_usual_flavour(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_people_see_each_kind_once_and_every_overridden_one_is_counted() -> None
     assert shown[0] == "error: p: t (2 times): d0"
     assert "2 error(s), 0 warning(s), 1 overridden" in shown[-1]
     said = json.loads(trials.verdicts([verdict("error")]).said("json"))
-    assert said["schema"] == 1
+    assert (said["schema"], said["kind"]) == (1, "check")
     assert said["verdicts"][0]["findings"][0]["tag"] == "t"
     assert trials.verdicts_in_brief([verdict("error"), verdict()]) == (
         "lintian: 1 error(s), 0 warning(s); lintian: 0 error(s), 0 warning(s)"

@@ -12,6 +12,7 @@ from builders.errors import BuildError
 from builders.host import devices, dom0, pci
 from builders.host.devices import Verdict, candidates, look
 from builders.host.problems import Problems
+from builders.show import hosts
 from tests.unit.machines import Machine
 
 VIRTUAL = "devices/virtual"
@@ -568,6 +569,6 @@ def test_what_is_odd_in_a_tree_ends_nothing(tmp_path: Path) -> None:
     (m.sysfs / "devices/pci0000:00/0000:00:17.0/vendor").unlink()
     (m.sysfs / "devices/pci0000:00/0000:00:17.0/class").write_bytes(b"\xff\xfe")
     machine = look(m.sysfs, ids=())
-    for text in (devices.table(machine, 80), devices.to_json(machine)):
+    for text in (devices.table(machine, 80), hosts.devices(machine).said("json")):
         text.encode()
         assert "\x1b" not in text

@@ -9,6 +9,7 @@ import pytest
 
 from builders.errors import BuildError
 from builders.release import facts, notes, publish
+from builders.show import releases
 from tests.unit.releases import RECIPE, Box
 
 pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
@@ -60,8 +61,8 @@ def test_the_notes_and_the_json(two: tuple[Path, Path]) -> None:
     assert "- `xen-upstream` `Depends: libnew1`: added, `libnew1`" in text
     # What follows from the version is in the heading.
     assert "`Version`" not in text
-    said = json.loads(notes.to_json(found))
-    assert said["schema"] == 1
+    said = json.loads(releases.changes(found).said("json"))
+    assert (said["schema"], said["kind"]) == (1, "diff")
     assert [b["target"] for b in said["builds"]] == ["kernel-minimal", "xen"]
 
 

@@ -492,7 +492,9 @@ def test_jobs_are_not_less_than_none(world: World, jobs: int) -> None:
 def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     (made,) = world.pipeline().build()
     monkeypatch.chdir(world.folder.parent)
-    shown = reports.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))]).text
+    shown = reports.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))]).said(
+        "table"
+    )
     kib = -(-made.path.stat().st_size >> 10)
     assert shown == f"good/{made.path.name}  {kib} KiB\n  note: a note"
 

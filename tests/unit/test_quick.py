@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +16,13 @@ from invoke.parser.parser import Parser
 
 import tasks
 from builders import ROOT, program
-from builders.pipeline.recipe import DEFAULT
 from builders.verbs import quick
+from builders.verbs.catalogue import VERBS
 from tests.unit import debs
 
 NAMESPACE = Collection.from_module(tasks)
-WORDS = [f"--{name.rstrip('_').replace('_', '-')}" for name in quick.inspect.__kwdefaults__ or {}]
+OPTIONS = VERBS["inspect"].options
+WORDS = [option.flag for option in OPTIONS.values()]
 
 
 def by_invoke(words: list[str]) -> dict[str, Any]:
@@ -32,16 +32,9 @@ def by_invoke(words: list[str]) -> dict[str, Any]:
     return {argument.name: argument.value for argument in context.args.values()}
 
 
-def test_the_options_are_those_of_the_task() -> None:
-    theirs = inspect.signature(tasks.inspect.body).parameters
-    mine = {"_": inspect.Parameter.empty, **(quick.inspect.__kwdefaults__ or {})}
-    mine |= {name: None for name, value in mine.items() if value == ()}
-    assert {name: p.default for name, p in theirs.items()} == {**mine, "recipe": DEFAULT}
-
-
 @given(st.lists(st.sampled_from([*WORDS, *[f"{w}=x" for w in WORDS], "a.deb", "b", "x=y", "-h"])))
 def test_it_means_what_invoke_makes_of_it(words: list[str]) -> None:
-    found = quick.options(words)
+    found = quick.read(words, OPTIONS)
     if found is None:
         return
     whole = by_invoke(words)
@@ -65,8 +58,11 @@ def test_it_means_what_invoke_makes_of_it(words: list[str]) -> None:
     ],
 )
 def test_what_is_not_plain_is_left_to_invoke(words: str) -> None:
-    assert quick.options([*words.split(), "a.deb"] if words != "--format" else ["--format"]) is None
-    assert quick.options([""]) is None
+    given = [*words.split(), "a.deb"] if words != "--format" else ["--format"]
+    assert quick.read(given, OPTIONS) is None
+    assert quick.read([""], OPTIONS) is None
+    assert quick.read(["a.deb"], VERBS["build-all"].options) is None
+    assert quick.read(["--jobs", "4"], VERBS["build-all"].options) is None
 
 
 def test_an_audit_loads_neither_invoke_nor_what_builds_need(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import ROOT
-from builders.debkit.audit import RULES, Finding, Report, Severity, audit, exit_code, to_json
+from builders.debkit.audit import RULES, Finding, Report, Severity, audit, exit_code
+from builders.debkit.audit.document import to_json
 from builders.debkit.audit.selection import Selection, selection
 from builders.errors import BuildError, Exit
 from builders.show.findings import table
 from builders.show.github import to_commands
 from builders.show.sarif import to_sarif, uri
 from builders.verbs import inspect
-from builders.verbs.inspect import Wanted
+from builders.verbs.catalogue import VERBS
 from tests.unit import debs
 from tests.unit.debs import Item, symlink
 
@@ -312,25 +314,26 @@ def test_bad_baselines(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("form", inspect.FORMS)
 def test_forms_of_the_verb(tmp_path: Path, form: str) -> None:
     path = debs.mkdeb(tmp_path / "a.deb")
-    text, code = inspect.inspect([str(path)], Wanted(form), "", [])
-    assert code == Exit.AUDIT
-    assert "stray-boot-link" in text
-    told, code = inspect.inspect([str(path)], Wanted(form, "never", ["md5sums"]), "", [])
-    assert code == Exit.DONE
-    assert "stray-boot-link" not in told
-    assert "md5sums" in told
+    options = inspect.Options(path=(str(path),), format=form)
+    outcome = inspect.run(options)
+    assert outcome.code == Exit.AUDIT
+    assert "stray-boot-link" in outcome.said(form)
+    outcome = inspect.run(replace(options, fail_on="never", only=("md5sums",)))
+    assert outcome.code == Exit.DONE
+    assert "stray-boot-link" not in outcome.said(form)
+    assert "md5sums" in outcome.said(form)
 
 
 def test_an_unknown_form_is_told_before_the_work() -> None:
     with pytest.raises(BuildError, match="--format xml: no such format") as caught:
-        inspect.inspect(["/nowhere.deb"], Wanted("xml"), "", [])
+        VERBS["inspect"].run(path=["/nowhere.deb"], format="xml")
     assert caught.value.hint == "one of: table, json, sarif, github"
     with pytest.raises(BuildError, match="--format sarif") as caught:
-        inspect.diff(["/a", "/b"], "sarif")
+        inspect.run(inspect.Options(path=("/a", "/b"), diff=True, format="sarif"))
     assert caught.value.hint == "one of: table, json"
-    for paths in ([], ["/a"], ["/a", "/b", "/c"]):
+    for paths in ((), ("/a",), ("/a", "/b", "/c")):
         with pytest.raises(BuildError, match="compares two packages"):
-            inspect.diff(paths, "table")
+            inspect.run(inspect.Options(path=paths, diff=True))
 
 
 def test_every_rule_has_a_name_that_the_schema_takes() -> None:

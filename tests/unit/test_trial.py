@@ -21,7 +21,7 @@ from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
 from builders.progress import Silent
 from builders.proofs.trial import cases, clean, install, judges
-from builders.proofs.trial.install import FAILED, OK, SKIPPED, Outcome
+from builders.proofs.trial.install import FAILED, OK, SKIPPED, CaseResult
 from builders.show import trials
 from tests.unit import debs
 from tests.unit.containers import Client, Played
@@ -415,7 +415,7 @@ def test_what_apt_prints_is_indented_and_its_status_kept(tmp_path: Path) -> None
         assert done.stdout.splitlines() == ["  ! x", "  = y", *([] if status else ["after"])]
 
 
-def outcomes(run: Run, deb: Path) -> list[Outcome]:
+def outcomes(run: Run, deb: Path) -> list[CaseResult]:
     found = install.install_test(run, [deb], [])
     return [outcome for outcome in found if outcome.machine == "fresh"]
 

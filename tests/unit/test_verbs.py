@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from invoke.collection import Collection
+from invoke.parser.parser import Parser
 from invoke.program import Program
 
 import tasks
@@ -19,11 +21,16 @@ from builders.pipeline import doctor, recipe, run
 from builders.pipeline.doctor import FAIL, WARN, Check
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
-from builders.verbs import builds, upkeep
+from builders.verbs import builds, recipes, shell
+from builders.verbs import clean as cleaning
+from builders.verbs import doctor as verb
+from builders.verbs.catalogue import VERBS
+from builders.verbs.option import RECIPE, SHORT, TARGETS
 from tests.unit.engines import Heard
 from tests.unit.samples import WHOLE
 
-NAMES = sorted(Collection.from_module(tasks).task_names)
+NAMESPACE = Collection.from_module(tasks)
+NAMES = sorted(VERBS)
 
 
 @pytest.fixture
@@ -71,9 +78,45 @@ def test_every_verb_says_what_it_does_and_what_each_option_means(name: str) -> N
     task = Collection.from_module(tasks)[name]
     assert task.__doc__
     assert task.__doc__.splitlines()[0].endswith(".")
-    for argument in task.get_arguments():  # fails where help names no parameter
+    assert len(task.__doc__.splitlines()[0]) <= 62  # beside its name in 80 columns
+    for argument in task.get_arguments():
         assert argument.help, f"{name} --{argument.name} has no help"
         assert "h" not in argument.names  # -h is help
+
+
+def test_a_word_means_the_same_for_every_verb() -> None:
+    """One letter, one meaning; what is copied from slow modules is as it is there."""
+    letters = {
+        (option.short, name)
+        for verb in VERBS.values()
+        for name, option in verb.options.items()
+        if option.short
+    }
+    assert len({letter for letter, _ in letters}) == len(letters) == len(SHORT)
+    targets = {name for name, verb in VERBS.items() if "target" in verb.options}
+    assert targets == {"reproduce", "shell"}
+    assert (RECIPE, TARGETS) == (recipe.DEFAULT, recipe.TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("shell", "--tree xen"),
+        ("reproduce", "--only xen"),
+        ("host.devices", "--sysfs ."),
+        ("dev.ci", "--part tests"),
+    ],
+)
+def test_older_and_longer_names_mean_the_same(verb: str, words: str) -> None:
+    (context,) = Parser(NAMESPACE.to_contexts()).parse_argv([verb, *words.split()])
+    given = {argument.name: argument.value for argument in context.args.values()}
+    assert words.split()[1] in given.values()
+
+
+def test_every_module_of_a_verb_is_in_the_catalogue() -> None:
+    modules = (ROOT / "builders" / "verbs").glob("*.py")
+    verbs = {path.stem.replace("_", "-") for path in modules if "\ndef run(" in path.read_text()}
+    assert verbs == set(VERBS)
 
 
 def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
@@ -84,12 +127,40 @@ def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
 
 
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
-    slow = ("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard")
-    code = f"import sys, tasks; print([m for m in {slow!r} if m in sys.modules])"
+    """The options of all verbs, which help and completion show, need none of it."""
+    slow = (
+        *("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard", "tqdm"),
+        *("builders.pipeline", "builders.debkit", "builders.ground"),
+    )
+    code = (
+        "import sys, tasks; from builders.verbs.catalogue import VERBS;"
+        "assert all(v.options and v.about for v in VERBS.values());"
+        f"print([m for m in {slow!r} if m in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_verb_loads_no_other() -> None:
+    code = (
+        "import sys; from builders import program\ntry: program._run(['recipes'])\n"
+        "finally: print([m for m in sys.modules if m.startswith('builders.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert "builders.verbs.recipes" in loaded
+    slow = {"builders.verbs.doctor", "builders.verbs.builds", "builders.pipeline.graph"}
+    assert not slow & loaded
+
+
+def test_plain_invoke_says_what_is_no_number_too(home: Path) -> None:
+    done = invoke(home, "release", "--keep", "x")
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert done.stderr.splitlines()[0] == "error: --keep x: not a number"
 
 
 def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -163,22 +234,24 @@ def test_a_recipe_that_is_wrong_hides_no_other(
     whole = len(recipe.names())
     monkeypatch.setattr("builders.pipeline.recipe.loading.RECIPES", tmp_path / "recipes")
     monkeypatch.setattr(recipe.load, "__defaults__", ((), tmp_path / "recipes"))
-    found = json.loads(upkeep.list_recipes("json"))
+    outcome = recipes.run(recipes.Options())
+    found = json.loads(outcome.said("json"))["recipes"]
     assert len(found) == whole + 2
     assert [about["name"] for about in found if "error" in about] == ["bad", "worse"]
-    lines = upkeep.list_recipes("table").splitlines()
+    lines = outcome.said("table").splitlines()
     assert [line.split()[1:3] for line in lines if line.startswith(("bad", "worse"))] == [
         ["not", "usable"]
     ] * 2
 
 
 def test_the_recipes_as_a_table_and_as_json() -> None:
-    found = json.loads(upkeep.list_recipes("json"))
+    outcome = recipes.run(recipes.Options())
+    found = json.loads(outcome.said("json"))["recipes"]
     assert [about["name"] for about in found] == recipe.names()
     for about in found:
         assert about["default"] == (about["name"] == recipe.DEFAULT)
         assert about["flavours"]
-    lines = upkeep.list_recipes("table").splitlines()
+    lines = outcome.said("table").splitlines()
     assert len(lines) == len(found)
     for line, about in zip(lines, found, strict=True):
         assert line.startswith(about["name"])
@@ -225,9 +298,9 @@ def test_a_shell_needs_a_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(BuildError, match="needs a terminal"):
         builds.build(begin(home), "minimal", shell=True)  # noqa: S604
     with pytest.raises(BuildError, match="needs a terminal"):
-        builds.shell(begin(home), "xen", "minimal")
-    with pytest.raises(BuildError, match="--tree no: there is no such build"):
-        builds.shell(begin(home), "no", "minimal")
+        shell.interact(begin(home), shell.Options(target="xen", flavour="minimal"))
+    with pytest.raises(BuildError, match="--target no: no such target"):
+        VERBS["shell"].run(recipe=str(home / "good.toml"), target="no")
 
 
 def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
@@ -237,8 +310,8 @@ def test_artifacts_lie_below_the_recipes_name(home: Path) -> None:
 
 
 def test_the_status_of_the_doctor() -> None:
-    assert upkeep.doctor_status([Check("x", WARN, "y")]) == 0
-    assert upkeep.doctor_status([Check("source x", FAIL, "y")]) == Exit.SOURCE
+    assert verb.status([Check("x", WARN, "y")]) == 0
+    assert verb.status([Check("source x", FAIL, "y")]) == Exit.SOURCE
 
 
 # Cleaning
@@ -254,7 +327,7 @@ def built(home: Path, name: str) -> Path:
 
 def clean(name: str = "") -> list[str]:
     heard = Heard()
-    upkeep.clean(heard, name, old=False, images=False, cache=False)
+    cleaning.clean(cleaning.Options(recipe=name), heard)
     return heard.lines
 
 

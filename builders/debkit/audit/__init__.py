@@ -7,7 +7,6 @@ over its data gathered, and yields what it found. Nothing here prints.
 
 from __future__ import annotations
 
-from builders.debkit.audit.document import SCHEMA, to_json
 from builders.debkit.audit.expectations import Expectations
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.inspection import audit, audit_all, expand
@@ -16,7 +15,6 @@ from builders.debkit.audit.selection import exit_code
 
 __all__ = [
     "RULES",
-    "SCHEMA",
     "Expectations",
     "Facts",
     "Finding",
@@ -30,5 +28,4 @@ __all__ = [
     "exit_code",
     "expand",
     "rule",
-    "to_json",
 ]

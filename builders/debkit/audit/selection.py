@@ -72,7 +72,7 @@ def _known(baseline: str) -> frozenset[tuple[str, str, str]]:
     if not baseline:
         return frozenset()
     path = Path(baseline)
-    hint = "write one with inspect --format json > FILE"
+    hint = "write one with ./inv inspect --format json > FILE"
     try:
         with path.open("rb") as file:
             text = file.read(_BASELINE_LIMIT + 1)

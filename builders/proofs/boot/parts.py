@@ -84,7 +84,7 @@ def chosen(packages: Sequence[Package], prefix: str) -> Package:
     for package in packages:
         if re.match(prefix, package.package) and not package.package.endswith(("-dbgsym", "-dbg")):
             return package
-    raise BuildError(f"there is no package {prefix}* to boot", hint="build both: build-all")
+    raise BuildError(f"there is no package {prefix}* to boot", hint="build both: ./inv build-all")
 
 
 # Without these the first process can't ask anything; the first two have to be built in.

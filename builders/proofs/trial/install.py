@@ -30,7 +30,7 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """What became of one case. state: "ok", "failed" or "skipped"; seconds: wall time.
 
     saw: what there is to say of it; wrong: each thing that is wrong, a line each.
@@ -45,7 +45,7 @@ class Outcome:
     log: Path
 
 
-def install_test(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Outcome]:
+def install_test(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[CaseResult]:
     """Try `debs` on every machine; `raw` are what an upgrade to them begins with.
 
     BuildError where the engine or the mirror fails, whatever the packages are like.
@@ -96,14 +96,16 @@ def examine(debs: Sequence[Path], raw: Sequence[Path]) -> Subject:
 
 def _try(
     run: Run, machine: Machine, told: str, debs: Sequence[Path], supplied: Supply
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+) -> list[CaseResult]:
+    outcomes: list[CaseResult] = []
     ended = ""
     with clean.machine(run, f"install-{machine.name}", debs, supplied) as step:
         for case in machine.cases:
             if ended:
                 why = f"{ended} failed"
-                outcomes.append(Outcome(machine.name, case.name, SKIPPED, 0.0, why, (), step.log))
+                outcomes.append(
+                    CaseResult(machine.name, case.name, SKIPPED, 0.0, why, (), step.log)
+                )
                 continue
             outcome = _run(step, machine.name, case, told)
             outcomes.append(outcome)
@@ -112,7 +114,7 @@ def _try(
     return outcomes
 
 
-def _run(step: Step, machine: str, case: Case, told: str) -> Outcome:
+def _run(step: Step, machine: str, case: Case, told: str) -> CaseResult:
     begun = time.monotonic()
     status, said = step.attempt(case.name, told + cases.FUNCTIONS + case.script)
     seconds = time.monotonic() - begun
@@ -130,9 +132,9 @@ def _run(step: Step, machine: str, case: Case, told: str) -> Outcome:
         tail = [line for line in lines if line.strip()][-5:]
         wrong = (f"it ended with status {status}", *tail)
     state = FAILED if wrong else OK
-    return Outcome(machine, case.name, state, seconds, saw, wrong, step.log)
+    return CaseResult(machine, case.name, state, seconds, saw, wrong, step.log)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
+def exit_code(outcomes: Sequence[CaseResult]) -> int:
     """1 where a case failed, else 0."""
     return int(Exit.AUDIT if any(o.state == FAILED for o in outcomes) else Exit.DONE)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options that several verbs have which build packages or read those that were built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builders.verbs.option import OfRecipe, Reported, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(Reported, OfRecipe):
+    """Of a verb that builds."""
+
+    jobs: int = option("compilers at once, for all steps together", 0, usual="every core")
+    explain: bool = option(
+        "only say, for every stage, whether it is done, and what changed if not", False
+    )
+    offline: bool = option("use only what is cached", False)
+    shell: bool = option("open a shell in the container where a step fails", False)
+    clean: bool = option("take nothing from ccache, and no earlier build that did", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfKernel:
+    """Of a verb that makes a kernel."""
+
+    flavour: str = option(
+        "of the kernel: debian (the suite's own configuration) or minimal", usual="debian"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfBuilt:
+    """Of a verb that reads packages."""
+
+    flavour: str = option("of the kernel", usual="the one that was built")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Reported, OfBuilt, OfRecipe):
+    """Of a verb that tries packages in containers of their suite."""
+
+    path: tuple[str, ...] = option(
+        "a .deb or a folder of them, in place of the recipe's", (), value="FILE", words=True
+    )
+    offline: bool = option("use only what earlier trials downloaded", False)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which verbs there are. Each is a module of its name in this folder, loaded when it is needed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from builders.verbs.command import Command
+
+
+class Group(NamedTuple):
+    """Verbs that are shown together.
+
+    collection: of Invoke, in which they stand too, or "": then `devices` is host.devices as well.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    collection: str = ""
+
+
+# In the order in which they are shown.
+GROUPS = (
+    Group(
+        "Build",
+        ("build-all", "build-xen", "build-kernel", "fetch", "image", "finish", "shell", "clean"),
+    ),
+    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
+    Group("Publish", ("release", "verify", "diff")),
+    Group("This box", ("doctor", "recipes", "completion")),
+    Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),
+    Group("This project", ("test", "bench", "ci"), "dev"),
+)
+
+VERBS = {name: Command(name) for group in GROUPS for name in group.names}
+FIRST = ("doctor", "build-all", "inspect")  # the three that a newcomer needs
+
+
+def plain(word: str) -> str:
+    """The plain name of a verb that is named with its collection; any other word as it is."""
+    part, dot, name = word.partition(".")
+    if dot and any(part == group.collection and name in group.names for group in GROUPS):
+        return name
+    return word

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Remove what was built.
+
+Sources and images stay, unless an option says otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError, Exit
+from builders.verbs.option import Reported, option
+
+if TYPE_CHECKING:
+    from builders.progress import Reporter
+    from builders.show.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported):
+    recipe: str = option("only what was built of this recipe", usual="of all")
+    old: bool = option("only what newer builds have replaced", False)
+    images: bool = option("also the images and volumes in the engine", False)
+    cache: bool = option("also the cached sources", False)
+    all: bool = option("all of that", False)
+
+
+def run(options: Options) -> Outcome:
+    from builders.show.terminal import Terminal
+
+    return clean(options, Terminal())
+
+
+def clean(options: Options, reporter: Reporter) -> Outcome:
+    """Remove what the options name. It is said as it is done, and the outcome has no text."""
+    from builders.ground.sources.cache import Cache
+    from builders.pipeline import run
+    from builders.show import upkeep
+    from builders.show.outcome import Outcome
+
+    name = options.recipe
+    stem = Path(name).stem if name.endswith(".toml") else name
+    # Only folders that are there and ours: a name never leads out of the artifacts.
+    ours = sorted(f for f in run.artifacts().glob("*/") if run.is_ours(f))
+    folders = [folder for folder in ours if not name or folder.name == stem]
+    if name and not folders:
+        there = ", ".join(folder.name for folder in ours) or "nothing"
+        raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
+    removed: list[upkeep.FolderEntry] = []
+    engine = freed = None
+    for folder in folders:
+        with run.alone_in(folder):
+            gone = None
+            if options.old:
+                gone = _forget_replaced(folder)
+                reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
+            else:
+                _remove(folder)
+                reporter.line(f"{folder.name}: removed")
+        removed.append(upkeep.FolderEntry(folder.name, gone))
+    if options.images or options.all:
+        from builders.ground.engine import connection
+        from builders.ground.engine.leftovers import remove_images
+
+        engine = remove_images(connection.connect(reporter, setup=False))
+        reporter.line(f"the engine: removed {engine} image(s) and volume(s)")
+    if options.cache or options.all:
+        freed = Cache.default().prune()
+        reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
+    return Outcome(upkeep.RemovedDocument(removed, engine, freed))
+
+
+def _forget_replaced(folder: Path) -> int:
+    """Remove the outputs of stages that the manifest does not name; how many those were.
+
+    Raises BuildError where the manifest is damaged, or something can't be removed.
+    """
+    from builders.pipeline import artifacts
+    from builders.pipeline.record import build_stage, finish_stage, image_records
+    from builders.pipeline.stages import STAGES, Store
+
+    manifest = artifacts.read(folder)
+    store = Store(folder / STAGES)
+    if manifest is None or not manifest.builds:
+        return 0  # nothing is current, so nothing was replaced
+    keep: dict[str, set[str]] = {stage: set() for stage in store.stages()}
+    keep["image"], packages = set(), set()
+    for target, noted in manifest.builds.items():
+        published = manifest.targets.get(target, artifacts.NOTHING)
+        stage, current = build_stage(target), {noted.key, published.build}
+        keep[stage], keep[finish_stage(target)] = current, {published.stage}
+        for build in (store.read(stage, key) for key in current):
+            keep["image"] |= {each.key for each in image_records(store, build)} if build else set()
+        packages |= {listed.sha256 for listed in published.packages.values()}
+    # What boot-test boots with: made of the hypervisor's package.
+    keep["initramfs"] = {o.key for o in store.all("initramfs") if o.inputs.get("xen") in packages}
+    return store.forget(keep)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise BuildError(
+            f"{error.filename or folder} cannot be removed: {error.strerror}",
+            hint="make it yours, then run it again",
+            exit=Exit.ENGINE,
+        ) from None

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make the package of this host's settings.
+
+Hidden devices, dom0's memory, what boots (docs/host.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.verbs.option import OfRecipe, Reported, option
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
+    from builders.show.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported, OfRecipe):
+    hide: tuple[str, ...] = option("a PCI device that dom0 leaves to guests", (), value="ADDRESS")
+    dom0_mem: str = option("memory of dom0 with its unit, such as 4096M", value="SIZE")
+    dom0_vcpus: str = option("virtual CPUs of dom0", value="NUMBER", usual="all")
+    vnc_listen: str = option(
+        "where xend's guests serve their screens (Xen 4.2)", value="ADDRESS", usual="127.0.0.1"
+    )
+    no_save: bool = option("shut guests down with the host, and do not save them", False)
+    version: str = option("of the package", usual="1+ and a digest of the settings")
+    out: str = option("the folder for the package", value="FOLDER", usual="artifacts/RECIPE/host")
+
+
+def run(options: Options) -> Outcome:
+    from builders.verbs import builds
+
+    return package(builds.begun(options), options)
+
+
+def package(it: Run, options: Options) -> Outcome:
+    """Make the package; what was made and how to install it."""
+    from builders.host import devices, dom0
+    from builders.show import face, hosts
+    from builders.show.outcome import Outcome
+
+    settings = dom0.settings(
+        options.hide,
+        like=dom0.style(it.recipe),
+        memory=options.dom0_mem,
+        vcpus=options.dom0_vcpus,
+        vnc=options.vnc_listen,
+        save=not options.no_save,
+    )
+    warnings = dom0.warnings(settings, devices.memory())
+    for warning in warnings:
+        it.reporter.line(f"warning: {warning}")
+    folder = Path(options.out) if options.out else it.folder / "host"
+    package = dom0.package(it.recipe, settings, folder, version=options.version)
+    near, tells = face.near(package), dom0.tells(it.recipe, settings)
+    text = [
+        near,
+        *(f"  {line}" for line in tells),
+        "",
+        "on the host, with the packages of Xen and the kernel:",
+        f"  apt install {near if near.startswith('/') else f'./{near}'}",
+    ]
+    document = hosts.SettingsDocument(
+        str(package.absolute()), settings.xen_options, settings.linux_options, tells, warnings
+    )
+    return Outcome(document, "\n".join(text))

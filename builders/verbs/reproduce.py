@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build again as if on another box, and compare every byte.
+
+Exit status 1 where a package differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builders.verbs.option import TARGETS, OfRecipe, Reported, option
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
+    from builders.show.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported, OfRecipe):
+    flavour: str = option(
+        "of the kernel; one that was not built is built", usual="the one that was built"
+    )
+    target: str = option("only this build", choices=TARGETS, hidden=("only",))
+    seconds: int = option("how far the second build's clock is ahead", 97_200, value="SECONDS")
+
+
+def run(options: Options) -> Outcome:
+    from builders.verbs import builds
+
+    return again(builds.begun(options), options)
+
+
+def again(it: Run, options: Options) -> Outcome:
+    """Build again what was built in that run."""
+    from builders.pipeline.current import current
+    from builders.pipeline.stages import STAGES
+    from builders.proofs.rebuild import reproduce
+    from builders.proofs.rebuild.variation import Variation
+    from builders.show import boots
+
+    targets = [options.target] if options.target else None
+    flavour = options.flavour
+    if not flavour:
+        first = current(it, only=options.target)
+        it, flavour = first.run, first.flavour
+        targets = [target.partition("-")[0] for target in first.targets]
+    compared = reproduce.reproduce(it, flavour, targets, seconds=options.seconds)
+    kept = it.folder / reproduce.FOLDER / STAGES
+    return boots.rebuild(compared, Variation(seconds=options.seconds).about(), kept)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run the linters and the tests, the quick ones first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import ROOT
+from builders.errors import BuildError, Exit
+from builders.verbs.option import Reported, option
+
+if TYPE_CHECKING:
+    from builders.progress import Reporter
+    from builders.show.jobs import PartsDocument
+    from builders.show.outcome import Outcome
+
+_STDERR = 2
+_PYTHON = [sys.executable, "-m"]
+_PARTS: dict[str, list[list[str]]] = {
+    "lint": [
+        [*_PYTHON, "ruff", "check", "."],
+        [*_PYTHON, "ruff", "format", "--check", "."],
+        [*_PYTHON, "mypy"],
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"],
+        [*_PYTHON, "tests.shell"],
+    ],
+    "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
+    "dpkg": [[*_PYTHON, "pytest", "-q", "tests/differential"]],
+    "engine": [[*_PYTHON, "pytest", "-q", "tests/engine"]],
+    "page": [[*_PYTHON, "pytest", "-q", "tests/page"]],
+    "build": [[*_PYTHON, "pytest", "-q", "-s", "tests/build"]],
+    "boot": [[*_PYTHON, "pytest", "-q", "-s", "tests/boot"]],
+}
+_WITH_LONG = ("-m", "")  # no test is left out for its mark
+_TOOLS = {
+    "page": ["chromium", "fonts-dejavu-core"],
+    "boot": ["qemu-system-x86"],
+}  # packages that a part needs besides what the tool itself does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Reported):
+    only: tuple[str, ...] = option("run only this part", (), choices=tuple(_PARTS), what="part")
+    build: bool = option(
+        "also build a recipe's packages for real and boot them (always in CI)", False
+    )
+    long: bool = option("also the tests that take many minutes, which CI leaves out", False)
+
+
+def run(options: Options) -> Outcome:
+    from builders.show.outcome import Outcome
+    from builders.show.terminal import Terminal
+
+    return Outcome(test(options, Terminal()))
+
+
+def test(options: Options, reporter: Reporter) -> PartsDocument:
+    """Run all parts, or those that are named; how each went. The first failure ends it.
+
+    A part that needs large tools of its own is left out where they are not installed; named, or
+    with a build, it installs them. The long tests imply the build. What the tools say goes to
+    standard error.
+    Raises BuildError where a part fails.
+    """
+    from builders.ground.engine import box
+    from builders.show import jobs
+    from builders.text import clock
+
+    whole = options.build or options.long or bool(os.environ.get("CI"))
+    chosen = [part for part in _PARTS if part in options.only]
+    if not chosen:
+        # What was built is booted.
+        chosen = [part for part in _PARTS if whole or part not in ("build", "boot")]
+    parts: list[jobs.PartEntry] = []
+    for part in chosen:
+        begun = time.monotonic()
+        tools = _TOOLS.get(part, [])
+        if options.only or whole:
+            box.ensure_tools(tools, reporter)
+        elif lacking := box.missing(tools):
+            reporter.line(f"{part}: left out, as {', '.join(lacking)} is not installed")
+            parts.append(jobs.PartEntry(part, "left out", 0.0))
+            continue
+        for command in _PARTS[part]:
+            tests = options.long and "pytest" in command
+            command = [*command, *(_WITH_LONG if tests else ())]
+            done = subprocess.run(command, cwd=ROOT, stdout=_STDERR, check=False)
+            if done.returncode:
+                shown = " ".join([Path(command[0]).name, *command[1:]])
+                raise BuildError(f"{part}: {shown} ended with {done.returncode}", exit=Exit.STEP)
+        took = time.monotonic() - begun
+        reporter.line(f"{part}: passed in {clock(took)}")
+        parts.append(jobs.PartEntry(part, "passed", round(took, 1)))
+    return jobs.PartsDocument(parts)
