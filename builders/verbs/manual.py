@@ -13,7 +13,7 @@ from builders.errors import Exit
 from builders.verbs.catalogue import GROUPS, VERBS
 from builders.verbs.command import Command
 from builders.verbs.option import Option
-from builders.verbs.pages import START
+from builders.verbs.pages import START, ordered
 
 STATUSES = {
     Exit.DONE: "done",
@@ -93,7 +93,7 @@ def _verb(command: Command, collection: str) -> Iterator[str]:
         yield _text(" ".join(paragraph.split()))
     if collection:
         yield _text(f"Also {collection}.{command.name}.")
-    for option in command.options.values():
+    for option in ordered(command):
         yield ".TP"
         yield _flags(option)
         yield _text(option.help)

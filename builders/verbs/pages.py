@@ -58,9 +58,14 @@ def verb(command: Command, width: int) -> str:
     lines = [usage(command), ""]
     for paragraph in command.about.split("\n\n"):
         lines += [*textwrap.wrap(paragraph, width, break_on_hyphens=False), ""]
-    for option in command.options.values():
+    for option in ordered(command):
         lines += _option(option, width)
     return "\n".join(lines)
+
+
+def ordered(command: Command) -> list[Option]:
+    """Its options, with those first that have a letter."""
+    return sorted(command.options.values(), key=lambda option: not option.short)
 
 
 def flags(option: Option) -> str:
