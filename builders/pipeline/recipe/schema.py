@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import re
 import types
 import typing
@@ -33,9 +34,14 @@ def fields(cls: type[Any]) -> list[str]:
 def dotted(prefix: str, *steps: str) -> str:
     """A key of TOML: `prefix`, which is a key or empty, and more parts, quoted where need be."""
     for step in steps:
-        part = step if _BARE.fullmatch(step) else f'"{step}"'
+        part = step if _BARE.fullmatch(step) else quoted(step)
         prefix = f"{prefix}.{part}" if prefix else part
     return prefix
+
+
+def quoted(text: str) -> str:
+    """A string of TOML on one line. JSON leaves one character as it is that TOML does not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def nearest(word: str, words: typing.Iterable[str]) -> str:
