@@ -7,7 +7,6 @@ build-all runs the same checks and stops with them rather than an hour later.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -204,9 +203,8 @@ def _mirror(run: Run) -> Check:
 
 def _said_by(run: Run) -> str:
     """Who named the mirror, in words that follow a reason; "" where it is the box's own."""
-    if run.recipe.suite.mirror:
-        return "; set by suite.mirror"
-    return f"; set by {mirror.MAIN}" if os.environ.get(mirror.MAIN) else ""
+    who = mirror.said_by(run.recipe.suite)
+    return f"; set by {who}" if who else ""
 
 
 def _source(name: str, source: Source, archive: Check | None) -> Check:

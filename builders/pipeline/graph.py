@@ -217,7 +217,7 @@ class Pipeline:
                 finished = self._output(self._finished(target, recipe), {stage.name: build})
                 made[target] = Made(recipe, build, finished)
         if not made:
-            raise current.nothing_built(current.named(self._run))
+            raise current.nothing_built(self._run.folder, current.named(self._run))
         return publish(self._run.folder, made)
 
     def _make(self) -> Outputs:

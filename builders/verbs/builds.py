@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from builders import ends
 from builders.errors import BuildError
+from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import current, doctor, recipe, run
+from builders.pipeline import chosen, current, doctor, recipe, run
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -39,21 +40,32 @@ def begin(
     *,
     jobs: int = 0,
     offline: bool = False,
+    reads: bool = False,
 ) -> Run:
-    """A run of the recipe of that name; "" is the default one."""
+    """A run of the recipe of that name.
+
+    name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
+    built.
+    """
     ends.watch()
-    name = name or recipe.DEFAULT
+    meant = chosen.to_read(name) if reads else chosen.to_build(name)
+    name = meant.value
     loaded = recipe.load(name, overrides)
+    if meant.why:
+        reporter.line(f"recipe {loaded.name} ({meant.why}), for {loaded.suite.name}")
     if builder := maintainer.overrides(os.environ, loaded.targets):
         loaded = recipe.load(name, [*builder, *overrides])
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
+    if not jobs and (default := defaults.read().jobs):
+        jobs = default.value
+        reporter.line(f"jobs {jobs} ({default})")
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
 
 
-def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False) -> Run:
+def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False, reads: bool = False) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
-    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline)
+    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline, reads=reads)
 
 
 def make(
@@ -111,12 +123,13 @@ def build(
 
 
 def usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
-    """The flavour to build; the one that a recipe has where none is named."""
-    if flavour and not it.recipe.kernel:
-        raise it.recipe.lacks("kernel")
-    if flavour or (targets is not None and "kernel" not in targets):
+    """The flavour to build; the one that `chosen` tells where none is named, which is said."""
+    if not flavour and targets is not None and "kernel" not in targets:
         return flavour
-    return recipe.default_flavour(it.recipe)
+    meant = chosen.flavour(flavour, it.recipe)
+    if meant.why:
+        it.reporter.line(f"flavour {meant.value} ({meant.why})")
+    return meant.value
 
 
 def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:

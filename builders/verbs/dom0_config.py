@@ -33,7 +33,7 @@ class Options(Reported, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return package(builds.begun(options), options)
+    return package(builds.begun(options, reads=True), options)
 
 
 def package(it: Run, options: Options) -> Outcome:

@@ -36,7 +36,7 @@ def run(options: Options) -> Outcome:
 
     if any(options.path) or options.rules or options.out:
         return reports.packages(_own(options))
-    return reports.packages(correct(builds.begun(options), options.flavour))
+    return reports.packages(correct(builds.begun(options, reads=True), options.flavour))
 
 
 def correct(it: Run, flavour: str) -> list[Package]:
@@ -48,7 +48,7 @@ def correct(it: Run, flavour: str) -> list[Package]:
         built = (artifacts.read(it.folder) or artifacts.Manifest()).builds
         names = current.choose(built, flavour, current.named(it))
         if not names:
-            raise current.nothing_built(current.named(it))
+            raise current.nothing_built(it.folder, current.named(it))
         current.say(it, names)
         kinds = {name.partition("-")[0]: name.partition("-")[2] for name in names}
         return Pipeline(it, kinds.get("kernel", ""), kinds).finish_again()

@@ -263,8 +263,9 @@ def test_a_flavour_that_was_not_built(world: World) -> None:
     build(world, A)
     world.client.created.clear()
     caught = error(world, "debian")
-    assert caught.message == "no kernel of flavour debian was built, but of minimal"
-    assert caught.hint == f"./inv build-all --recipe {world.origin} --flavour debian"
+    assert caught.message == "kernel-debian of good was not built; built is: minimal"
+    again = f"./inv build-all --recipe {world.origin} --flavour debian"
+    assert caught.hint == f"--flavour minimal, or build it first: {again}"
 
 
 def test_a_boot_of_half_of_what_the_recipe_has_says_what_to_build(world: World) -> None:

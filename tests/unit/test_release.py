@@ -491,7 +491,8 @@ def test_nothing_built(tmp_path: Path) -> None:
 
 
 def test_a_flavour_that_was_not_built(box: Box) -> None:
-    assert "flavour debian was built" in refused(box, flavour="debian").message
+    error = refused(box, flavour="debian")
+    assert error.message == f"kernel-debian of {RECIPE} was not built; built is: minimal"
 
 
 def test_a_package_that_the_manifest_does_not_name(box: Box) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from builders.debkit.corrections import Corrections
+from builders.documents import toml
 from builders.errors import BuildError
 from builders.pipeline.recipe.checks import RECIPE_NAME, check, check_corrections
-from builders.pipeline.recipe.files import RECIPES, apply, is_file, parse, read
+from builders.pipeline.recipe.files import RECIPES, apply, is_file, read
 from builders.pipeline.recipe.model import Flavour, Recipe
-from builders.pipeline.recipe.schema import RESERVED, Reader, nearest
+from builders.pipeline.recipe.schema import RESERVED, Reader
+from builders.text import nearest
 
 DEFAULT = "xen-4.2-wheezy"
 _USUAL = "debian"  # the flavour that is built where none is named
@@ -92,7 +94,7 @@ def read_corrections(path: Path) -> Corrections:
     BuildError names the file, the key and the remedy.
     """
     reader = Reader({}, str(path))
-    corrections = typing.cast("Corrections", reader.read(Corrections, parse(path), ""))
+    corrections = typing.cast("Corrections", reader.read(Corrections, toml(path), ""))
     check_corrections(corrections, "", reader)
     return corrections
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import json
 import re
@@ -19,6 +18,7 @@ from builders.errors import BuildError
 from builders.ground.sources.pins import Source
 from builders.ground.suite.model import Suite
 from builders.pipeline.recipe.model import KINDS
+from builders.text import nearest as nearest  # builders.program takes it from here
 from builders.text import printable
 
 # Kept for each class: get_type_hints compiles its annotations anew.
@@ -42,12 +42,6 @@ def dotted(prefix: str, *steps: str) -> str:
 def quoted(text: str) -> str:
     """A string of TOML on one line. JSON leaves one character as it is that TOML does not."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """ " (did you mean ...?)" where one of `words` is much like `word`, else nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class Reader:

@@ -86,7 +86,7 @@ def _whole(built: Current) -> None:
                 "what it has",
             )
         if target not in there:
-            raise nothing_built(named(built.run), target)
+            raise nothing_built(built.run.folder, named(built.run), target)
 
 
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:
