@@ -15,6 +15,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them, in two units at most: 45 s, 6 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    words = [f"{hours} h"] if hours else []
+    return " ".join([*words, f"{minutes} min"] if minutes or not hours else words)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """ " (did you mean ...?)" where one of `words` is much like `word`, else nothing."""
     import difflib  # for mistakes alone

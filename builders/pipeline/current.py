@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from builders.errors import BuildError
 from builders.files import of_file
 from builders.ground import defaults
-from builders.pipeline import artifacts, chosen
+from builders.pipeline import artifacts, chosen, durations
 from builders.pipeline import recipe as recipes
 from builders.pipeline.artifacts import Manifest, Package, Target
 from builders.pipeline.record import build_stage
 from builders.pipeline.stages import STAGES, Store
+from builders.text import duration
 
 if TYPE_CHECKING:
     from builders.pipeline.recipe import Recipe
@@ -77,7 +78,7 @@ def current(run: Run, flavour: str = "", only: str = "") -> Current:
     """
     there = manifest(run.folder, named(run)).targets
     names = [name for name in there if name.partition("-")[0] == only] if only else list(there)
-    targets = {name: there[name] for name in choose(names, flavour, named(run))}
+    targets = {name: there[name] for name in choose(names, flavour, named(run), run.folder)}
     if not targets:
         raise nothing_built(run.folder, named(run), only)
     say(run, targets)
@@ -126,16 +127,18 @@ def nothing_built(folder: Path, name: str, target: str = "") -> BuildError:
     )
 
 
-def choose(names: Iterable[str], flavour: str, recipe: str) -> list[str]:
+def choose(
+    names: Iterable[str], flavour: str, recipe: str, folder: Path | None = None
+) -> list[str]:
     """Those of the targets `names` that are meant: Xen, and the kernel of `flavour`.
 
     flavour: "" is the one that was built; of several the one that dom0-debs.toml names. recipe:
-    names it on a command line.
+    names it on a command line. folder: of its artifacts.
     """
     there = sorted(names)
     flavours = chosen.flavours(there)
     if flavour and flavour not in flavours:
-        raise _no_flavour(flavour, flavours, recipe)
+        raise _no_flavour(flavour, flavours, recipe, folder)
     if not flavour and len(flavours) > 1:
         default = defaults.read().flavour
         if not default or default.value not in flavours:
@@ -147,16 +150,20 @@ def choose(names: Iterable[str], flavour: str, recipe: str) -> list[str]:
     return [name for name in there if name in ("xen", f"kernel-{flavour or ''.join(flavours)}")]
 
 
-def _no_flavour(flavour: str, flavours: Sequence[str], recipe: str) -> BuildError:
+def _no_flavour(
+    flavour: str, flavours: Sequence[str], recipe: str, folder: Path | None
+) -> BuildError:
     """The error where a kernel of that flavour is to be read, and others were built."""
     again = f"./inv build-all --recipe {shlex.quote(recipe)} --flavour {flavour}"
     what = f"kernel-{flavour} of {chosen.recipe_name(recipe)} was not built"
     if not flavours:
         return BuildError(what, hint=again)
     others = " or ".join(f"--flavour {name}" for name in flavours)
+    seconds = durations.read(folder).get(build_stage(f"kernel-{flavour}")) if folder else None
+    took = f" (took {duration(seconds)} the last time here)" if seconds is not None else ""
     return BuildError(
         f"{what}; built is: {', '.join(flavours)}",
-        hint=f"{others}, or build it first: {again}",
+        hint=f"add {others}, or build it first{took}: {again}",
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.ground.suite import image, mirror
+from builders.pipeline import durations
 from builders.pipeline.recipe import Recipe, Source
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, Output, State, Store
@@ -119,9 +120,11 @@ class Supplies:
                     hint="leave --offline out",
                     exit=Exit.ENGINE,
                 )
+            durations.announce(self._run, ["image"])
             if refresh:
                 image.clean_root(self._run, refresh=True)
             there = image.build(self._run)
+            durations.note(self._run.folder, "image", time.monotonic() - begun)
         if recorded is None or recorded.notes["fingerprint"] != there.fingerprint:
             with self._store.make("image", self.image_inputs()) as making:
                 (making.folder / "packages.txt").write_text(there.packages, encoding="utf-8")

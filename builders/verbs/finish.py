@@ -46,7 +46,7 @@ def correct(it: Run, flavour: str) -> list[Package]:
 
     with it.alone():
         built = (artifacts.read(it.folder) or artifacts.Manifest()).builds
-        names = current.choose(built, flavour, current.named(it))
+        names = current.choose(built, flavour, current.named(it), it.folder)
         if not names:
             raise current.nothing_built(it.folder, current.named(it))
         current.say(it, names)
