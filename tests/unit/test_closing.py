@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+from builders.show.closing import closing
+
+FOLDER = Path("/x/artifacts/good")
+
+
+def test_what_was_made_how_long_it_took_and_what_comes_next() -> None:
+    made = {"xen-build": 353.2, "xen-finish": 12.0, "kernel-minimal-build": 190.0}
+    text = closing(made, 400, FOLDER, "good", ["xen", "kernel"])
+    assert text.splitlines() == [
+        "made in 7 min, in /x/artifacts/good: "
+        "xen-build 5:53, xen-finish 0:12, kernel-minimal-build 3:10",
+        "next: ./inv install-test --recipe good",
+        "      ./inv boot-test --recipe good",
+    ]
+
+
+def test_nothing_to_do() -> None:
+    text = closing({}, 0.2, FOLDER, "good", ["xen", "kernel"])
+    assert text.startswith("nothing to do: all of it was built before, in /x/artifacts/good\n")
+
+
+def test_the_next_command_fits_what_was_built() -> None:
+    """A boot takes a hypervisor and a kernel; of two flavours one has to be named."""
+    assert "boot-test" not in closing({}, 0, FOLDER, "good", ["kernel"])
+    text = closing({}, 0, FOLDER, "my folder/good.toml", ["xen", "kernel"], "minimal")
+    assert "./inv boot-test --recipe 'my folder/good.toml' --flavour minimal" in text
