@@ -113,7 +113,7 @@ def build(
     with it.alone():
         if not pipeline.ready():
             checks = doctor.examine(it, pipeline.supplies.sources, connect=lambda: it.client)
-            error = doctor.failed(checks)
+            error = doctor.failed(checks, it)
             if error:
                 raise error
             for check in checks:
