@@ -220,7 +220,9 @@ class _Making:
         }
         document["serial"] = _serial(document, before)
         self._write(RECORD, _json(document))
-        self._write(web.PAGE, web.html(self._folder, builds, document, booted, self._served))
+        self._write(
+            web.PAGE, web.html(self._folder, builds, document, booted, self._served, signer)
+        )
         digests = sums(self._folder)
         self._write(SUMS, digests)
         self._write(f"{SUMS}.asc", signer.detached(digests))
@@ -437,8 +439,8 @@ def _making(folder: Path) -> Iterator[Path]:
         yield fresh
     except OSError as error:
         # The folder's own name ends with the run, and tells a person nothing.
-        inside = str(error.filename or "").startswith(str(fresh))
-        error.filename = None if inside else error.filename
+        if str(error.filename2 or error.filename or "").startswith(str(fresh)):
+            error.filename = error.filename2 = None
         raise disk_error(error, folder.parent) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -371,6 +371,33 @@ def _fail(*_: object) -> bytes:
     raise OSError(28, "No space left on device")
 
 
+def test_a_full_disk_is_named_by_the_place_that_is_full(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """link(2) and copies name two files: what is read has room."""
+    release(box)
+    out = box.folder.parent / "elsewhere" / "release"
+
+    def link(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(BuildError) as caught:
+        release(box, out=str(out))
+    assert caught.value.message == f"{out.parent}: No space left on device"
+    error = OSError(28, "No space left on device", "/from/x.deb", None, "/to/x.deb")
+    assert layout.disk_error(error, out).message == "/to/x.deb: No space left on device"
+
+
+def test_the_page_tells_who_signed_and_that_it_is_a_trial(box: Box) -> None:
+    """Without a key of somebody's; with one there is nothing to warn of."""
+    for key, trial in (("", True), ("alice@example.org", False)):
+        made = release(box, key=key, out=str(box.root / f"out-{trial}"))
+        page = (made.folder / "index.html").read_text()
+        assert ("For trying only" in page) is trial
+        assert made.fingerprint in page
+
+
 def test_what_a_killed_run_left_is_swept(box: Box) -> None:
     left = box.folder / ".release-release-killed"
     left.mkdir()
