@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 MAPS = Path("/proc/self/maps")
 _GIB = 1 << 30
+_AGAIN = "./inv fetch --again asks the mirror once more; another one may have it"
 _ARTIFACTS = 2 * _GIB  # what a recipe's stages and packages take, the debian flavour included
 
 
@@ -58,7 +59,9 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     if run.recipe.suite.vsyscall:
         checks.append(_vsyscall())
     checks += [
-        Check(f"source {name}", OK, f"in the cache {there.version}".strip())
+        Check(f"source {name}", WARN, f"in the cache {there.version}; {there.behind}", _AGAIN)
+        if there.behind
+        else Check(f"source {name}", OK, f"in the cache {there.version}".strip())
         for name, there in cached.items()
         if there
     ]

@@ -331,6 +331,7 @@ class Pipeline:
         making.notes = {
             "ccache": not self._clean,
             "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version},
+            "unserved": {n: list(fetched[n].unserved) for n in plan.sources if fetched[n].unserved},
         }
 
     def _phases(self, step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:

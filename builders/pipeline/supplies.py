@@ -26,6 +26,15 @@ def source_stage(name: str) -> str:
     return f"source {name}"
 
 
+def _told(there: Output | None) -> str:
+    """What `--explain` says of a source."""
+    if there is None:
+        return "not in the cache"
+    fetched: Fetched = there.notes["fetched"]
+    why = f"{fetched.version} in the cache".strip()
+    return f"{why}; {fetched.behind}" if fetched.behind else why
+
+
 def digest_of(fetched: Fetched) -> str:
     """Of all files of a source, by name."""
     files = sorted(f"{file.name} {file.sha256}" for file in fetched.files)
@@ -84,8 +93,7 @@ class Supplies:
         states = [State("image", HIT if there else MISS, why)]
         for stage in map(source_stage, self.sources):
             there = outputs.get(stage)
-            why = f"{there.notes['fetched'].version} in the cache" if there else "not in the cache"
-            states.append(State(stage, HIT if there else MISS, why.strip()))
+            states.append(State(stage, HIT if there else MISS, _told(there)))
         return states
 
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:

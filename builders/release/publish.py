@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from builders import VERSION
 from builders.errors import BuildError
 from builders.files import of_file
+from builders.pipeline.record import behind
 from builders.progress import Silent
 from builders.proofs.boot.proof import Proof
 from builders.release import (
@@ -198,6 +199,11 @@ class _Making:
                     pool.append(_pooled(self._folder / path, path, about))
         audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
         booted, missing = self._proofs(builds, pool, before)
+        missing += [
+            f"the newest source {name} of {build.target}: {text}"
+            for build in builds
+            for name, text in behind(build.stages[1]).items()
+        ]
         epoch_text = os.environ.get("SOURCE_DATE_EPOCH", "")
         epoch = int(epoch_text) if epoch_text.isdecimal() else max(int(r["epoch"]) for r in records)
         self._show("sign")
