@@ -398,6 +398,28 @@ def test_the_page_tells_who_signed_and_that_it_is_a_trial(box: Box) -> None:
         assert made.fingerprint in page
 
 
+def test_a_later_boot_that_fails_takes_no_proof_away(box: Box) -> None:
+    """Whether it failed a check, or ended before it had a verdict; the next good one takes over."""
+    log = booted(box)
+    proof.keep_good(log)
+    log.write_text("hung")  # without a record of its own
+    assert [p.record.name for p in proof.found(log.parent)] == ["boot.good.json"]
+    booted(box, good=False)
+    proof.keep_good(log)  # it was not good: the one before stays
+    booted(box, good=False)
+    assert {p.record.name: p.good for p in proof.found(log.parent)} == {
+        "boot.good.json": True,
+        "boot.json": False,
+    }
+    made = release(box)
+    assert not any("boot of" in text for text in made.missing)
+    (record,) = (made.folder / "proofs").rglob("*.json")
+    assert json.loads(record.read_text())["good"] is True
+    booted(box)
+    assert [p.record.name for p in proof.found(log.parent)] == ["boot.json"]
+    assert not log.with_name("boot.good.log").exists()
+
+
 def test_what_a_killed_run_left_is_swept(box: Box) -> None:
     left = box.folder / ".release-release-killed"
     left.mkdir()
