@@ -93,6 +93,7 @@ class Pipeline:
         variation: Surroundings | None = None,
     ) -> None:
         self._run = run
+        self.flavour = flavour
         self._recipe: Recipe = variation.recipe(run.recipe) if variation else run.recipe
         self._store = Store(run.folder / STAGES)
         self._shell = shell

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from builders.errors import BuildError
 from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import chosen, current, doctor, recipe, run
+from builders.pipeline import artifacts, chosen, current, doctor, recipe, run
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -23,6 +24,7 @@ from builders.pipeline.stages import State
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
 from builders.show import reports
+from builders.show.closing import closing
 from builders.show.terminal import Terminal
 from builders.verbs import maintainer
 
@@ -80,8 +82,25 @@ def make(
     if options.explain:
         return reports.stages(explain(it, flavour, targets))
     shell, clean = options.shell, options.clean
-    made = build(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
-    return reports.packages(made)
+    begun_at = time.monotonic()
+    pipeline = _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    packages = _built(it, pipeline)
+    return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def _closing(it: Run, pipeline: Pipeline, seconds: float) -> str:
+    """The last words of a build that took so long."""
+    manifest = artifacts.read(it.folder) or artifacts.Manifest()
+    kinds = {name.partition("-")[0] for name in manifest.targets}
+    several = len(chosen.flavours(list(manifest.targets))) > 1
+    return closing(
+        pipeline.made,
+        seconds,
+        it.folder,
+        current.named(it),
+        sorted(kinds),
+        pipeline.flavour if several else "",
+    )
 
 
 def build(
@@ -98,11 +117,25 @@ def build(
     flavour: of the kernel; "" is the usual one. targets: those of the recipe if left out.
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
     """
+    return _built(
+        it, _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    )
+
+
+def _pipeline(
+    it: Run,
+    flavour: str,
+    targets: Iterable[str] | None,
+    *,
+    keep_going: bool,
+    shell: bool,
+    clean: bool,
+) -> Pipeline:
     from builders.pipeline.steps import terminal
 
     if shell and not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="leave it out")
-    pipeline = Pipeline(
+    return Pipeline(
         it,
         usual(it, flavour, targets),
         targets,
@@ -110,6 +143,10 @@ def build(
         clean=clean,
         shell=terminal.on_failure(it.reporter) if shell else None,
     )
+
+
+def _built(it: Run, pipeline: Pipeline) -> list[Package]:
+    """The finished packages, after a look at what a build needs where anything is missing."""
     with it.alone():
         if not pipeline.ready():
             checks = doctor.examine(it, pipeline.supplies.sources, connect=lambda: it.client)

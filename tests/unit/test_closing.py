@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from builders.pipeline import doctor
 from builders.show.closing import closing
+from builders.verbs import builds
+from builders.verbs.building import Building
+from tests.unit.worlds import World, a_world
 
 FOLDER = Path("/x/artifacts/good")
 
@@ -29,3 +36,27 @@ def test_the_next_command_fits_what_was_built() -> None:
     assert "boot-test" not in closing({}, 0, FOLDER, "good", ["kernel"])
     text = closing({}, 0, FOLDER, "my folder/good.toml", ["xen", "kernel"], "minimal")
     assert "./inv boot-test --recipe 'my folder/good.toml' --flavour minimal" in text
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as made:
+        yield made
+
+
+def test_a_build_ends_with_it_and_a_second_one_has_nothing_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.names = {"xen": "xen-upstream"}
+    monkeypatch.setattr(builds, "begun", lambda *_, **__: world.run())
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: [])
+    first = builds.make(Building(), "", ["xen"]).said("table").splitlines()
+    assert first[-2].startswith("made in ")
+    assert "xen-build 0:00, xen-finish 0:00" in first[-2]
+    assert first[-1] == f"next: ./inv install-test --recipe {world.origin}"
+    second = builds.make(Building(), "", ["xen"]).said("table").splitlines()
+    assert second[-2].startswith("nothing to do: all of it was built before")
+    monkeypatch.setattr(builds, "begun", lambda *_, **__: world.run())
+    outcome = builds.make(Building(), "minimal")
+    assert outcome.said("table").endswith(f"./inv boot-test --recipe {world.origin}")
+    assert "next" not in outcome.said("json")
