@@ -87,6 +87,14 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     return checks
 
 
+def for_image(run: Run) -> None:
+    """BuildError where the builder image has to be made, and what that needs is not there."""
+    if not image.find(run):
+        error = failed(examine(run, {}, connect=lambda: run.client), run)
+        if error:
+            raise error
+
+
 def failed(checks: list[Check], run: Run | None = None) -> BuildError | None:
     """The error for the checks that failed, if any did.
 

@@ -430,3 +430,18 @@ def test_the_verdict_names_the_recipe(wheezy: Run) -> None:
     assert doctor.verdict([BAD_ENGINE], wheezy) == f"{who} cannot be built here"
     said = doctor.verdict([*UNREACHED], wheezy)
     assert said.endswith("does not reach the download sites of 3 sources")
+
+
+def test_a_boot_looks_at_what_its_image_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the image has to be made; the error is that of a build, not one in the middle of it."""
+    world.overrides.append("suite.mirror=http://127.0.0.1:9")
+    run = Run(recipe(*world.overrides), Silent(), world.folder / "a", Cache(world.folder))
+    monkeypatch.setattr(Run, "client", property(lambda _: world.engine.client()))
+    monkeypatch.setattr("builders.ground.suite.image.find", lambda _: None)
+    with pytest.raises(BuildError, match="cannot be built here") as caught:
+        doctor.for_image(run)
+    assert "nothing answers at http://127.0.0.1:9" in caught.value.message
+    monkeypatch.setattr("builders.ground.suite.image.find", lambda _: object())
+    doctor.for_image(run)

@@ -153,7 +153,7 @@ def test_what_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         pass
     old = said(clean.clean(clean.Options(old=True), Silent()), "clean")
     assert old["artifacts"] == [{"recipe": "one", "replaced": 0}]
-    done = said(clean.clean(clean.Options(cache=True), Silent()), "clean")
+    done = said(clean.clean(clean.Options(recipe="one", cache=True), Silent()), "clean")
     assert done["artifacts"] == [{"recipe": "one", "replaced": None}]
     assert (done["engine"], done["freed"]) == (None, 0)
 

@@ -164,10 +164,21 @@ def _remedy(hint: type, value: Any, key: str) -> str:
     """How to write a value of the right type."""
     if hint is str and type(value) in (int, float, bool):
         if re.search(r"(^|\.)modes\.", key):
-            return f'write the mode in quotes: "{value:04}"'
+            return f"write the mode in quotes: {_modes(value)}"
         written = str(value).lower() if isinstance(value, bool) else value
         return f'write it in quotes: "{written}"'
     return f"write {_EXAMPLES[hint]}" if hint in _EXAMPLES else "see docs/finish.md"
+
+
+def _modes(value: int | float | bool) -> str:
+    """What was meant by a mode without quotes: its digits, or the octal number that TOML read."""
+    if type(value) is not int or not 0 <= value <= 0o7777:
+        return 'such as "0755"'
+    digits, octal = f"{value:04}", f"{value:04o}"
+    if not re.fullmatch(r"0?[0-7]{3,4}", digits):
+        return f'"{octal}"'
+    # 420 may be meant as it stands, and is what 0o644 reads as.
+    return f'"{digits}", or "{octal}" for 0o{value:o}' if value <= 0o777 else f'"{digits}"'
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
