@@ -30,11 +30,12 @@ class Options(Reported):
 
 
 def run(options: Options) -> Outcome:
-    from builders.pipeline import recipe
+    from builders.pipeline import chosen, recipe
     from builders.show.outcome import Outcome
 
     if options.show:
         return _joined(options.show, options.set)
+    usual = chosen.to_build("").value
     loaded: dict[str, Recipe | BuildError] = {}
     for name in recipe.names():
         try:
@@ -45,14 +46,16 @@ def run(options: Options) -> Outcome:
     def document() -> Document:
         from builders.show import upkeep
 
-        return upkeep.RecipesDocument([_about(name, each) for name, each in loaded.items()])
+        return upkeep.RecipesDocument(
+            [_about(name, each, name == usual) for name, each in loaded.items()]
+        )
 
     rows = [
         (
             name,
             "not usable" if isinstance(each, BuildError) else each.suite.name,
             (each.message if isinstance(each, BuildError) else each.summary)
-            + (" (the default)" if name == recipe.DEFAULT else ""),
+            + (" (the default)" if name == usual else ""),
         )
         for name, each in loaded.items()
     ]
@@ -73,11 +76,12 @@ def _joined(name: str, overrides: Sequence[str]) -> Outcome:
     return recipes.joined(loaded.name, values)
 
 
-def _about(name: str, loaded: Recipe | BuildError) -> upkeep.RecipeEntry | upkeep.UnusableEntry:
-    from builders.pipeline.recipe import DEFAULT
+def _about(
+    name: str, loaded: Recipe | BuildError, usual: bool
+) -> upkeep.RecipeEntry | upkeep.UnusableEntry:
     from builders.show import upkeep
 
     if isinstance(loaded, BuildError):
-        return upkeep.UnusableEntry(name, name == DEFAULT, loaded.message, loaded.hint)
+        return upkeep.UnusableEntry(name, usual, loaded.message, loaded.hint)
     flavours = sorted(loaded.kernel.flavours) if loaded.kernel else []
-    return upkeep.RecipeEntry(name, name == DEFAULT, loaded.suite.name, loaded.summary, flavours)
+    return upkeep.RecipeEntry(name, usual, loaded.suite.name, loaded.summary, flavours)

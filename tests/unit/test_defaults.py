@@ -14,7 +14,7 @@ from builders.errors import BuildError, Exit
 from builders.ground import defaults
 from builders.ground.suite import mirror
 from builders.pipeline import chosen, current, recipe
-from builders.verbs import builds, maintainer
+from builders.verbs import builds, maintainer, recipes
 from tests.unit.engines import Heard
 from tests.unit.samples import recipe as made
 
@@ -200,6 +200,16 @@ def test_the_maintainer(files: Files) -> None:
     with pytest.raises(BuildError, match="'nobody' is none") as caught:
         maintainer.overrides(environment, ["xen"])
     assert str(files.user) in caught.value.message
+
+
+def test_the_list_of_recipes_marks_the_one_that_is_taken(files: Files) -> None:
+    def marked() -> list[str]:
+        document = json.loads(recipes.run(recipes.Options()).said("json"))
+        return [entry["name"] for entry in document["recipes"] if entry["default"]]
+
+    assert marked() == [WHEEZY]
+    files.user.write_text(ALL)
+    assert marked() == [BOOKWORM]
 
 
 # What was built
