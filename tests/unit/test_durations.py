@@ -78,6 +78,14 @@ def test_it_outlives_the_artifacts(world: World) -> None:
     assert durations.read(world.folder) == {"xen-build": 12.3}
 
 
+def test_what_a_killed_run_left_of_it_is_swept(world: World) -> None:
+    place = durations.file(world.folder)
+    left = place.with_name(f".{place.name}.new")  # as files.write calls it
+    left.write_text("{")
+    with world.run().alone():
+        assert not left.exists()
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{", '{"xen-build": "x"}', '{"xen-build": -1}', '{"xen-build": 1e999}', "1" * 70000],
