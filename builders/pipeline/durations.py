@@ -55,7 +55,7 @@ def expected(folder: Path, work: str) -> str:
     """What there is to say of `work` before it begins."""
     seconds = read(folder).get(work)
     if seconds is None:
-        return "not done here before, so how long it takes is not known"
+        return "never done here, so nobody knows how long it takes"
     return f"took {duration(seconds)} the last time here"
 
 

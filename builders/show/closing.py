@@ -27,8 +27,9 @@ def closing(
     """
     where = face.near(folder)
     if made:
-        stages = ", ".join(f"{stage} {clock(took)}" for stage, took in made.items())
-        lines = [f"made in {duration(seconds)}, in {where}: {stages}"]
+        lines = [f"made in {duration(seconds)}, in {where}:"]
+        widest = max(map(len, made))
+        lines += [f"  {stage.ljust(widest)}  {clock(took)}" for stage, took in made.items()]
     else:
         lines = [f"nothing to do: all of it was built before, in {where}"]
     which = f"--recipe {shlex.quote(recipe)}" + (f" --flavour {flavour}" if flavour else "")

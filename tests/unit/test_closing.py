@@ -19,8 +19,10 @@ def test_what_was_made_how_long_it_took_and_what_comes_next() -> None:
     made = {"xen-build": 353.2, "xen-finish": 12.0, "kernel-minimal-build": 190.0}
     text = closing(made, 400, FOLDER, "good", ["xen", "kernel"])
     assert text.splitlines() == [
-        "made in 7 min, in /x/artifacts/good: "
-        "xen-build 5:53, xen-finish 0:12, kernel-minimal-build 3:10",
+        "made in 7 min, in /x/artifacts/good:",
+        "  xen-build             5:53",
+        "  xen-finish            0:12",
+        "  kernel-minimal-build  3:10",
         "next: ./inv install-test --recipe good",
         "      ./inv boot-test --recipe good",
     ]
@@ -51,8 +53,8 @@ def test_a_build_ends_with_it_and_a_second_one_has_nothing_to_do(
     monkeypatch.setattr(builds, "begun", lambda *_, **__: world.run())
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: [])
     first = builds.make(Building(), "", ["xen"]).said("table").splitlines()
-    assert first[-2].startswith("made in ")
-    assert "xen-build 0:00, xen-finish 0:00" in first[-2]
+    assert first[-4].startswith("made in ")
+    assert first[-3:-1] == ["  xen-build   0:00", "  xen-finish  0:00"]
     assert first[-1] == f"next: ./inv install-test --recipe {world.origin}"
     second = builds.make(Building(), "", ["xen"]).said("table").splitlines()
     assert second[-2].startswith("nothing to do: all of it was built before")

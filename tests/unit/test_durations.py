@@ -14,7 +14,7 @@ from builders.pipeline import durations
 from builders.text import duration
 from tests.unit.worlds import World, a_world
 
-UNKNOWN = "not done here before, so how long it takes is not known"
+UNKNOWN = "never done here, so nobody knows how long it takes"
 
 
 @pytest.fixture
