@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""JSON that somebody else may have written, read within bounds."""
+"""JSON and TOML that somebody else may have written, read within bounds."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from builders.errors import BuildError
+from builders.text import printable
+
+LARGEST_TOML = 1 << 18  # bytes of a file in TOML
+_DOTS = 500  # in a line of it: the time that tomllib takes grows with their square
 LARGEST = 4 << 20  # bytes: in memory a document takes up to forty times as much
 
 
@@ -33,3 +41,38 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is no number")
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file of a sensible size; BuildError names the line."""
+    try:
+        if not path.is_file() and path.exists():  # a FIFO or a device has no end
+            raise OSError(None, "is no file")
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_TOML + 1)
+    except OSError as error:
+        raise BuildError(
+            f"{printable(str(path))}: {error.strerror}", hint="name a file in TOML, readable"
+        ) from None
+    if len(data) > LARGEST_TOML:
+        raise BuildError(f"{path}: has more than {LARGEST_TOML} bytes", hint="make it smaller")
+    try:
+        text = data.decode()
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > _DOTS:
+                raise ValueError(f"line {number} has more than {_DOTS} dots")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # wrong, no UTF-8, or beyond its reader
+        raise BuildError(
+            f"{path}: not valid TOML: {printable(str(error))}", hint=_advice(data, str(error))
+        ) from None
+
+
+def _advice(data: bytes, error: str) -> str:
+    """What to do about a line that is not TOML."""
+    place = re.search(r"at line ([0-9]+)", error)
+    lines = data.decode("utf-8", "replace").split("\n")
+    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
+    if mode := re.search(r"=\s*(0[0-7]{3,4})\s*(#.*)?$", line):
+        return f'write a mode in quotes: "{mode[1]}"'
+    return "correct that line"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import AnyStr
 
 
@@ -13,6 +13,23 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them, in two units at most: 45 s, 6 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    words = [f"{hours} h"] if hours else []
+    return " ".join([*words, f"{minutes} min"] if minutes or not hours else words)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """ " (did you mean ...?)" where one of `words` is much like `word`, else nothing."""
+    import difflib  # for mistakes alone
+
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def printable(text: str) -> str:

@@ -1,40 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write anew what documents have from the code: `python -m tests.documents`.
 
-That is the list of rules in docs/audit.md, docs/schemas/ and the manual page docs/inv.1.
+That is the list of rules in docs/audit.md, the keys of a recipe in docs/recipes.md, docs/schemas/
+and the manual page docs/inv.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from builders import ROOT
-from builders.show import rules, schemas
+from builders.show import recipes, rules, schemas
 from builders.verbs import manual
 
-PAGE = ROOT / "docs" / "audit.md"
+RULES = ROOT / "docs" / "audit.md"
+KEYS = ROOT / "docs" / "recipes.md"
 MANUAL = ROOT / "docs" / "inv.1"
 SCHEMAS = ROOT / "docs" / "schemas"
-_BEGIN = "tests/unit/test_audit_rules.py -->\n"
-_END = "<!-- end of the rules"
+SCHEMA = SCHEMAS / "recipe.schema.json"  # of a recipe; the others are of what verbs say
+AGAIN = "run .venv/bin/python -m tests.documents"
 
 
-def with_rules(text: str) -> str:
-    """The page `text` with the rules that there are between its two marks."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError("docs/audit.md has lost the marks around its list of rules")
-    return f"{before}{begin}{rules.markdown()}{end}{after}"
+def between(text: str, kind: str, made: str) -> str:
+    """The page `text` with what was made between its two marks for that kind."""
+    before, begin, rest = text.partition(f"<!-- {kind}: ")
+    mark, line, rest = rest.partition(" -->\n")
+    _, end, after = rest.partition(f"<!-- end of the {kind}")
+    if not begin or not line or not end:
+        raise ValueError(f"the page has lost the marks around its {kind}")
+    return f"{before}{begin}{mark}{line}{made}{end}{after}"
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Each file that is made of the code, and the text that it has to have."""
+    yield RULES, between(RULES.read_text(encoding="utf-8"), "rules", rules.markdown())
+    yield KEYS, between(KEYS.read_text(encoding="utf-8"), "keys", recipes.markdown())
+    yield MANUAL, manual.page()
+    for name, text in files().items():
+        yield SCHEMAS / name, text
 
 
 def files() -> dict[str, str]:
     """The files of docs/schemas/ by name, with their content."""
-    return {f"{vars(d)['kind']}.schema.json": schemas.text(d) for d in schemas.DOCUMENTS}
+    of_verbs = {f"{vars(d)['kind']}.schema.json": schemas.text(d) for d in schemas.DOCUMENTS}
+    return of_verbs | {SCHEMA.name: recipes.schema_text()}
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_rules(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    MANUAL.write_text(manual.page(), encoding="utf-8")
     for path in SCHEMAS.iterdir():
         path.unlink()
-    for name, text in files().items():
-        (SCHEMAS / name).write_text(text, encoding="utf-8")
+    for path, text in made():
+        path.write_text(text, encoding="utf-8")

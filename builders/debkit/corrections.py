@@ -44,6 +44,8 @@ def purge_problem(path: str) -> str:
 class Override:
     """A tag of lintian(1) that is wrong for a package, and why.
 
+    tag: its name.
+    reason: a sentence that says why lintian is wrong here.
     context: of the tag, where only one place is meant; "*" stands for anything.
     """
 
@@ -66,9 +68,10 @@ class Override:
 class Replacement:
     """A passage of a text file, and what takes its place.
 
-    path: glob (fnmatch) of absolute paths, as the raw package has them. In each file that it
-        matches `old` is there exactly once; where it is not, the package is not what the recipe
-        was written for.
+    path: glob (fnmatch) of absolute paths, as the raw package has them.
+    old: the passage. In each file that `path` matches it is there exactly once; where it is not,
+        the package is not what the recipe was written for.
+    new: what takes its place.
     """
 
     path: str
@@ -81,7 +84,10 @@ class Corrections:
     """What is stated about a finished package; an empty value keeps the raw one's.
 
     package: the new name (Policy 5.6.1).
-    maintainer, section, priority, homepage: fields of that name.
+    maintainer: who answers for it, "Name <address>" (Policy 5.6.2).
+    section: of the archive, such as "admin" (Policy 2.4).
+    priority: such as "optional" (Policy 2.5).
+    homepage: upstream's page (Policy 5.6.23).
     description: the synopsis, then from the second line on the extended description.
     depends, recommends, suggests, provides, conflicts, replaces, breaks: relations that are
         added to those of the raw package, each as Policy 7.1 writes them.
@@ -104,7 +110,7 @@ class Corrections:
         above what the source says.
     links: symbolic links within a top-level directory are relative (Policy 10.5).
     services: unit or init script to how it is run (Policy 9.3): boot, start, restart, manual or
-        sysv, see builders/debkit/finish/services.py.
+        sysv (docs/finish.md).
     grub: GRUB's menu is written anew when the package comes or goes, where there is one.
     purge: paths that `dpkg --purge` removes with all below them (Policy 6.8, 10.8); one that
         ends in "/" only where it is empty.

@@ -194,6 +194,7 @@ class _Content:
         self.displaced: list[_Displaced] = []
         self.files: dict[str, tuple[bytes, int]] = {}
         self._values = {
+            "SUITE": recipe.suite.name,
             "XEN": chosen.xen_options,
             "LINUX": f" {chosen.linux_options}" if chosen.hide else "",
             "MEMORY": str(chosen.memory),
@@ -228,7 +229,7 @@ class _Content:
         self._values["DISPLACE"] = lines("displace")
         self._values["RESTORE"] = lines("restore") or "        :"
         self.scripts = {
-            name: self._filled(name).encode() for name in ("postinst", "prerm", "postrm")
+            name: self._filled(name).encode() for name in ("preinst", "postinst", "prerm", "postrm")
         }
 
     def _add(self, path: str, template: str, mode: int = 0o644, **more: str) -> None:

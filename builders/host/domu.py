@@ -325,7 +325,15 @@ def warnings(it: Guest) -> list[str]:
     for bdf in sorted(functions):
         if bdf.function and not any(_slot(o) == _slot(bdf) for o in functions - {bdf}):
             found.append(f"--pci {bdf}: the only function of its slot; ./inv devices shows others")
+    if it.primary and it.xen >= (4, 6) and not any(_slot(bdf) == _INTEGRATED for bdf in functions):
+        found.append(
+            "--gfx-passthru: xl knows it for Intel's integrated graphics at 00:02.0 only, which is "
+            "not among the guest's devices; any other card goes without it (docs/guest.md)"
+        )
     return found
+
+
+_INTEGRATED = (0, 0, 2)  # where Intel's graphics always are
 
 
 def _slot(bdf: Bdf) -> tuple[int, int, int]:

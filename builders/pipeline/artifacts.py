@@ -18,6 +18,7 @@ from typing import Any
 from builders.errors import BuildError, Exit
 from builders.files import link, of_file, write
 from builders.pipeline.recipe import Recipe
+from builders.pipeline.record import behind
 from builders.pipeline.stages import Output
 
 MANIFEST = "manifest.json"
@@ -203,6 +204,7 @@ def publish(folder: Path, made: Mapping[str, Made]) -> list[Package]:
     for name, each in made.items():
         recipe, build, output = each.recipe, each.build, each.finished
         packages: dict[str, Listed] = {}
+        newer = behind(build)
         for file, about in output.notes["packages"].items():
             _place(output, file, folder / file)
             listed = Listed(
@@ -210,7 +212,7 @@ def publish(folder: Path, made: Mapping[str, Made]) -> list[Package]:
                 about["version"],
                 about["architecture"],
                 output.files[file],
-                tuple(about["notes"]),
+                (*about["notes"], *(f"source {name}: {text}" for name, text in newer.items())),
             )
             packages[file] = listed
             published.append(Package(path=folder / file, **vars(listed)))

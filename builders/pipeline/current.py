@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
 from builders.files import of_file
-from builders.pipeline import artifacts
+from builders.ground import defaults
+from builders.pipeline import artifacts, chosen, durations
 from builders.pipeline import recipe as recipes
 from builders.pipeline.artifacts import Manifest, Package, Target
 from builders.pipeline.record import build_stage
 from builders.pipeline.stages import STAGES, Store
+from builders.text import duration
 
 if TYPE_CHECKING:
     from builders.pipeline.recipe import Recipe
     from builders.pipeline.run import Run
-
-_KERNEL = "kernel-"  # before the flavour, in the name of a target
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,14 @@ def current(run: Run, flavour: str = "", only: str = "") -> Current:
     built, or no kernel of that flavour, or where there are kernels of several flavours and none is
     named.
     """
-    targets = manifest(run.folder, named(run)).targets
-    meant = [name for name in targets if name.partition("-")[0] == only] if only else targets
-    chosen = {name: targets[name] for name in choose(meant, flavour, named(run))}
-    if not chosen:
-        raise nothing_built(named(run), only)
-    say(run, chosen)
-    flavours = (n.removeprefix(_KERNEL) for n in chosen if n.startswith(_KERNEL))
-    run = dataclasses.replace(run, recipe=recipe_of(run, recorded(chosen.values())))
-    return Current(run, "".join(flavours), chosen)
+    there = manifest(run.folder, named(run)).targets
+    names = [name for name in there if name.partition("-")[0] == only] if only else list(there)
+    targets = {name: there[name] for name in choose(names, flavour, named(run), run.folder)}
+    if not targets:
+        raise nothing_built(run.folder, named(run), only)
+    say(run, targets)
+    run = dataclasses.replace(run, recipe=recipe_of(run, recorded(targets.values())))
+    return Current(run, "".join(chosen.flavours(list(targets))), targets)
 
 
 def say(run: Run, targets: Iterable[str]) -> None:
@@ -101,38 +100,71 @@ def manifest(folder: Path, name: str) -> Manifest:
     """The manifest in `folder` of the recipe `name`; BuildError where nothing was built of it."""
     there = artifacts.read(folder)
     if there is None or not there.targets:
-        raise nothing_built(name)
+        raise nothing_built(folder, name)
     return there
 
 
-def nothing_built(name: str, target: str = "") -> BuildError:
-    """The error where nothing was built of the recipe `name`, or not its "xen" or "kernel"."""
-    what = Path(name).stem if name.endswith(".toml") else name
+def nothing_built(folder: Path, name: str, target: str = "") -> BuildError:
+    """The error where nothing was built of the recipe `name`, or not its "xen" or "kernel".
+
+    folder: of its artifacts; what lies beside it of other recipes is named.
+    """
+    what = chosen.recipe_name(name)
+    usual = ", the default recipe" if what == recipes.DEFAULT else ""
+    again = f"./inv build-{target or 'all'} --recipe {shlex.quote(name)}"
+    others = {
+        each: targets for each, targets in chosen.built(folder.parent).items() if each != what
+    }
+    if target or not others:
+        return BuildError(
+            f"no {target} was built of {what}" if target else f"nothing was built of {what}{usual}",
+            hint=again,
+        )
+    words = "; ".join(f"{each} ({', '.join(targets)})" for each, targets in others.items())
     return BuildError(
-        f"no {target} was built of {what}" if target else f"nothing was built of {what}",
-        hint=f"./inv build-{target or 'all'} --recipe {shlex.quote(name)}",
+        f"nothing was built of {what}{usual}; built is: {words}",
+        hint=f"{' or '.join(f'--recipe {each}' for each in others)}, or build it: {again}",
     )
 
 
-def choose(names: Iterable[str], flavour: str, recipe: str) -> list[str]:
+def choose(
+    names: Iterable[str], flavour: str, recipe: str, folder: Path | None = None
+) -> list[str]:
     """Those of the targets `names` that are meant: Xen, and the kernel of `flavour`.
 
-    flavour: "" is the one that was built. recipe: names it on a command line.
+    flavour: "" is the one that was built; of several the one that dom0-debs.toml names. recipe:
+    names it on a command line. folder: of its artifacts.
     """
     there = sorted(names)
-    flavours = [name.removeprefix(_KERNEL) for name in there if name.startswith(_KERNEL)]
+    flavours = chosen.flavours(there)
     if flavour and flavour not in flavours:
-        raise BuildError(
-            f"no kernel of flavour {flavour} was built"
-            + (f", but of {' and '.join(flavours)}" if flavours else ""),
-            hint=f"./inv build-all --recipe {shlex.quote(recipe)} --flavour {flavour}",
-        )
+        raise _no_flavour(flavour, flavours, recipe, folder)
     if not flavour and len(flavours) > 1:
-        raise BuildError(
-            f"kernels of {len(flavours)} flavours were built: {', '.join(flavours)}",
-            hint="say which is meant: " + " or ".join(f"--flavour {name}" for name in flavours),
-        )
-    return [name for name in there if name in ("xen", f"{_KERNEL}{flavour or ''.join(flavours)}")]
+        default = defaults.read().flavour
+        if not default or default.value not in flavours:
+            raise BuildError(
+                f"kernels of {len(flavours)} flavours were built: {', '.join(flavours)}",
+                hint="say which is meant: " + " or ".join(f"--flavour {name}" for name in flavours),
+            )
+        flavour = default.value
+    return [name for name in there if name in ("xen", f"kernel-{flavour or ''.join(flavours)}")]
+
+
+def _no_flavour(
+    flavour: str, flavours: Sequence[str], recipe: str, folder: Path | None
+) -> BuildError:
+    """The error where a kernel of that flavour is to be read, and others were built."""
+    again = f"./inv build-all --recipe {shlex.quote(recipe)} --flavour {flavour}"
+    what = f"kernel-{flavour} of {chosen.recipe_name(recipe)} was not built"
+    if not flavours:
+        return BuildError(what, hint=again)
+    others = " or ".join(f"--flavour {name}" for name in flavours)
+    seconds = durations.read(folder).get(build_stage(f"kernel-{flavour}")) if folder else None
+    took = f" (took {duration(seconds)} the last time here)" if seconds is not None else ""
+    return BuildError(
+        f"{what}; built is: {', '.join(flavours)}",
+        hint=f"add {others}, or build it first{took}: {again}",
+    )
 
 
 def recorded(targets: Iterable[Target]) -> tuple[str, ...]:

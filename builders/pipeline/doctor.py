@@ -7,7 +7,7 @@ build-all runs the same checks and stops with them rather than an hour later.
 
 from __future__ import annotations
 
-import os
+import shlex
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +21,7 @@ from builders.ground.engine import connection
 from builders.ground.engine.failures import engine_errors
 from builders.ground.sources.address import Failed, Patience, shown
 from builders.ground.suite import image, mirror, namespace
+from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import GitSource, Source, UrlSource
 from builders.pipeline.run import Run
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 MAPS = Path("/proc/self/maps")
 _GIB = 1 << 30
+_AGAIN = "./inv fetch --again asks the mirror once more; another one may have it"
 _ARTIFACTS = 2 * _GIB  # what a recipe's stages and packages take, the debian flavour included
 
 
@@ -57,7 +59,9 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     if run.recipe.suite.vsyscall:
         checks.append(_vsyscall())
     checks += [
-        Check(f"source {name}", OK, f"in the cache {there.version}".strip())
+        Check(f"source {name}", WARN, f"in the cache {there.version}; {there.behind}", _AGAIN)
+        if there.behind
+        else Check(f"source {name}", OK, f"in the cache {there.version}".strip())
         for name, there in cached.items()
         if there
     ]
@@ -83,17 +87,94 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     return checks
 
 
-def failed(checks: list[Check]) -> BuildError | None:
-    """The error for the checks that failed, if any did."""
+def for_image(run: Run) -> None:
+    """BuildError where the builder image has to be made, and what that needs is not there."""
+    if not image.find(run):
+        error = failed(examine(run, {}, connect=lambda: run.client), run)
+        if error:
+            raise error
+
+
+def failed(checks: list[Check], run: Run | None = None) -> BuildError | None:
+    """The error for the checks that failed, if any did.
+
+    Several sources that fail are one cause in it. run: of the recipe that is to be built.
+    """
     bad = [check for check in checks if check.state == FAIL]
     if not bad:
         return None
-    exit = Exit.SOURCE if all(c.name.startswith("source ") for c in bad) else Exit.ENGINE
+    exit = Exit.SOURCE if all(map(_of_source, bad)) else Exit.ENGINE
+    sources = [check for check in bad if _of_source(check)]
+    sources = sources if len(sources) > 1 else []
+    mirror_failed = next((check for check in bad if check.name == "mirror"), None)
+    rest = [check for check in bad if check not in sources]
+    lines, hints = [], []
+    who = _who(run.recipe.name) if run else "the recipe"
+    message = f"{who} cannot be built here"
+    if sources and run and run.offline:
+        lines.append(f"{len(sources)} sources are not in the cache: {_names(sources)}")
+        hints.append(sources[0].remedy)
+    elif sources:
+        reached = f"the download sites of {len(sources)} sources"
+        if mirror_failed and run and (host := _host(run)) and host in mirror_failed.why:
+            message += f": this box reaches neither {host} nor {reached}"
+            rest.remove(mirror_failed)
+        else:
+            message += f": this box does not reach {reached}"
+        lines.append(f"sources: {_names(sources)}")
+    lines = [*(f"{check.name}: {check.why}" for check in rest), *lines]
+    hints = [*(check.remedy for check in rest if check.remedy), *hints]
+    if sources and run and not run.offline:
+        other = _of_debian_alone(run)
+        hints.append("./inv recipes" + (f", e.g. --recipe {other}" if other else ""))
+    if run:
+        hints.append(f"details: ./inv doctor --recipe {shlex.quote(run.origin or run.recipe.name)}")
     return BuildError(
-        "not ready to build:\n" + "\n".join(f"  {c.name}: {c.why}" for c in bad),
-        hint="; ".join(dict.fromkeys(c.remedy for c in bad if c.remedy)),
+        "\n".join([message if ":" in message else f"{message}:", *(f"  {line}" for line in lines)]),
+        hint="; ".join(dict.fromkeys(hints)),
         exit=exit,
     )
+
+
+def verdict(checks: list[Check], run: Run) -> str:
+    """Whether the recipe can be built here, in a line."""
+    error = failed(checks, run)
+    if error:
+        return error.message.partition("\n")[0].rstrip(":")
+    return f"{_who(run.recipe.name)} can be built here"
+
+
+def _of_source(check: Check) -> bool:
+    return check.name.startswith("source ")
+
+
+def _names(sources: list[Check]) -> str:
+    return ", ".join(check.name.removeprefix("source ") for check in sources)
+
+
+def _who(name: str) -> str:
+    return f"{name} (the default recipe)" if name == recipes.DEFAULT else name
+
+
+def _host(run: Run) -> str:
+    """The host of the suite's mirror; "" where nobody names one."""
+    try:
+        return urlsplit(mirror.of(run.recipe.suite).main).hostname or ""
+    except BuildError:
+        return ""
+
+
+def _of_debian_alone(run: Run) -> str:
+    """Another recipe that needs the box's own mirror and no download site; "" where none does."""
+    for name in recipes.names():
+        try:
+            other = recipes.load(name)
+        except BuildError:
+            continue
+        kinds = {isinstance(source, (UrlSource, GitSource)) for source in other.sources.values()}
+        if name != run.recipe.name and not other.suite.mirror and kinds == {False}:
+            return name
+    return ""
 
 
 def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check], bool]:
@@ -204,9 +285,8 @@ def _mirror(run: Run) -> Check:
 
 def _said_by(run: Run) -> str:
     """Who named the mirror, in words that follow a reason; "" where it is the box's own."""
-    if run.recipe.suite.mirror:
-        return "; set by suite.mirror"
-    return f"; set by {mirror.MAIN}" if os.environ.get(mirror.MAIN) else ""
+    who = mirror.said_by(run.recipe.suite)
+    return f"; set by {who}" if who else ""
 
 
 def _source(name: str, source: Source, archive: Check | None) -> Check:

@@ -24,7 +24,7 @@ from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLA
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
 from builders.ground.suite import image
-from builders.pipeline import current, finishing, kernel, xen
+from builders.pipeline import current, durations, finishing, kernel, xen
 from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package, note_build, publish
 from builders.pipeline.artifacts import read as read_manifest
 from builders.pipeline.plan import Plan
@@ -93,6 +93,7 @@ class Pipeline:
         variation: Surroundings | None = None,
     ) -> None:
         self._run = run
+        self.flavour = flavour
         self._recipe: Recipe = variation.recipe(run.recipe) if variation else run.recipe
         self._store = Store(run.folder / STAGES)
         self._shell = shell
@@ -101,6 +102,7 @@ class Pipeline:
         self._noting = threading.Lock()  # two builds at once write one manifest
         self._place = variation.place if variation else PLACE
         self._slots: Slots | None = None
+        self.made: dict[str, float] = {}  # stage -> seconds, of what this run made
         self._plans: dict[str, Plan] = {}
         self._chains: dict[str, tuple[Stage, Stage]] = {}  # by the name that the manifest has
         sources: list[str] = []
@@ -217,10 +219,11 @@ class Pipeline:
                 finished = self._output(self._finished(target, recipe), {stage.name: build})
                 made[target] = Made(recipe, build, finished)
         if not made:
-            raise current.nothing_built(current.named(self._run))
+            raise current.nothing_built(self._run.folder, current.named(self._run))
         return publish(self._run.folder, made)
 
     def _make(self) -> Outputs:
+        self._announce()
         with ThreadPoolExecutor(2, "first") as pool:
             self._all([pool.submit(self.supplies.image), pool.submit(self.supplies.fetch)])
         outputs = self.supplies.outputs()
@@ -240,6 +243,16 @@ class Pipeline:
             futures = [pool.submit(self._chain, target, outputs) for target in self._chains]
             self._all(futures)
         return {name: output for f in futures for name, output in f.result().items()}
+
+    def _announce(self) -> None:
+        """Say of each build that is missing how long it took the last time."""
+        outputs = self.supplies.outputs()
+        states = [self._state(build, outputs) for build, _ in self._chains.values()]
+        missing = [state.stage for state in states if state.state != HIT]
+        durations.announce(self._run, missing)
+        memory = durations.read(self._run.folder)
+        if missing and not any(stage in memory for stage in missing):
+            self._run.reporter.line("README.md, Figures, has what builds took on another box")
 
     def _all(self, futures: list[Future[Any]]) -> None:
         """Wait for all; on the first failure or a Ctrl-C end the others, then raise it."""
@@ -291,6 +304,8 @@ class Pipeline:
         with self._store.make(stage.name, inputs[0]) as making:
             stage.make(outputs, making)
         output = self._store.made(stage.name, inputs[0])
+        self.made[stage.name] = output.seconds
+        durations.note(self._run.folder, stage.name, output.seconds)
         self._run.reporter.line(f"{stage.name}: done in {clock(output.seconds)}")
         return output
 
@@ -317,6 +332,7 @@ class Pipeline:
         making.notes = {
             "ccache": not self._clean,
             "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version},
+            "unserved": {n: list(fetched[n].unserved) for n in plan.sources if fetched[n].unserved},
         }
 
     def _phases(self, step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builders.epoch import parse as parse_epoch
 from builders.errors import BuildError, Exit
+from builders.ground.sources import cache
 from builders.pipeline.stages import Output, Store
 
 Digests = Mapping[str, str]  # name -> sha256
@@ -121,6 +122,12 @@ def _flat(kind: str, digests: Digests) -> dict[str, str]:
 def _named(kind: str, inputs: Digests) -> dict[str, str]:
     start = f"{kind} "
     return {n.removeprefix(start): d for n, d in inputs.items() if n.startswith(start)}
+
+
+def behind(build: Output) -> dict[str, str]:
+    """Source -> what to know of newer versions that the mirror listed when it was fetched."""
+    unserved = build.notes.get("unserved", {})
+    return {name: cache.behind(versions) for name, versions in unserved.items() if versions}
 
 
 def stated(path: Path, limit: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         )
     try:
         Store(folder / STAGES).sweep()
-        for left in folder.glob(".*.new"):  # as `files.write` and `files.link` call them
+        beside = folder.parent.glob(f"..{glob.escape(folder.name)}.*.new")
+        for left in (*folder.glob(".*.new"), *beside):  # as `files.write` and `files.link` do
             with suppress(OSError):
                 left.unlink()
         yield

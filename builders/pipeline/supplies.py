@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.ground.suite import image, mirror
+from builders.pipeline import durations
 from builders.pipeline.recipe import Recipe, Source
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, Output, State, Store
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 def source_stage(name: str) -> str:
     """The name of a source among the stages."""
     return f"source {name}"
+
+
+def _told(there: Output | None) -> str:
+    """What `--explain` says of a source."""
+    if there is None:
+        return "not in the cache"
+    fetched: Fetched = there.notes["fetched"]
+    why = f"{fetched.version} in the cache".strip()
+    return f"{why}; {fetched.behind}" if fetched.behind else why
 
 
 def digest_of(fetched: Fetched) -> str:
@@ -83,8 +93,7 @@ class Supplies:
         states = [State("image", HIT if there else MISS, why)]
         for stage in map(source_stage, self.sources):
             there = outputs.get(stage)
-            why = f"{there.notes['fetched'].version} in the cache" if there else "not in the cache"
-            states.append(State(stage, HIT if there else MISS, why.strip()))
+            states.append(State(stage, HIT if there else MISS, _told(there)))
         return states
 
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
@@ -119,9 +128,11 @@ class Supplies:
                     hint="leave --offline out",
                     exit=Exit.ENGINE,
                 )
+            durations.announce(self._run, ["image"])
             if refresh:
                 image.clean_root(self._run, refresh=True)
             there = image.build(self._run)
+            durations.note(self._run.folder, "image", time.monotonic() - begun)
         if recorded is None or recorded.notes["fingerprint"] != there.fingerprint:
             with self._store.make("image", self.image_inputs()) as making:
                 (making.folder / "packages.txt").write_text(there.packages, encoding="utf-8")

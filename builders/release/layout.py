@@ -119,7 +119,9 @@ def serial(folder: Path) -> int:
 
 def disk_error(error: OSError, where: Path) -> BuildError:
     """The error for a folder that a release can't be made in; `where` is said where none is."""
-    path = error.filename if isinstance(error.filename, str) else where
+    # Of a copy or a link the second name is the one that could not be made.
+    names = (error.filename2, error.filename)
+    path = next((name for name in names if isinstance(name, str)), where)
     return BuildError(
         f"{path}: {error.strerror or error}",
         hint="make room or make it writable, then run it again; the release is as it was",

@@ -95,7 +95,9 @@ class Facts:
     made: date of the newest input, in seconds since 1970 (SOURCE_DATE_EPOCH).
     tool: name and version of what built it. address: where the release is served, "" where
     nobody said. install: shell commands, in order. image: how many packages the builder image
-    has. older: builds that the repository has too. missing: what the release lacks.
+    has. older: builds that the repository has too. missing: what the release lacks. fingerprint: of
+    the key that signed it. trial: days that the key is good for, where it was made for this release
+    alone and thrown away; 0 where it is somebody's.
     """
 
     recipe: str
@@ -117,6 +119,8 @@ class Facts:
     documents: Sequence[Documents] = ()
     older: Sequence[str] = ()
     missing: Sequence[str] = ()
+    fingerprint: str = ""
+    trial: int = 0
 
 
 @dataclass(frozen=True)

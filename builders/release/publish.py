@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from builders import VERSION
 from builders.errors import BuildError
 from builders.files import of_file
+from builders.pipeline.record import behind
 from builders.progress import Silent
 from builders.proofs.boot.proof import Proof
 from builders.release import (
@@ -198,6 +199,11 @@ class _Making:
                     pool.append(_pooled(self._folder / path, path, about))
         audited = sorted(records, key=lambda r: (r["target"], r["epoch"], r["version"]))
         booted, missing = self._proofs(builds, pool, before)
+        missing += [
+            f"the newest source {name} of {build.target}: {text}"
+            for build in builds
+            for name, text in behind(build.stages[1]).items()
+        ]
         epoch_text = os.environ.get("SOURCE_DATE_EPOCH", "")
         epoch = int(epoch_text) if epoch_text.isdecimal() else max(int(r["epoch"]) for r in records)
         self._show("sign")
@@ -220,7 +226,9 @@ class _Making:
         }
         document["serial"] = _serial(document, before)
         self._write(RECORD, _json(document))
-        self._write(web.PAGE, web.html(self._folder, builds, document, booted, self._served))
+        self._write(
+            web.PAGE, web.html(self._folder, builds, document, booted, self._served, signer)
+        )
         digests = sums(self._folder)
         self._write(SUMS, digests)
         self._write(f"{SUMS}.asc", signer.detached(digests))
@@ -437,8 +445,8 @@ def _making(folder: Path) -> Iterator[Path]:
         yield fresh
     except OSError as error:
         # The folder's own name ends with the run, and tells a person nothing.
-        inside = str(error.filename or "").startswith(str(fresh))
-        error.filename = None if inside else error.filename
+        if str(error.filename2 or error.filename or "").startswith(str(fresh)):
+            error.filename = error.filename2 = None
         raise disk_error(error, folder.parent) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

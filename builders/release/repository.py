@@ -100,7 +100,8 @@ def release(
 
 
 # apt reads a key inside of a .sources file since 2.3.10, which is in none of these.
-_OLD = {"wheezy", "jessie", "stretch", "buster", "bullseye"}
+KEY_APART = {"wheezy", "jessie", "stretch", "buster", "bullseye"}
+KEYRING = "/usr/share/keyrings/dom0-debs.gpg"  # where they look for it
 
 
 def sources(suite: str, url: str, key: bytes) -> bytes:
@@ -108,8 +109,8 @@ def sources(suite: str, url: str, key: bytes) -> bytes:
 
     key: armored. For a suite whose apt reads no key inside of it, it names a file for it.
     """
-    if suite in _OLD:
-        signed_by = " /usr/share/keyrings/dom0-debs.gpg"
+    if suite in KEY_APART:
+        signed_by = f" {KEYRING}"
     else:
         lines = key.decode("ascii").rstrip("\n").split("\n")
         signed_by = "".join(f"\n {line or '.'}" for line in lines)

@@ -25,7 +25,7 @@ _PREFIX = "dom0-debs-gpg-"
 _AS_LONG_AS_WE = ("--", "sh", "-c", "echo; exec cat >/dev/null")  # have its standard input open
 _LONGEST = 200  # characters of a fingerprint, a user id or a path that is shown
 _TRIAL = "dom0-debs trial key (thrown away after one release)"
-_TRIAL_LIFE = "30d"
+TRIAL_DAYS = 30
 _BAD = {
     "BADSIG": "it is not what was signed",
     "EXPKEYSIG": "the key has expired",
@@ -234,7 +234,7 @@ def _ephemeral(home: Path, reporter: Reporter) -> Signer:
         [
             *("--pinentry-mode", "loopback", "--passphrase", ""),
             # rsa: gpgv of the oldest suites knows no other kind
-            *("--quick-generate-key", _TRIAL, "rsa3072", "sign", _TRIAL_LIFE),
+            *("--quick-generate-key", _TRIAL, "rsa3072", "sign", f"{TRIAL_DAYS}d"),
         ],
     )
     if process.returncode:
@@ -250,7 +250,8 @@ def _ephemeral(home: Path, reporter: Reporter) -> Signer:
     key = _usable(home, "", "the key for this release")
     reporter.line(
         "warning: signed with a key that was made for this release and is thrown away: good for "
-        "trying, for 30 days; sign what others install with a key of yours (--sign-key KEY)"
+        f"trying, for {TRIAL_DAYS} days; sign what others install with a key of yours "
+        "(--sign-key KEY)"
     )
     return Signer(key.fingerprint, key.uid, home, ephemeral=True)
 

@@ -15,6 +15,8 @@ from builders.proofs.boot.proof import Proof
 from builders.release import page
 from builders.release.facts import Build, Packed
 from builders.release.layout import KEY
+from builders.release.repository import KEY_APART, KEYRING
+from builders.release.signing import TRIAL_DAYS, Signer
 
 PAGE = "index.html"
 _FOLDERS = 8  # of a package that the page shows
@@ -27,10 +29,12 @@ def html(
     record: Mapping[str, Any],
     booted: Sequence[Proof],
     url: str,
+    signer: Signer,
 ) -> bytes:
     """The page of the release in `folder`, all other files of which are there.
 
-    record: what release.json says. url: where it will be served, "" where nobody said.
+    record: what release.json says. url: where it will be served, "" where nobody said. signer: who
+    signs it.
     """
     builds = sorted(builds, key=lambda build: build.target != "xen")  # the hypervisor first
     recipe = builds[0].recipe
@@ -57,33 +61,36 @@ def html(
             spans=_spans(builds),
             options=recipe.audit.kernel_options,
             address=url,
-            install=_install(recipe.suite.name, url or "ADDRESS", packages),
+            install=_install(recipe.suite.name, url, packages),
             image=len(builds[0].installed),
             documents=[_documents(about) for about in new],
             older=[f"{about['source']} {about['version']}" for about in abouts.values()],
             missing=record["missing"],
+            fingerprint=signer.fingerprint,
+            trial=TRIAL_DAYS if signer.ephemeral else 0,
         )
     ).encode()
 
 
 def _install(suite: str, url: str, packages: Iterable[Packed]) -> list[str]:
-    """Shell lines that add the repository with its key to a machine, and install the packages."""
+    """Shell lines that add the repository with its key to a machine, and install the packages.
+
+    url: "" where nobody said where it will be served: then the .sources file names a folder here.
+    """
     names = [p.control["Package"] for p in packages if not _optional(p.control["Package"])]
     kernels = [name for name in names if name.startswith("linux-image-")]
     others = [name for name in names if name not in kernels]
+    address = url or "ADDRESS"
     if suite in _APT_KEY:
         lines = [
-            f"wget -O - {url}/{KEY}.asc | apt-key add -",
-            f"echo 'deb {url} {suite} main' >/etc/apt/sources.list.d/{KEY}.list",
+            f"wget -O - {address}/{KEY}.asc | apt-key add -",
+            f"echo 'deb {address} {suite} main' >/etc/apt/sources.list.d/{KEY}.list",
         ]
     else:
-        key = f"/etc/apt/keyrings/{KEY}.asc"
-        lines = [
-            "install -d /etc/apt/keyrings",
-            f"wget -O {key} {url}/{KEY}.asc",
-            f"echo 'deb [signed-by={key}] {url} {suite} main' \\",
-            f"    >/etc/apt/sources.list.d/{KEY}.list",
-        ]
+        place = f"/etc/apt/sources.list.d/{KEY}.sources"
+        lines = [f"wget -O {KEYRING} {address}/{KEY}.gpg"] if suite in KEY_APART else []
+        lines.append(f"wget -O {place} {address}/{KEY}.sources")
+        lines += [] if url else [f"sed -i 's|^URIs: .*|URIs: {address}|' {place}"]
     choices = [" ".join([*others, kernel]) for kernel in kernels] or [" ".join(others)]
     lines += ["apt-get update", f"apt-get install {choices[0]}"]
     return lines + [f"# or: apt-get install {other}" for other in choices[1:]]

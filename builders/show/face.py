@@ -242,7 +242,7 @@ def outcomes(found: Sequence[tuple[str, str]]) -> str:
 
 
 def checks(found: Sequence[Check]) -> str:
-    """What `doctor` says: a line for each check, its remedy below where it needs one."""
+    """What `doctor` says: each check, and its remedy below; no wider than the terminal."""
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     widest = max(len(c.name) for c in found)
     lines = []

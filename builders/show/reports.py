@@ -36,8 +36,8 @@ class Packed(Protocol):
     def notes(self) -> tuple[str, ...]: ...
 
 
-def packages(made: Sequence[Packed]) -> Outcome:
-    """Packages that were made."""
+def packages(made: Sequence[Packed], closing: str = "") -> Outcome:
+    """Packages that were made; closing: the last words, for people."""
 
     def document() -> Document:
         from builders.show import made as documents
@@ -50,6 +50,7 @@ def packages(made: Sequence[Packed]) -> Outcome:
         shown = f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{-(-size >> 10)} KiB"
         lines.append(f"{face.near(each.path)}  {shown}")
         lines += [f"  note: {note}" for note in each.notes]
+    lines += ["", closing] if closing else []
     return Outcome(document, "\n".join(lines))
 
 

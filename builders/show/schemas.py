@@ -14,7 +14,18 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from builders.debkit.audit.document import AuditDocument
-from builders.show import boots, changes, hosts, jobs, made, releases, rules, trials, upkeep
+from builders.show import (
+    boots,
+    changes,
+    hosts,
+    jobs,
+    made,
+    recipes,
+    releases,
+    rules,
+    trials,
+    upkeep,
+)
 
 DOCUMENTS: tuple[type, ...] = (
     made.PackagesDocument,
@@ -33,6 +44,7 @@ DOCUMENTS: tuple[type, ...] = (
     releases.ChangesDocument,
     upkeep.ChecksDocument,
     upkeep.RecipesDocument,
+    recipes.JoinedDocument,
     hosts.DevicesDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,

@@ -74,11 +74,10 @@ class RemovedDocument:
     freed: Annotated[int | None, "bytes of the source cache; null: not asked for"]
 
 
-def checks(made: Sequence[doctor.Check], code: int, recipe: str) -> Outcome:
+def checks(made: Sequence[doctor.Check], code: int, verdict: str, recipe: str) -> Outcome:
     """What the doctor looked at, and its verdict on the recipe of that name."""
-    verdict = f"{recipe} cannot be built here as it is"
     if not code:
-        verdict = f"{recipe} can be built here\nnext: ./inv build-all --recipe {recipe}"
+        verdict = f"{verdict}\nnext: ./inv build-all --recipe {recipe}"
     documents = [
         DoctorEntry(c.name, cast(Literal["ok", "warn", "fail"], c.state), c.why, c.remedy)
         for c in made

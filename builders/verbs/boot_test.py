@@ -39,7 +39,7 @@ class Options(Reported, OfBuilt, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return boot(builds.begun(options), options)
+    return boot(builds.begun(options, reads=True), options)
 
 
 def boot(it: Run, options: Options) -> Outcome:

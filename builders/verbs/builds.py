@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from builders import ends
 from builders.errors import BuildError
+from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import current, doctor, recipe, run
+from builders.pipeline import artifacts, chosen, current, doctor, recipe, run
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -22,6 +24,7 @@ from builders.pipeline.stages import State
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
 from builders.show import reports
+from builders.show.closing import closing
 from builders.show.terminal import Terminal
 from builders.verbs import maintainer
 
@@ -39,21 +42,32 @@ def begin(
     *,
     jobs: int = 0,
     offline: bool = False,
+    reads: bool = False,
 ) -> Run:
-    """A run of the recipe of that name; "" is the default one."""
+    """A run of the recipe of that name.
+
+    name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
+    built.
+    """
     ends.watch()
-    name = name or recipe.DEFAULT
+    meant = chosen.to_read(name) if reads else chosen.to_build(name)
+    name = meant.value
     loaded = recipe.load(name, overrides)
+    if meant.why:
+        reporter.line(f"recipe {loaded.name} ({meant.why}), for {loaded.suite.name}")
     if builder := maintainer.overrides(os.environ, loaded.targets):
         loaded = recipe.load(name, [*builder, *overrides])
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
+    if not jobs and (default := defaults.read().jobs):
+        jobs = default.value
+        reporter.line(f"jobs {jobs} ({default})")
     return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
 
 
-def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False) -> Run:
+def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False, reads: bool = False) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
-    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline)
+    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline, reads=reads)
 
 
 def make(
@@ -68,8 +82,25 @@ def make(
     if options.explain:
         return reports.stages(explain(it, flavour, targets))
     shell, clean = options.shell, options.clean
-    made = build(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
-    return reports.packages(made)
+    begun_at = time.monotonic()
+    pipeline = _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    packages = _built(it, pipeline)
+    return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def _closing(it: Run, pipeline: Pipeline, seconds: float) -> str:
+    """The last words of a build that took so long."""
+    manifest = artifacts.read(it.folder) or artifacts.Manifest()
+    kinds = {name.partition("-")[0] for name in manifest.targets}
+    several = len(chosen.flavours(list(manifest.targets))) > 1
+    return closing(
+        pipeline.made,
+        seconds,
+        it.folder,
+        current.named(it),
+        sorted(kinds),
+        pipeline.flavour if several else "",
+    )
 
 
 def build(
@@ -86,11 +117,25 @@ def build(
     flavour: of the kernel; "" is the usual one. targets: those of the recipe if left out.
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
     """
+    return _built(
+        it, _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    )
+
+
+def _pipeline(
+    it: Run,
+    flavour: str,
+    targets: Iterable[str] | None,
+    *,
+    keep_going: bool,
+    shell: bool,
+    clean: bool,
+) -> Pipeline:
     from builders.pipeline.steps import terminal
 
     if shell and not sys.stdin.isatty():
         raise BuildError("a shell needs a terminal", hint="leave it out")
-    pipeline = Pipeline(
+    return Pipeline(
         it,
         usual(it, flavour, targets),
         targets,
@@ -98,10 +143,14 @@ def build(
         clean=clean,
         shell=terminal.on_failure(it.reporter) if shell else None,
     )
+
+
+def _built(it: Run, pipeline: Pipeline) -> list[Package]:
+    """The finished packages, after a look at what a build needs where anything is missing."""
     with it.alone():
         if not pipeline.ready():
             checks = doctor.examine(it, pipeline.supplies.sources, connect=lambda: it.client)
-            error = doctor.failed(checks)
+            error = doctor.failed(checks, it)
             if error:
                 raise error
             for check in checks:
@@ -111,12 +160,13 @@ def build(
 
 
 def usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
-    """The flavour to build; the one that a recipe has where none is named."""
-    if flavour and not it.recipe.kernel:
-        raise it.recipe.lacks("kernel")
-    if flavour or (targets is not None and "kernel" not in targets):
+    """The flavour to build; the one that `chosen` tells where none is named, which is said."""
+    if not flavour and targets is not None and "kernel" not in targets:
         return flavour
-    return recipe.default_flavour(it.recipe)
+    meant = chosen.flavour(flavour, it.recipe)
+    if meant.why:
+        it.reporter.line(f"flavour {meant.value} ({meant.why})")
+    return meant.value
 
 
 def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:

@@ -26,7 +26,9 @@ def run(options: Options) -> Outcome:
     from builders.show import trials
     from builders.verbs import builds
 
-    return trials.verdicts(judge(builds.begun(options, offline=options.offline), options))
+    return trials.verdicts(
+        judge(builds.begun(options, offline=options.offline, reads=True), options)
+    )
 
 
 def judge(it: Run, options: Options) -> list[Verdict]:

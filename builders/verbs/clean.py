@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Remove what was built.
 
-Sources and images stay, unless an option says otherwise.
+Of one recipe, or with --all of every one; a release stays, and so do sources and images, unless an
+option says otherwise. Without any option it asks.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported):
-    recipe: str = option("only what was built of this recipe", usual="of all")
-    old: bool = option("only what newer builds have replaced", False)
-    images: bool = option("also the images and volumes in the engine", False)
-    cache: bool = option("also the cached sources", False)
-    all: bool = option("all of that", False)
+    recipe: str = option("what was built of this recipe")
+    old: bool = option(
+        "only what newer builds have replaced, of every recipe if none is named", False
+    )
+    release: bool = option("also the release, with the older versions in it", False)
+    images: bool = option("the images and volumes in the engine", False)
+    cache: bool = option("the cached sources", False)
+    all: bool = option("what was built of every recipe, images and sources", False)
 
 
 def run(options: Options) -> Outcome:
@@ -49,6 +55,8 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
     if name and not folders:
         there = ", ".join(folder.name for folder in ours) or "nothing"
         raise BuildError(f"nothing was built of recipe {name}", hint=f"there is: {there}")
+    if not _meant(options, folders):
+        folders = []
     removed: list[upkeep.FolderEntry] = []
     engine = freed = None
     for folder in folders:
@@ -58,8 +66,9 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
                 gone = _forget_replaced(folder)
                 reporter.line(f"{folder.name}: removed {gone} replaced output(s)")
             else:
-                _remove(folder)
-                reporter.line(f"{folder.name}: removed")
+                kept = _remove(folder, release=options.release)
+                note = "; its release is kept, which --release removes" if kept else ""
+                reporter.line(f"{folder.name}: removed{note}")
         removed.append(upkeep.FolderEntry(folder.name, gone))
     if options.images or options.all:
         from builders.ground.engine import connection
@@ -71,6 +80,30 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
         freed = Cache.default().prune()
         reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
     return Outcome(upkeep.RemovedDocument(removed, engine, freed))
+
+
+def _meant(options: Options, folders: Sequence[Path]) -> bool:
+    """Whether the artifacts in these folders are to go; asks a person where nothing says so.
+
+    Raises BuildError where there is nobody to ask.
+    """
+    if options.recipe or options.old or options.all or not folders:
+        return True
+    if options.images or options.cache:
+        return False
+    names = ", ".join(folder.name for folder in folders)
+    if not sys.stdin.isatty():
+        raise BuildError(
+            f"this would remove what was built of every recipe: {names}",
+            hint="name one with --recipe, or take --all: then images and sources go too",
+        )
+    try:
+        answer = input(f"Remove what was built of {names}? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise BuildError("nothing was removed", hint="name one recipe with --recipe")
+    return True
 
 
 def _forget_replaced(folder: Path) -> int:
@@ -100,9 +133,23 @@ def _forget_replaced(folder: Path) -> int:
     return store.forget(keep)
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, *, release: bool) -> bool:
+    """Remove what is in the folder of a recipe; whether a release stays there."""
+    from builders.release.publish import FOLDER
+
+    kept = not release and (folder / FOLDER).exists()
     try:
-        shutil.rmtree(folder)
+        if not kept:
+            shutil.rmtree(folder)
+            return False
+        for path in folder.iterdir():
+            if path.name == FOLDER:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return True
     except OSError as error:
         raise BuildError(
             f"{error.filename or folder} cannot be removed: {error.strerror}",

@@ -35,7 +35,7 @@ def run(options: Options) -> Outcome:
         dict(it.recipe.sources),
         connect=lambda: connection.connect(it.reporter, setup=False),
     )
-    return upkeep.checks(checks, status(checks), named(it))
+    return upkeep.checks(checks, status(checks), doctor.verdict(checks, it), named(it))
 
 
 def status(checks: Sequence[Check]) -> int:

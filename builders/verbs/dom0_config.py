@@ -33,7 +33,7 @@ class Options(Reported, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return package(builds.begun(options), options)
+    return package(builds.begun(options, reads=True), options)
 
 
 def package(it: Run, options: Options) -> Outcome:
@@ -55,13 +55,14 @@ def package(it: Run, options: Options) -> Outcome:
         it.reporter.line(f"warning: {warning}")
     folder = Path(options.out) if options.out else it.folder / "host"
     package = dom0.package(it.recipe, settings, folder, version=options.version)
-    near, tells = face.near(package), dom0.tells(it.recipe, settings)
+    tells = dom0.tells(it.recipe, settings)
     text = [
-        near,
+        face.near(package),
         *(f"  {line}" for line in tells),
         "",
-        "on the host, with the packages of Xen and the kernel:",
-        f"  apt install {near if near.startswith('/') else f'./{near}'}",
+        f"on the host, which has {it.recipe.suite.name}, in a folder with this package, Xen's and",
+        "the kernel's:",
+        f"  apt install ./{package.name}",
     ]
     document = hosts.SettingsDocument(
         str(package.absolute()), settings.xen_options, settings.linux_options, tells, warnings

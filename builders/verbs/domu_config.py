@@ -52,7 +52,7 @@ class Options(Reported, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return write(builds.begun(options), options)
+    return write(builds.begun(options, reads=True), options)
 
 
 def write(it: Run, options: Options) -> Outcome:

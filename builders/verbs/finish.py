@@ -36,7 +36,7 @@ def run(options: Options) -> Outcome:
 
     if any(options.path) or options.rules or options.out:
         return reports.packages(_own(options))
-    return reports.packages(correct(builds.begun(options), options.flavour))
+    return reports.packages(correct(builds.begun(options, reads=True), options.flavour))
 
 
 def correct(it: Run, flavour: str) -> list[Package]:
@@ -46,9 +46,9 @@ def correct(it: Run, flavour: str) -> list[Package]:
 
     with it.alone():
         built = (artifacts.read(it.folder) or artifacts.Manifest()).builds
-        names = current.choose(built, flavour, current.named(it))
+        names = current.choose(built, flavour, current.named(it), it.folder)
         if not names:
-            raise current.nothing_built(current.named(it))
+            raise current.nothing_built(it.folder, current.named(it))
         current.say(it, names)
         kinds = {name.partition("-")[0]: name.partition("-")[2] for name in names}
         return Pipeline(it, kinds.get("kernel", ""), kinds).finish_again()

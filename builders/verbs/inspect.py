@@ -83,9 +83,9 @@ def audit(options: Options) -> Outcome:
     debs = [Path(path) for path in options.path if path]
     expectations, suite = audit.Expectations(), ""
     if not debs:
-        from builders.pipeline import current, recipe, run
+        from builders.pipeline import chosen, current, recipe, run
 
-        name = options.recipe or recipe.DEFAULT
+        name = chosen.to_read(options.recipe).value
         folder = run.artifacts() / recipe.load(name, options.set).name
         targets = current.manifest(folder, name).targets.values()
         loaded = recipe.load(name, current.merged(current.recorded(targets), options.set))

@@ -26,7 +26,9 @@ def run(options: Options) -> Outcome:
     from builders.show import trials
     from builders.verbs import builds
 
-    return trials.cases(install_test(builds.begun(options, offline=options.offline), options))
+    return trials.cases(
+        install_test(builds.begun(options, offline=options.offline, reads=True), options)
+    )
 
 
 def install_test(it: Run, options: Options) -> list[install.CaseResult]:

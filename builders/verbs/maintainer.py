@@ -12,21 +12,31 @@ from collections.abc import Iterable, Mapping
 from email.utils import parseaddr
 
 from builders.errors import BuildError
+from builders.ground import defaults
 
 
 def overrides(environment: Mapping[str, str], targets: Iterable[str]) -> list[str]:
-    """KEY=VALUE overrides from DEBEMAIL and DEBFULLNAME; none without DEBEMAIL.
+    """KEY=VALUE overrides from DEBEMAIL and DEBFULLNAME, or dom0-debs.toml; none without either.
 
     targets: what the recipe builds. DEBEMAIL may be "Name <address>", whose name DEBFULLNAME has
     precedence over.
     """
     stated = environment.get("DEBEMAIL", "").strip()
-    if not stated:
+    default = defaults.read(environment).maintainer
+    if stated:
+        name, address = parseaddr(stated)
+        name = environment.get("DEBFULLNAME", "").strip() or name or environment.get("NAME", "")
+    elif default:
+        name, address = parseaddr(default.value)
+    else:
         return []
-    name, address = parseaddr(stated)
-    name = environment.get("DEBFULLNAME", "").strip() or name or environment.get("NAME", "")
     bad = any(c in name for c in '<>@"\\,()\n') or address.count("@") != 1 or " " in address
     if bad or not name or not address.isascii():
+        if default and not stated:
+            raise BuildError(
+                f"maintainer = {default.value!r} is none (Policy 5.6.2; {default})",
+                hint='such as maintainer = "Some One <some.one@example.org>"',
+            )
         raise BuildError(
             f"DEBEMAIL={stated!r} and DEBFULLNAME={name!r} make no maintainer (Policy 5.6.2)",
             hint="set both, a name and an address, or unset DEBEMAIL for the recipe's",

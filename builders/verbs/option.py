@@ -162,7 +162,9 @@ class Reported:
 class OfRecipe:
     """Of a verb that needs a recipe."""
 
-    recipe: str = option("name of a recipe, or a .toml file", usual=RECIPE)
+    recipe: str = option(
+        "name of a recipe, or a .toml file", usual=f"that of dom0-debs.toml, or {RECIPE}"
+    )
     set: tuple[str, ...] = option(
         "override one value of the recipe for this run", (), value="KEY=VALUE"
     )

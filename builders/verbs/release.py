@@ -41,7 +41,7 @@ def run(options: Options) -> Outcome:
 def release(options: Options, reporter: Reporter) -> Outcome:
     """Make the release of a recipe."""
     from builders import forms
-    from builders.pipeline import recipe
+    from builders.pipeline import current
     from builders.release import publish
     from builders.show import releases
     from builders.verbs import builds
@@ -55,10 +55,10 @@ def release(options: Options, reporter: Reporter) -> Outcome:
         raise BuildError(
             f"--url: {problem}", hint="where machines will find it, such as https://example.org/xen"
         )
-    name = options.recipe or recipe.DEFAULT
+    it = builds.begin(options.recipe, [], reporter, reads=True)
     made = publish.publish(
-        builds.begin(name, [], reporter),
-        name,
+        it,
+        current.named(it),
         flavour=options.flavour,
         key=options.sign_key,
         out=options.out,

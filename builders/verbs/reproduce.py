@@ -28,7 +28,7 @@ class Options(Reported, OfRecipe):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return again(builds.begun(options), options)
+    return again(builds.begun(options, reads=True), options)
 
 
 def again(it: Run, options: Options) -> Outcome:

@@ -42,6 +42,7 @@ PATIENCE = 600.0  # seconds for a run that is left alone
 LATEST = 1.1  # of the undisturbed run's time: the last moment of a signal
 AGAIN = 0.4  # how often a run that goes on after a signal gets another one
 OTHER = ("cache/dom0-debs/identity", "state/dom0-debs/releases.json")
+MEMORY = ".durations.json"  # how long work took: one that was killed may have noted nothing
 DEFAULT = "--default-signal=INT,TERM"  # whoever started this may ignore them (env(1))
 TIMES = ("seconds", "ended", "signs")  # of a stage's record: when it was made, and in which inode
 
@@ -98,6 +99,8 @@ class Work:
         """Name -> mode and content: what lies in the box, and what was printed if that counts."""
         found = {}
         for path, entry in entries(self.box):
+            if path.endswith(MEMORY):
+                continue
             mode = stat.filemode(entry.stat(follow_symlinks=False).st_mode)
             if entry.is_symlink():
                 content = os.readlink(entry.path)  # noqa: PTH115

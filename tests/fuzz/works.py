@@ -191,7 +191,7 @@ def _clean(place: Path) -> Iterator[Work]:
     for n in range(MANY):
         (logs / f"{n}.log").write_bytes(bytes(4096))
     (base / "artifacts" / f".{RECIPE}.lock").touch()
-    yield Work("clean", ["clean", "--cache"], base, place / "box")
+    yield Work("clean", ["clean", "--recipe", RECIPE, "--cache"], base, place / "box")
 
 
 # -- builds ---------------------------------------------------------------------------

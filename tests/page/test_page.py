@@ -62,6 +62,8 @@ FACTS = Facts(
     spans=[Span("image", 1000, 40), Span("xen-build", 1391, 391), Span("finish", 1393, 0.5)],
     options={"CONFIG_XEN_PCIDEV_BACKEND": "y"},
     install=["apt-get install xen-upstream " + "linux-image-6.9.1-dom0-minimal " * 3],
+    fingerprint="0123456789ABCDEF" * 2 + "01234567",
+    trial=30,
 )
 
 PROBE = (Path(__file__).parent / "probe.js").read_text()

@@ -20,7 +20,7 @@ import pytest
 from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.ground.suite.image import Image
-from builders.pipeline import artifacts, current
+from builders.pipeline import artifacts, current, durations
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -263,8 +263,12 @@ def test_a_flavour_that_was_not_built(world: World) -> None:
     build(world, A)
     world.client.created.clear()
     caught = error(world, "debian")
-    assert caught.message == "no kernel of flavour debian was built, but of minimal"
-    assert caught.hint == f"./inv build-all --recipe {world.origin} --flavour debian"
+    assert caught.message == "kernel-debian of good was not built; built is: minimal"
+    again = f"./inv build-all --recipe {world.origin} --flavour debian"
+    assert caught.hint == f"add --flavour minimal, or build it first: {again}"
+    durations.note(world.folder, "kernel-debian-build", 7800)
+    took = "took 2 h 10 min the last time here"
+    assert f"build it first ({took}): {again}" in error(world, "debian").hint
 
 
 def test_a_boot_of_half_of_what_the_recipe_has_says_what_to_build(world: World) -> None:

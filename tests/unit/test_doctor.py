@@ -16,6 +16,7 @@ from builders.ground.sources.cache import Cache, Fetched
 from builders.ground.suite import mirror
 from builders.pipeline import doctor
 from builders.pipeline.doctor import FAIL, OK, WARN, Check, examine, failed
+from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
 from builders.progress import Silent
 from tests.unit.samples import recipe
@@ -383,3 +384,64 @@ def test_a_remedy_is_given_once() -> None:
     error = failed([BAD_ENGINE, Check("other", FAIL, "too", "start it")])
     assert error is not None
     assert error.hint == "start it"
+
+
+# One cause, said once
+
+UNREACHED = [Check(f"source {name}", FAIL, f"https://{name}.example: no", "x") for name in "abc"]
+NO_MIRROR = Check("mirror", FAIL, "nothing answers at http://archive.debian.org/debian", "other")
+WHEEZY = "xen-4.2-wheezy"
+
+
+@pytest.fixture
+def wheezy(tmp_path: Path) -> Run:
+    return Run(load(WHEEZY), Silent(), tmp_path / "artifacts", Cache(tmp_path / "cache"))
+
+
+def test_a_box_that_reaches_nobody_is_one_cause(wheezy: Run) -> None:
+    error = failed([*UNREACHED, NO_MIRROR], wheezy)
+    assert error is not None
+    assert error.message.splitlines() == [
+        f"{WHEEZY} (the default recipe) cannot be built here: this box reaches neither "
+        "archive.debian.org nor the download sites of 3 sources",
+        "  sources: a, b, c",
+    ]
+    assert error.hint == (
+        f"./inv recipes, e.g. --recipe xen-4.17-bookworm; details: ./inv doctor --recipe {WHEEZY}"
+    )
+    assert error.exit is Exit.ENGINE
+
+
+def test_other_failures_stay_beside_it(wheezy: Run) -> None:
+    error = failed([BAD_ENGINE, *UNREACHED], wheezy)
+    assert error is not None
+    assert "does not reach the download sites of 3 sources\n  engine: no engine" in error.message
+    assert error.hint.startswith("start it; ./inv recipes")
+    wheezy.offline = True
+    error = failed([Check(c.name, FAIL, "not in the cache", "online") for c in UNREACHED], wheezy)
+    assert error is not None
+    assert "3 sources are not in the cache: a, b, c" in error.message
+    assert error.hint.startswith("online; details")
+
+
+def test_the_verdict_names_the_recipe(wheezy: Run) -> None:
+    who = f"{WHEEZY} (the default recipe)"
+    assert doctor.verdict([Check("engine", OK, "20.10")], wheezy) == f"{who} can be built here"
+    assert doctor.verdict([BAD_ENGINE], wheezy) == f"{who} cannot be built here"
+    said = doctor.verdict([*UNREACHED], wheezy)
+    assert said.endswith("does not reach the download sites of 3 sources")
+
+
+def test_a_boot_looks_at_what_its_image_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the image has to be made; the error is that of a build, not one in the middle of it."""
+    world.overrides.append("suite.mirror=http://127.0.0.1:9")
+    run = Run(recipe(*world.overrides), Silent(), world.folder / "a", Cache(world.folder))
+    monkeypatch.setattr(Run, "client", property(lambda _: world.engine.client()))
+    monkeypatch.setattr("builders.ground.suite.image.find", lambda _: None)
+    with pytest.raises(BuildError, match="cannot be built here") as caught:
+        doctor.for_image(run)
+    assert "nothing answers at http://127.0.0.1:9" in caught.value.message
+    monkeypatch.setattr("builders.ground.suite.image.find", lambda _: object())
+    doctor.for_image(run)

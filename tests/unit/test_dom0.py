@@ -143,12 +143,41 @@ def package_script(path: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("loaded", [BOOKWORM, WHEEZY], ids=lambda r: r.name)
-@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
+@pytest.mark.parametrize("name", ["preinst", "postinst", "prerm", "postrm"])
 def test_the_scripts_are_shell(tmp_path: Path, loaded: recipe.Recipe, name: str) -> None:
     it = dom0.settings(CARD, "4G", save=False)
     text = package_script(dom0.package(loaded, it, tmp_path), name)
     assert "@" not in text.replace("$@", "")
     subprocess.run(["sh", "-n"], input=text.encode(), check=True)
+
+
+@pytest.mark.parametrize(
+    ("release", "status"),
+    [
+        ("VERSION_CODENAME=bookworm\n", 0),
+        ('VERSION="12 (bookworm)"\n', 0),  # as wheezy's has it
+        ("ID=debian\n", 0),  # nobody says
+        (None, 0),
+        ("VERSION_CODENAME=trixie\n", 1),
+        ('VERSION="7 (wheezy)"\n', 1),
+        ("VERSION_CODENAME=bookworm-not\n", 1),
+    ],
+)
+@pytest.mark.parametrize("action", ["install", "upgrade"])
+def test_another_suite_is_refused(
+    tmp_path: Path, release: str | None, status: int, action: str
+) -> None:
+    text = package_script(dom0.package(BOOKWORM, chosen(), tmp_path), "preinst")
+    place = tmp_path / "os-release"
+    if release is not None:
+        place.write_text(release)
+    assert text.count("/etc/os-release") == 2
+    script = text.replace("/etc/os-release", str(place))
+    done = subprocess.run(
+        ["sh", "-c", script, "preinst", action], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert ("these settings are for bookworm, and this is" in done.stderr) is bool(status)
 
 
 def test_equal_settings_are_equal_bytes(tmp_path: Path) -> None:

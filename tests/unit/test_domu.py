@@ -229,3 +229,15 @@ def test_what_is_typed_never_leaves_its_string(asked: Asked, loaded: recipe.Reci
     assert all(re.fullmatch(r'[a-z_]+=(\[|\d+|"[^"\'\\]*")', line) for line in keys)
     assert text.isascii()
     ast.parse(text)
+
+
+def test_only_intels_graphics_are_the_primary_card() -> None:
+    """xl.cfg(5): gfx_passthru of the newer device model knows "igd" alone."""
+
+    def warned(it: recipe.Recipe, *pci: str) -> bool:
+        guest = domu.guest(it, dataclasses.replace(BASE, pci=pci, primary=True))
+        return any("--gfx-passthru" in text for text in domu.warnings(guest))
+
+    assert warned(BOOKWORM, "65:00.0", "65:00.1")
+    assert not warned(BOOKWORM, "00:02.0")
+    assert not warned(OLD, "65:00.0")  # the device model of its time takes any card

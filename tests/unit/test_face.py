@@ -327,3 +327,12 @@ def test_checks_show_a_remedy_only_where_one_is_needed(tty: Are) -> None:
         "              -> apt-get install git",
         "warn  room    little",
     ]
+
+
+def test_checks_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face, "width", lambda: 60)
+    long = "https://download.example/an/address: " + "no answer " * 10
+    lines = face.checks([Check("source x", "fail", long, "take " * 20)]).splitlines()
+    assert len(lines) > 4
+    assert all(len(line) <= 60 for line in lines)
+    assert " ".join(" ".join(lines).split()).count("no answer") == 10

@@ -8,11 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from builders import ROOT
+from builders.host import devices
 
 PAGES = ("README.md", "docs/host.md", "docs/guest.md")
 VERBS = ("devices", "dom0-config", "domu-config")
@@ -37,13 +39,15 @@ def inv(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands(page)}))
 def test_the_documented_command_runs(line: str, tmp_path: Path) -> None:
+    (tmp_path / "host" / "sys" / "bus").mkdir(parents=True)  # of another host, as --sysfs names it
     done = inv(line, tmp_path)
     assert done.returncode == 0, done.stderr
     if line.startswith("domu-config"):
         assert (tmp_path / "windows-7.cfg").read_text().count("0000:02:00") == 2
     if line.startswith("dom0-config"):
         (made,) = (tmp_path / "artifacts").glob("*/host/dom0-config_*_all.deb")
-        assert f"apt install ./{made.relative_to(tmp_path)}" in done.stdout
+        assert str(made.relative_to(tmp_path)) in done.stdout  # here
+        assert f"apt install ./{made.name}\n" in done.stdout  # on the host
 
 
 def test_each_page_shows_some() -> None:
@@ -58,3 +62,21 @@ def test_a_mistake_is_a_usage_error(tmp_path: Path) -> None:
     assert "no unit" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_what_is_collected_of_another_host_is_judged_as_that_host() -> None:
+    """As an ordinary user: root reads registers by resource files."""
+    page = (ROOT / "docs" / "host.md").read_text()
+    begin = page.index("    mkdir host && cp")
+    line = page[begin : page.index("\n\n", begin)]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o777)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        command = [*(nobody if os.geteuid() == 0 else []), "sh", "-c", line]
+        subprocess.run(command, cwd=folder, check=True)
+        assert (Path(folder) / "host.tar.gz").stat().st_size > 1000
+        copied = devices.look(Path(folder) / "host" / "sys", ())
+    here = devices.look(Path("/sys"), ())
+    assert [(d.bdf, d.driver, d.verdict, d.why) for d in copied.devices] == [
+        (d.bdf, d.driver, d.verdict, d.why) for d in here.devices
+    ]

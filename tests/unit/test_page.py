@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.release import web
+from builders import ROOT
+from builders.release import repository, web
 from builders.release.facts import Packed
 from builders.release.page import (
     Facts,
@@ -93,19 +95,43 @@ def test_what_to_type_for_an_installation() -> None:
         *("xen-upstream-dbgsym", "xen-upstream"),
     )
     assert web._install("bookworm", "https://example.org/x", made) == [
-        "install -d /etc/apt/keyrings",
-        "wget -O /etc/apt/keyrings/dom0-debs.asc https://example.org/x/dom0-debs.asc",
-        "echo 'deb [signed-by=/etc/apt/keyrings/dom0-debs.asc] https://example.org/x bookworm"
-        " main' \\",
-        "    >/etc/apt/sources.list.d/dom0-debs.list",
+        "wget -O /etc/apt/sources.list.d/dom0-debs.sources https://example.org/x/dom0-debs.sources",
         "apt-get update",
         "apt-get install xen-upstream linux-image-6.1-debian",
         "# or: apt-get install xen-upstream linux-image-6.1-minimal",
     ]
 
 
+def test_the_page_and_the_document_show_one_way_to_install() -> None:
+    """The .sources file of the release; where nobody said where it is served, with that put in."""
+    place = "/etc/apt/sources.list.d/dom0-debs.sources"
+    lines = web._install("trixie", "", packages("xen-upstream"))
+    assert lines[:2] == [
+        f"wget -O {place} ADDRESS/dom0-debs.sources",
+        f"sed -i 's|^URIs: .*|URIs: ADDRESS|' {place}",
+    ]
+    lines = web._install("bullseye", "https://x.example", packages("xen-upstream"))
+    assert lines[0] == ("wget -O /usr/share/keyrings/dom0-debs.gpg https://x.example/dom0-debs.gpg")
+    assert "/usr/share/keyrings/dom0-debs.gpg" in (
+        repository.sources("bullseye", "https://x.example", b"").decode()
+    )
+    page = (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
+    for line in web._install("bookworm", "https://HOST/PATH", packages("xen-upstream"))[:2]:
+        assert f"    {line}\n" in page
+
+
+def test_a_trial_key_is_told_first() -> None:
+    facts = Facts("r", "s", "bookworm", "f", "t", 0, [], install=["x"], fingerprint="ABCD")
+    page = render(facts)
+    assert "For trying only" not in page
+    assert '<code class="sha">ABCD</code>' in page
+    trial = render(dataclasses.replace(facts, trial=30))
+    assert trial.index("For trying only") < trial.index("<h2")
+    assert "ends after 30 days" in trial
+
+
 def test_the_apt_of_wheezy_knows_no_signed_by() -> None:
-    lines = web._install("wheezy", "ADDRESS", packages("xen-upstream"))
+    lines = web._install("wheezy", "", packages("xen-upstream"))
     assert lines[0] == "wget -O - ADDRESS/dom0-debs.asc | apt-key add -"
     assert "signed-by" not in "".join(lines)
     assert lines[-1] == "apt-get install xen-upstream"

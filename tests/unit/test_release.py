@@ -371,6 +371,55 @@ def _fail(*_: object) -> bytes:
     raise OSError(28, "No space left on device")
 
 
+def test_a_full_disk_is_named_by_the_place_that_is_full(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """link(2) and copies name two files: what is read has room."""
+    release(box)
+    out = box.folder.parent / "elsewhere" / "release"
+
+    def link(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(BuildError) as caught:
+        release(box, out=str(out))
+    assert caught.value.message == f"{out.parent}: No space left on device"
+    error = OSError(28, "No space left on device", "/from/x.deb", None, "/to/x.deb")
+    assert layout.disk_error(error, out).message == "/to/x.deb: No space left on device"
+
+
+def test_the_page_tells_who_signed_and_that_it_is_a_trial(box: Box) -> None:
+    """Without a key of somebody's; with one there is nothing to warn of."""
+    for key, trial in (("", True), ("alice@example.org", False)):
+        made = release(box, key=key, out=str(box.root / f"out-{trial}"))
+        page = (made.folder / "index.html").read_text()
+        assert ("For trying only" in page) is trial
+        assert made.fingerprint in page
+
+
+def test_a_later_boot_that_fails_takes_no_proof_away(box: Box) -> None:
+    """Whether it failed a check, or ended before it had a verdict; the next good one takes over."""
+    log = booted(box)
+    proof.keep_good(log)
+    log.write_text("hung")  # without a record of its own
+    assert [p.record.name for p in proof.found(log.parent)] == ["boot.good.json"]
+    booted(box, good=False)
+    proof.keep_good(log)  # it was not good: the one before stays
+    booted(box, good=False)
+    assert {p.record.name: p.good for p in proof.found(log.parent)} == {
+        "boot.good.json": True,
+        "boot.json": False,
+    }
+    made = release(box)
+    assert not any("boot of" in text for text in made.missing)
+    (record,) = (made.folder / "proofs").rglob("*.json")
+    assert json.loads(record.read_text())["good"] is True
+    booted(box)
+    assert [p.record.name for p in proof.found(log.parent)] == ["boot.json"]
+    assert not log.with_name("boot.good.log").exists()
+
+
 def test_what_a_killed_run_left_is_swept(box: Box) -> None:
     left = box.folder / ".release-release-killed"
     left.mkdir()
@@ -491,7 +540,8 @@ def test_nothing_built(tmp_path: Path) -> None:
 
 
 def test_a_flavour_that_was_not_built(box: Box) -> None:
-    assert "flavour debian was built" in refused(box, flavour="debian").message
+    error = refused(box, flavour="debian")
+    assert error.message == f"kernel-debian of {RECIPE} was not built; built is: minimal"
 
 
 def test_a_package_that_the_manifest_does_not_name(box: Box) -> None:

@@ -153,7 +153,7 @@ def test_what_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         pass
     old = said(clean.clean(clean.Options(old=True), Silent()), "clean")
     assert old["artifacts"] == [{"recipe": "one", "replaced": 0}]
-    done = said(clean.clean(clean.Options(cache=True), Silent()), "clean")
+    done = said(clean.clean(clean.Options(recipe="one", cache=True), Silent()), "clean")
     assert done["artifacts"] == [{"recipe": "one", "replaced": None}]
     assert (done["engine"], done["freed"]) == (None, 0)
 
@@ -221,12 +221,18 @@ def test_boots(tmp_path: Path) -> None:
 
 
 def test_what_the_doctor_found() -> None:
-    outcome = upkeep.checks([doctor.Check("git", "fail", "not installed", "install it")], 4, "r")
+    outcome = upkeep.checks(
+        [doctor.Check("git", "fail", "not installed", "install it")], 4, "r cannot", "r"
+    )
     (one,) = said(outcome, "doctor")["checks"]
     assert one == {"name": "git", "state": "fail", "why": "not installed", "remedy": "install it"}
     assert outcome.code == 4
-    assert outcome.said("table").endswith("\nr cannot be built here as it is")
-    good = upkeep.checks([doctor.Check("git", "ok", "2")], 0, "r").said("table").splitlines()
+    assert outcome.said("table").endswith("\nr cannot")
+    good = (
+        upkeep.checks([doctor.Check("git", "ok", "2")], 0, "r can be built here", "r")
+        .said("table")
+        .splitlines()
+    )
     assert good[-2:] == ["r can be built here", "next: ./inv build-all --recipe r"]
 
 

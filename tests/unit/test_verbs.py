@@ -270,7 +270,7 @@ def test_a_build_stops_with_what_the_doctor_found(
     with pytest.raises(BuildError, match="no engine") as caught:
         builds.build(begin(home), "minimal")
     assert caught.value.exit is Exit.ENGINE
-    assert caught.value.hint == "start one"
+    assert caught.value.hint.startswith("start one; details: ./inv doctor --recipe ")
 
 
 def test_a_build_goes_on_after_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,9 @@ def test_clean_removes_one_recipe(home: Path) -> None:
     assert two.exists()
 
 
-def test_clean_removes_all_that_is_this_tools(home: Path) -> None:
+def test_clean_removes_all_that_is_this_tools(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _: "y")
     one, two = built(home, "one"), built(home, "two")
     (home / "artifacts" / "mine").mkdir()
     clean()

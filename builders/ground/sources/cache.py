@@ -27,7 +27,7 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,12 +58,24 @@ class Fetched:
     """What a source resolved to.
 
     version: the package's version for Debian sources, the commit for git, the
-    sha256 for a file of an address.
+    sha256 for a file of an address. unserved: newer versions, the newest first, that
+    the mirror listed then and could not serve.
     """
 
     name: str
     version: str
     files: tuple[CachedFile, ...]
+    unserved: tuple[str, ...] = ()
+
+    @property
+    def behind(self) -> str:
+        """What to know of newer versions; "" where there is none."""
+        return behind(self.unserved)
+
+
+def behind(unserved: Sequence[str]) -> str:
+    """Of newer versions that a mirror listed and could not serve, in words; "" without any."""
+    return f"the mirror lists {unserved[0]}, which it could not serve" if unserved else ""
 
 
 class WrongDigest(Exception):  # noqa: N818 - it is answered, not shown
@@ -255,6 +267,7 @@ class Cache:
             "source": _identity(source, scope),
             "version": fetched.version,
             "files": [{"name": f.name, "sha256": f.sha256, "size": f.size} for f in fetched.files],
+            **({"unserved": list(fetched.unserved)} if fetched.unserved else {}),
         }
         target = self._record_path(source, scope)
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
@@ -288,10 +301,11 @@ class Cache:
                 CachedFile(_text(f["name"]), f["sha256"], int(f["size"]), self.path(f["sha256"]))
                 for f in raw["files"]
             )
-            fetched = Fetched(source.name, _text(raw["version"]), files)
+            unserved = tuple(_text(version) for version in raw.get("unserved", ()))
+            fetched = Fetched(source.name, _text(raw["version"]), files, unserved)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             note(f"{source.name}: the record {path} is damaged: thrown away")
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -358,6 +358,7 @@ class _Job:
 
         A file of another content than its index states is no reason to take another version.
         """
+        unserved: list[str] = []
         for candidate, following in zip_longest(candidates, candidates[1:]):
             files: list[CachedFile] = []
             for pinned in candidate.files:
@@ -374,9 +375,10 @@ class _Job:
                     f"{source.name}: the mirror lists {source.package} {candidate.version} and "
                     f"can't serve it: taking {what}, {following.version}"
                 )
+                unserved.append(candidate.version)
                 break
             else:
-                return Fetched(source.name, candidate.version, tuple(files))
+                return Fetched(source.name, candidate.version, tuple(files), tuple(unserved))
         raise AssertionError  # there is a last candidate, and it returns or raises
 
     def _usable(self, source: UrlSource | GitSource) -> list[str]:

@@ -8,18 +8,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UrlSource:
-    """A file served at several addresses, the first that serves the right bytes wins."""
+    """A file served at several addresses, the first that serves the right bytes wins.
+
+    urls: its addresses.
+    sha256: its digest, 64 hexadecimal digits.
+    size: in bytes, where it is known.
+    filename: under which it is placed; without, the last part of the first address.
+    """
 
     name: str
     urls: tuple[str, ...]
     sha256: str
-    size: int | None = None  # bytes
-    filename: str = ""  # default: the last part of the first address
+    size: int | None = None
+    filename: str = ""
 
 
 @dataclass(frozen=True)
 class GitSource:
-    """A tree at one commit (40 hexadecimal digits) of a git repository."""
+    """A tree at one commit of a git repository.
+
+    urls: addresses of the repository.
+    commit: its 40 hexadecimal digits. Of a tag, the last line of
+        `git ls-remote URL TAG 'TAG^{}'` has them.
+    """
 
     name: str
     urls: tuple[str, ...]
@@ -30,7 +41,9 @@ class GitSource:
 class Pooled:
     """A tarball that mirrors may still serve when their lists name a newer version only.
 
-    version: of the source package; path: of the tarball below the main archive's address.
+    version: of the source package.
+    path: of the tarball, below the main archive's address.
+    sha256: its digest.
     """
 
     version: str
@@ -40,8 +53,10 @@ class Pooled:
 
 @dataclass(frozen=True)
 class DebianSource:
-    """The upstream tarball of a source package; `version` is exact, or a glob such as 4.17.*.
+    """The upstream tarball of a source package of the suite.
 
+    package: the name of the source package.
+    version: exact, or a glob such as "4.17.*": the newest that the suite lists is taken.
     pooled: one more version that may be taken, where `version` admits it.
     """
 
@@ -53,7 +68,11 @@ class DebianSource:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A binary package of the suite; `version` is exact, or a glob such as 6.1.*."""
+    """A binary package of the suite.
+
+    package: its name.
+    version: exact, or a glob such as "6.1.*": the newest that the suite lists is taken.
+    """
 
     name: str
     package: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a suite is served: the recipe's word, the environment's, or the box's own apt."""
+"""Where a suite is served: what the recipe, the environment, a default or the box's apt names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from builders import forms
 from builders.errors import BuildError
+from builders.ground import defaults
 from builders.ground.suite.model import Suite
 from builders.text import printable
 
@@ -43,11 +44,11 @@ class _Entry:
 def of(suite: Suite, apt: Path = Path("/etc/apt")) -> Mirror:
     """The mirror to use for `suite`; BuildError where nobody names one.
 
-    What neither the recipe nor the environment names is where the box's own apt has it. Only a
-    main archive that the recipe names is not mixed with the box's security archive: it may be
-    of another time. A pocket that the recipe wants is never left out in silence.
+    What neither the recipe, the environment nor dom0-debs.toml names is where the box's own apt
+    has it. Only a main archive that the recipe names is not mixed with the box's security archive:
+    it may be of another time. A pocket that the recipe wants is never left out in silence.
     """
-    main = suite.mirror or _of_environment(MAIN)
+    main = suite.mirror or _of_environment(MAIN) or _default()
     security = suite.security or _of_environment(SECURITY)
     security_missing = "security" in suite.pockets and not security
     if not main or (security_missing and not suite.mirror):
@@ -78,6 +79,22 @@ def _of_environment(variable: str) -> str:
     return address
 
 
+def _default() -> str:
+    """The address that dom0-debs.toml has; "" for none."""
+    default = defaults.read().mirror
+    return str(default.value) if default else ""
+
+
+def said_by(suite: Suite) -> str:
+    """Who names the main archive of `suite`: a key, a variable or a file; "" for the box's apt."""
+    if suite.mirror:
+        return "suite.mirror"
+    if os.environ.get(MAIN):
+        return MAIN
+    default = defaults.read().mirror
+    return f"mirror in {defaults.shown(default.file)}" if default else ""
+
+
 def _without_security(suite: Suite) -> str:
     others = (f'"{pocket}"' for pocket in suite.pockets if pocket != "security")
     return f"[{', '.join(others)}]"
@@ -87,7 +104,7 @@ def named(suite: Suite) -> str:
     """What was said about the mirror on purpose; it can change what a build is made of."""
     return " ".join(
         (
-            suite.mirror or os.environ.get(MAIN, ""),
+            suite.mirror or os.environ.get(MAIN, "") or _default(),
             suite.security or os.environ.get(SECURITY, ""),
         )
     ).strip()

@@ -29,7 +29,8 @@ from builders.ground.suite.model import Builder, Suite
 from builders.pipeline.recipe import debian
 from builders.pipeline.recipe.files import is_file
 from builders.pipeline.recipe.model import Kernel, Recipe, Xen
-from builders.pipeline.recipe.schema import Reader, dotted, nearest
+from builders.pipeline.recipe.schema import Reader, dotted
+from builders.text import nearest
 
 RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _INSTALLABLE = re.compile(  # what apt-get(8) installs: name, architecture, version or suite

@@ -6,23 +6,21 @@ Each key remembers where it was written, so that an error can name the place.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builders import ROOT
+from builders import ROOT, documents
 from builders.errors import BuildError
 from builders.pipeline.recipe.model import KINDS, Recipe
-from builders.pipeline.recipe.schema import RESERVED, dotted, fields, nearest
-from builders.text import printable
+from builders.pipeline.recipe.schema import RESERVED, dotted, fields
+from builders.text import nearest, printable
 
 RECIPES = ROOT / "configs" / "recipes"
-_LARGEST = 1 << 18  # bytes of one file
+_LARGEST = documents.LARGEST_TOML  # characters of one --set, which may be a whole table
 _FILES = 50  # that one recipe may join
 _DEPTH = 10  # of tables in tables
-_DOTS = 500  # in a line: the time that tomllib takes grows with their square
 
 
 def is_file(path: Path) -> bool:
@@ -31,41 +29,6 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name too long
         return False
-
-
-def parse(path: Path) -> dict[str, Any]:
-    """The content of a TOML file of a sensible size; BuildError names the line."""
-    try:
-        if not path.is_file() and path.exists():  # a FIFO or a device has no end
-            raise OSError(None, "is no file")
-        with path.open("rb") as stream:
-            data = stream.read(_LARGEST + 1)
-    except OSError as error:
-        raise BuildError(
-            f"{printable(str(path))}: {error.strerror}", hint="name a file in TOML, readable"
-        ) from None
-    if len(data) > _LARGEST:
-        raise BuildError(f"{path}: has more than {_LARGEST} bytes", hint="make it smaller")
-    try:
-        text = data.decode()
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.count(".") > _DOTS:
-                raise ValueError(f"line {number} has more than {_DOTS} dots")
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # wrong, no UTF-8, or beyond its reader
-        raise BuildError(
-            f"{path}: not valid TOML: {printable(str(error))}", hint=_advice(data, str(error))
-        ) from None
-
-
-def _advice(data: bytes, error: str) -> str:
-    """What to do about a line that is not TOML."""
-    place = re.search(r"at line ([0-9]+)", error)
-    lines = data.decode("utf-8", "replace").split("\n")
-    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
-    if mode := re.search(r"=\s*(0[0-7]{3,4})\s*(#.*)?$", line):
-        return f'write a mode in quotes: "{mode[1]}"'
-    return "correct that line"
 
 
 def read(
@@ -97,7 +60,7 @@ def read(
             f"{printable(str(path))}: no such file (included by {chain[-1]})",
             hint="correct the include",
         )
-    raw = parse(path)
+    raw = documents.toml(path)
     includes = raw.pop("include", [])
     if not isinstance(includes, list) or not all(isinstance(i, str) for i in includes):
         raise BuildError(

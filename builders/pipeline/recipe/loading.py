@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builders.debkit.corrections import Corrections
+from builders.documents import toml
 from builders.errors import BuildError
 from builders.pipeline.recipe.checks import RECIPE_NAME, check, check_corrections
-from builders.pipeline.recipe.files import RECIPES, apply, is_file, parse, read
+from builders.pipeline.recipe.files import RECIPES, apply, is_file, read
 from builders.pipeline.recipe.model import Flavour, Recipe
-from builders.pipeline.recipe.schema import RESERVED, Reader, nearest
+from builders.pipeline.recipe.schema import RESERVED, Reader
+from builders.text import nearest
 
 DEFAULT = "xen-4.2-wheezy"
 _USUAL = "debian"  # the flavour that is built where none is named
@@ -32,6 +35,39 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
         list.
     Raises BuildError where a file, a key, a type or an override is wrong.
     """
+    it = join(name, overrides, folder)
+    raw, reader = it.raw, Reader(it.origins, str(it.path))
+    sources = reader.table(raw, "sources")
+    values: dict[str, Any] = {
+        **{key: value for key, value in raw.items() if key != "sources"},
+        "name": it.path.stem,
+        "overrides": tuple(overrides),
+    }
+    for reserved in RESERVED:
+        if reserved in raw:
+            raise reader.error(reserved, "is not a key of a recipe", "delete it")
+    recipe: Recipe = reader.read(Recipe, {**values, "sources": {}}, "")
+    parsed = {key: reader.source(key, value) for key, value in sources.items()}
+    recipe = dataclasses.replace(recipe, sources=parsed)
+    check(recipe, reader)
+    return recipe
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A recipe's files and overrides, put over each other: plain values, unchecked.
+
+    path: of the recipe itself. raw: the values. origins: dotted key -> the file that it was written
+    in, or the "--set ..." as it was typed.
+    """
+
+    path: Path
+    raw: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+
+def join(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Joined:
+    """What `load` reads the recipe of that name from; BuildError as there."""
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not is_file(path):
         there = sorted(p.stem for p in folder.glob("*.toml"))
@@ -49,21 +85,7 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
     raw = read(path, (), origins)
     for text in overrides:
         apply(raw, text, origins)
-    reader = Reader(origins, str(path))
-    sources = reader.table(raw, "sources")
-    values: dict[str, Any] = {
-        **{key: value for key, value in raw.items() if key != "sources"},
-        "name": path.stem,
-        "overrides": tuple(overrides),
-    }
-    for reserved in RESERVED:
-        if reserved in raw:
-            raise reader.error(reserved, "is not a key of a recipe", "delete it")
-    recipe: Recipe = reader.read(Recipe, {**values, "sources": {}}, "")
-    parsed = {key: reader.source(key, value) for key, value in sources.items()}
-    recipe = dataclasses.replace(recipe, sources=parsed)
-    check(recipe, reader)
-    return recipe
+    return Joined(path, raw, origins)
 
 
 def read_corrections(path: Path) -> Corrections:
@@ -72,7 +94,7 @@ def read_corrections(path: Path) -> Corrections:
     BuildError names the file, the key and the remedy.
     """
     reader = Reader({}, str(path))
-    corrections = typing.cast("Corrections", reader.read(Corrections, parse(path), ""))
+    corrections = typing.cast("Corrections", reader.read(Corrections, toml(path), ""))
     check_corrections(corrections, "", reader)
     return corrections
 

@@ -25,22 +25,29 @@ KINDS: dict[str, type[Any]] = {
 class Xen:
     """How the hypervisor and its tools are built.
 
-    source: the source that is the tree; place: path in the tree -> another source.
-    patches: a quilt series below patches/; files: path in the tree -> its content.
-    configure, build: shell lines run in the tree; deb: glob of what comes out.
-    makeflags: whether its make takes the shared job slots from MAKEFLAGS (GNU make 4.2 and
-    newer do). Where not, the lines themselves say $JOBS.
+    source: the source that is the tree.
+    build: shell lines run in the tree, which leave the package.
+    deb: glob of the package that comes out.
+    version: shown to people; the package's own version decides.
+    configure: shell lines run in the tree before `build`.
+    patches: a quilt series, a folder below patches/.
+    place: path in the tree to the name of another source, which is put there; where the path ends
+        in "/" it is unpacked, otherwise its file is copied.
+    files: path in the tree to the content of a new file.
+    elf: the installed tree that dpkg-shlibdeps reads.
+    makeflags: whether its make takes the shared job slots from MAKEFLAGS (GNU make 4.2 and newer
+        do). Where not, the lines themselves say $JOBS.
     """
 
     source: str
     build: tuple[str, ...]
     deb: str
-    version: str = ""  # shown to people; the package's own version decides
+    version: str = ""
     configure: tuple[str, ...] = ()
     patches: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    elf: str = "dist/install"  # the installed tree that dpkg-shlibdeps reads
+    elf: str = "dist/install"
     makeflags: bool = True
 
 
@@ -49,8 +56,8 @@ class Flavour:
     """One configuration of the kernel.
 
     base: "packaged" (the suite's own config), or a make target such as allnoconfig.
-    fragments: files below configs/kernel/ put on top, later ones win.
-    localversion: what sets its packages and modules apart, such as -dom0; may be empty.
+    fragments: files in configs/kernel/ put on top, later ones win.
+    localversion: what sets its packages and modules apart, such as "-dom0"; may be empty.
     """
 
     base: str
@@ -62,10 +69,14 @@ class Flavour:
 class Kernel:
     """How the dom0 kernel is built.
 
-    source: the source with the tree (a linux-source package or a tarball);
-    config: the source or the file in it that holds the suite's own config.
+    source: the source with the tree (a linux-source package or a tarball).
+    build: shell lines run in the configured tree.
+    deb: globs of the packages that come out.
+    flavours: a table for each flavour, by its name.
+    config: the source that has the suite's own config; needed where a flavour's base is "packaged".
+    config_path: the file in that source, such as "/boot/config-3.2.0-4-amd64".
     defaults: the shell line that gives each option which is still open its default.
-    build: shell lines run in the configured tree; deb: globs of what comes out.
+    patches: a quilt series, a folder below patches/.
     makeflags: as for Xen; make-kpkg(1) takes CONCURRENCY_LEVEL instead.
     """
 
@@ -82,7 +93,10 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `inspect` expects of the finished packages."""
+    """What `inspect` expects of the finished packages.
+
+    kernel_options: an option of the kernel's final .config to its value.
+    """
 
     kernel_options: Mapping[str, str] = field(default_factory=dict)
 
@@ -91,9 +105,17 @@ class Audit:
 class Recipe:
     """All that a run needs to know. It has a hypervisor, a kernel, or both.
 
-    timestamp: SOURCE_DATE_EPOCH, in seconds, where a source gives none.
-    overrides: the `--set` of this run, in order, as they were typed.
+    name: that of its file, without ".toml".
+    summary: one line that says what it builds.
+    suite: what everything is built in and for.
+    builder: the image that it is built in.
+    sources: a table for each source, by its name.
+    finish: how packages are corrected, a table for each target.
+    xen: how the hypervisor is built; without it there is none.
+    kernel: how the kernel is built; without it there is none.
+    audit: what `inspect` expects.
     allow_file: addresses of sources may name files of the box; only a `--set` can say so.
+    overrides: the `--set` of this run, in order, as they were typed.
     """
 
     name: str

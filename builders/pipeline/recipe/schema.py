@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
+import json
 import re
 import types
 import typing
@@ -18,6 +18,7 @@ from builders.errors import BuildError
 from builders.ground.sources.pins import Source
 from builders.ground.suite.model import Suite
 from builders.pipeline.recipe.model import KINDS
+from builders.text import nearest as nearest  # builders.program takes it from here
 from builders.text import printable
 
 # Kept for each class: get_type_hints compiles its annotations anew.
@@ -33,15 +34,14 @@ def fields(cls: type[Any]) -> list[str]:
 def dotted(prefix: str, *steps: str) -> str:
     """A key of TOML: `prefix`, which is a key or empty, and more parts, quoted where need be."""
     for step in steps:
-        part = step if _BARE.fullmatch(step) else f'"{step}"'
+        part = step if _BARE.fullmatch(step) else quoted(step)
         prefix = f"{prefix}.{part}" if prefix else part
     return prefix
 
 
-def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """ " (did you mean ...?)" where one of `words` is much like `word`, else nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+def quoted(text: str) -> str:
+    """A string of TOML on one line. JSON leaves one character as it is that TOML does not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Reader:
@@ -164,10 +164,21 @@ def _remedy(hint: type, value: Any, key: str) -> str:
     """How to write a value of the right type."""
     if hint is str and type(value) in (int, float, bool):
         if re.search(r"(^|\.)modes\.", key):
-            return f'write the mode in quotes: "{value:04}"'
+            return f"write the mode in quotes: {_modes(value)}"
         written = str(value).lower() if isinstance(value, bool) else value
         return f'write it in quotes: "{written}"'
     return f"write {_EXAMPLES[hint]}" if hint in _EXAMPLES else "see docs/finish.md"
+
+
+def _modes(value: int | float | bool) -> str:
+    """What was meant by a mode without quotes: its digits, or the octal number that TOML read."""
+    if type(value) is not int or not 0 <= value <= 0o7777:
+        return 'such as "0755"'
+    digits, octal = f"{value:04}", f"{value:04o}"
+    if not re.fullmatch(r"0?[0-7]{3,4}", digits):
+        return f'"{octal}"'
+    # 420 may be meant as it stands, and is what 0o644 reads as.
+    return f'"{digits}", or "{octal}" for 0o{value:o}' if value <= 0o777 else f'"{digits}"'
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.files import scratch
-from builders.proofs.boot import cpio, modules, qemu
+from builders.proofs.boot import cpio, modules, proof, qemu
 from builders.proofs.boot.parts import Parts
 from builders.proofs.boot.qemu import HIDDEN, Console, Machine
 
@@ -59,6 +59,7 @@ def boot(
     A machine that hangs is ended after `timeout` seconds, one that panics at once.
     """
     log = run.logs / f"{name}.log"
+    proof.keep_good(log)
     files = (
         cpio.File("init", _INIT.read_bytes()),
         cpio.File("boot/config", parts.config, 0o644),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from builders.proofs.boot.checks import Boot
 
 SCHEMA = 1  # of a record
+_GOOD = ".good"  # in the names of the last good proof, where a later boot was none
 _UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -40,8 +41,28 @@ class Proof:
     console: Path
 
 
+def keep_good(console: Path) -> None:
+    """Put a good proof aside before its console is written anew: `write` ends it.
+
+    So a boot that fails, of the same packages or because the machine lacks something, takes no
+    earlier proof away. Raises OSError.
+    """
+    record = console.with_suffix(".json")
+    last = read(record)
+    if last and last.good:
+        for path in (console, record):
+            path.replace(_aside(path))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}{_GOOD}{path.suffix}")
+
+
 def write(boot: Boot, packages: Mapping[str, str]) -> None:
-    """Put the record of `boot` beside its console, which is whole."""
+    """Put the record of `boot` beside its console, which is whole.
+
+    Where it is good, the good one that was put aside goes.
+    """
     document = {
         "schema": SCHEMA,
         "name": boot.name,
@@ -56,6 +77,9 @@ def write(boot: Boot, packages: Mapping[str, str]) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     fresh.replace(path)
+    if boot.good:
+        for old in (_aside(path), _aside(boot.log)):
+            old.unlink(missing_ok=True)
 
 
 def read(record: Path) -> Proof | None:

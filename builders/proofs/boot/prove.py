@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
+from builders.pipeline import doctor
 from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
@@ -52,6 +53,7 @@ def prove(
         packages = built.packages()
         xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
         qemu.ensure(run.reporter)
+        doctor.for_image(run)
         builder = Supplies(run).image()
         with parts(run, builder, xen, kernel) as these:
             accel, first = _first(run, these, accel, timeout)
@@ -86,7 +88,7 @@ def _whole(built: Current) -> None:
                 "what it has",
             )
         if target not in there:
-            raise nothing_built(named(built.run), target)
+            raise nothing_built(built.run.folder, named(built.run), target)
 
 
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:

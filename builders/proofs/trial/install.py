@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
+from builders.pipeline import durations
 from builders.proofs.trial import cases, clean
 from builders.proofs.trial.cases import Case, Machine, Subject
 from builders.text import printable
@@ -55,11 +56,12 @@ def install_test(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Ca
     machines = cases.machines(subject)
     groups = [group for machine in machines for group in machine.groups]
     everything = [*debs, *raw]
-    supplied = clean.supply(run, everything, groups)
     told = cases.variables(subject)
-    found = clean.together(
-        run, [partial(_try, run, machine, told, everything, supplied) for machine in machines]
-    )
+    with durations.timed(run, "install-test", again=bool(raw)):
+        supplied = clean.supply(run, everything, groups)
+        found = clean.together(
+            run, [partial(_try, run, machine, told, everything, supplied) for machine in machines]
+        )
     return [outcome for outcomes in found for outcome in outcomes]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from builders.debkit.deb import Deb
 from builders.debkit.deb.relations import related
 from builders.errors import BuildError, Exit
+from builders.pipeline import durations
 from builders.proofs.trial import clean, jail
 from builders.text import printable
 
@@ -83,17 +84,18 @@ def check(run: Run, debs: Sequence[Path], raw: Sequence[Path]) -> list[Verdict]:
     BuildError where a judge could not do its work, whatever the packages are like.
     """
     clean.named([*debs, *raw])
-    clean.judge_image(run)
-    supplied = clean.supply(run, [*debs, *raw], _groups(debs, raw))
-    work = [partial(lintian, run, debs)]
-    first, then = layers(debs)
-    for way in ("purge", "remove"):
-        work.append(partial(piuparts, run, way, first, raw, supplied))
-        if then:
-            work.append(partial(piuparts, run, way, then, first, supplied, "dependent"))
-    if raw:
-        work.append(partial(piuparts, run, "upgrade", debs, raw, supplied))
-    return clean.together(run, work)
+    with durations.timed(run, "check", again=bool(raw)):
+        clean.judge_image(run)
+        supplied = clean.supply(run, [*debs, *raw], _groups(debs, raw))
+        work = [partial(lintian, run, debs)]
+        first, then = layers(debs)
+        for way in ("purge", "remove"):
+            work.append(partial(piuparts, run, way, first, raw, supplied))
+            if then:
+                work.append(partial(piuparts, run, way, then, first, supplied, "dependent"))
+        if raw:
+            work.append(partial(piuparts, run, "upgrade", debs, raw, supplied))
+        return clean.together(run, work)
 
 
 def layers(debs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
