@@ -557,9 +557,9 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 
 def test_large_files_are_not_held(tmp_path: Path) -> None:
     items = [
-        Item("./boot/vmlinuz-6.1", bytes(80 << 20)),
-        Item("./boot/config-6.1", CONFIG + b"\n" * (80 << 20)),
-        Item("./usr/bin/x", elf(["libc.so.6"], fill=80 << 20), mode=0o755),
+        Item("./boot/vmlinuz-6.1", bytes(60 << 20)),
+        Item("./boot/config-6.1", CONFIG + b"\n" * (60 << 20)),
+        Item("./usr/bin/x", elf(["libc.so.6"], fill=60 << 20), mode=0o755),
     ]
     path = debs.make(tmp_path / "a.deb", items)
     done = subprocess.run(
