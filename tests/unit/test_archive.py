@@ -31,9 +31,12 @@ from tests.unit.archives import Keys, packed, release
 from tests.unit.engines import Heard
 from tests.unit.servers import Site, page, serve, status, unannounced
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv"
+    ),
+]
 CONTENT = release({"main/binary-amd64/Packages": b"Package: x\n"})
 WHERE = "http://archive.example.org/debian/dists/wheezy/Release"
 

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from builders import ROOT
 
+pytestmark = pytest.mark.slow
 LINTER = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
 
 

@@ -366,6 +366,7 @@ BOMBS = {  # what stands before the zeros, where, and what comes of it
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BOMBS, ids=list(BOMBS))
 def test_bombs_take_no_memory(tmp_path: Path, case: str) -> None:
     member, name, outcome = BOMBS[case]
@@ -425,6 +426,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -79,6 +79,7 @@ print(finish(raw, XEN, elf_depends=ELF, destination_dir=out, epoch=EPOCH).path)
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_the_box_goes_into_a_package(tmp_path: Path) -> None:
     raw = debs.mkdeb(tmp_path / "raw.deb")
     found = []

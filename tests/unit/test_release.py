@@ -36,9 +36,12 @@ from builders.verbs import ci
 from tests.fuzz import releases as fuzzed
 from tests.unit.releases import RECIPE, Box, Keyring, Lines, keyring
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("gpg") and shutil.which("gpgv")), reason="needs gpg and gpgv"
+    ),
+]
 LISTS = "dists/bookworm/main/binary-amd64"
 
 

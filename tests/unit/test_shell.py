@@ -12,6 +12,9 @@ from builders.proofs.rebuild.variation import Variation
 from tests import shell
 from tests.unit.samples import kernel_of
 
+pytestmark = pytest.mark.slow
+
+
 # A variable for a program that is called, ls of names that are plain, a loop over one package, a
 # failure that export hides.
 LOOSE = "SC1007,SC2010,SC2034,SC2043,SC2155"

@@ -38,6 +38,9 @@ from tests.unit.sources.fetches import (
     source,
 )
 
+pytestmark = pytest.mark.slow
+
+
 # -- stopping, offline, a full disk -------------------------------------------
 
 
