@@ -209,7 +209,7 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check],
 def _local() -> bool:
     """Whether the engine's disk is this machine's: of one behind ssh the client's own address
     is a local socket too, so it is the address that the user chose that tells."""
-    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix", "npipe"}
+    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix"}
 
 
 def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
