@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import VERSION
+from builders import VERSION, files
 from builders.errors import BuildError
 from builders.files import of_file
 from builders.pipeline.record import behind
@@ -413,13 +412,7 @@ def _is_newer(version: str, other: str) -> bool:
 def _place(source: Path, target: Path) -> Path:
     """Make `target` the same file as `source`; a copy where that is another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-            raise
-        shutil.copyfile(source, target)
-        target.chmod(0o644)
+    files.link(source, target)
     return target
 
 

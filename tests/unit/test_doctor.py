@@ -213,7 +213,7 @@ def test_a_full_disk_stops_a_build(world: World, monkeypatch: pytest.MonkeyPatch
     error = failed(list(world.examine().values()))
     assert error is not None
     assert error.exit is Exit.ENGINE
-    assert "artifacts: 0.0 GiB free, 2.0 GiB may be needed" in error.message
+    assert "artifacts: 0 B free, 2.0 GiB may be needed" in error.message
 
 
 # Tools

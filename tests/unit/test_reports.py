@@ -93,7 +93,7 @@ def test_packages(tmp_path: Path) -> None:
     assert package["size"] == 1
     assert package["sha256"].startswith("2d711642")  # of what is there, whatever was noted
     assert package["notes"] == ["a note"]
-    assert made.said("table") == f"{deb}  1 KiB\n  note: a note"
+    assert made.said("table") == f"{deb}  1 B\n  note: a note"
 
 
 def test_stages() -> None:
