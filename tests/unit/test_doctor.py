@@ -29,7 +29,7 @@ RELEASE = "/dists/bookworm/Release"
 class Engine:
     """An engine's client that answers the doctor."""
 
-    def __init__(self, *, memory: int = 16 * GIB, root: str = "/nonexistent") -> None:
+    def __init__(self, *, memory: int = 16 * GIB, root: str = "/dev/null/none") -> None:
         self.memory = memory
         self.root = root
         self.images: set[str] = set()
