@@ -487,7 +487,7 @@ def test_a_field_with_a_line_break_of_others_is_refused(tmp_path: Path, end: str
     ],
 )
 def test_a_name_that_dpkg_does_not_take_is_refused(tmp_path: Path, name: str, word: str) -> None:
-    raw = debs.make(tmp_path / "raw.deb", items=debs.with_folders([Item(name, b"x")]))
+    raw = debs.make(tmp_path / "raw.deb", items=debs.with_folders([Item(name, b"x")]), exact=True)
     with pytest.raises(BuildError) as caught:
         run(tmp_path, Corrections(), raw)
     assert word in caught.value.message
