@@ -28,18 +28,19 @@ def of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def hold(path: Path, *, make: bool = False) -> int | None:
+def hold(path: Path, *, make: bool = False, wait: bool = False) -> int | None:
     """A descriptor that locks the file or folder `path`; None where it is taken or gone.
 
-    make: make the file where it is missing. The lock ends with the process,
-    however that ends (flock(2)). Raises OSError where the file can't be opened.
+    make: make the file where it is missing. wait: until it is free, where it is taken. The lock
+    ends with the process, however that ends (flock(2)). Raises OSError where the file can't be
+    opened.
     """
     try:
         held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o644)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         # The last holder may have removed it between the open and the lock.
         if os.path.samestat(os.fstat(held), path.stat()):
             return held

@@ -32,6 +32,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def amount(size: float) -> str:
+    """So many bytes with a unit, such as 9.3 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
 def printable(text: str) -> str:
     """`text` with control characters, which could move the cursor, made spaces."""
     if text.isprintable():  # nearly always: nothing is built anew then

@@ -9,6 +9,11 @@ _SET = re.compile(r"^(CONFIG_\w+)=(.*)$")
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
+def assigned(text: str) -> dict[str, str]:
+    """The options of a .config that are set, each with its value as it is written there."""
+    return {option: value for option, value in options(text).items() if value != "n"}
+
+
 def options(text: str) -> dict[str, str]:
     """The options of a .config or a fragment; "n" stands for one that is not set."""
     found: dict[str, str] = {}

@@ -24,6 +24,7 @@ from builders.ground.suite import image, mirror, namespace
 from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import GitSource, Source, UrlSource
 from builders.pipeline.run import Run
+from builders.text import amount
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -194,7 +195,7 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check],
             Check(
                 "engine memory",
                 WARN,
-                f"{_amount(memory)}, and a step may use {_amount(wanted)}",
+                f"{amount(memory)}, and a step may use {amount(wanted)}",
                 f"--set builder.memory={max(1, memory // _GIB)} keeps it from swapping",
             )
         )
@@ -209,14 +210,14 @@ def _engine(run: Run, connect: Callable[[], DockerClient]) -> tuple[list[Check],
 def _local() -> bool:
     """Whether the engine's disk is this machine's: of one behind ssh the client's own address
     is a local socket too, so it is the address that the user chose that tells."""
-    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix", "npipe"}
+    return urlsplit(connection.endpoint().host).scheme in {"unix", "http+unix"}
 
 
 def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    what = f"{_amount(free)} free, {_amount(wanted)} may be needed"
+    what = f"{amount(free)} free, {amount(wanted)} may be needed"
     if free >= wanted:
         return Check(name, OK, what)
     # Most of a need may be met already: only a disk that is nearly full is sure to fail.
@@ -302,7 +303,3 @@ def _source(name: str, source: Source, archive: Check | None) -> Check:
     return Check(
         f"source {name}", FAIL, why, f"--set sources.{name}.urls=file:///... takes a local copy"
     )
-
-
-def _amount(size: int) -> str:
-    return f"{size / _GIB:.1f} GiB"

@@ -15,7 +15,8 @@ from builders.pipeline.recipe import Flavour, Kernel, Recipe
 
 # kbuild(5): what would else be the box's date, user and host.
 _ENVIRONMENT = """
-export KBUILD_BUILD_TIMESTAMP="$(date -u -d "@$SOURCE_DATE_EPOCH")"
+KBUILD_BUILD_TIMESTAMP=$(date -u -d "@$SOURCE_DATE_EPOCH")
+export KBUILD_BUILD_TIMESTAMP
 export KBUILD_BUILD_USER=builder KBUILD_BUILD_HOST=builder KDEB_COMPRESS=none
 export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
 """

@@ -11,8 +11,9 @@ from builders.pipeline.recipe import Recipe, Xen
 
 # Xen's Config.mk and xen/Makefile: what would else be the box's date, user and host.
 _ENVIRONMENT = """
-export XEN_BUILD_DATE="$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%d)"
-export XEN_BUILD_TIME="$(date -u -d "@$SOURCE_DATE_EPOCH" +%H:%M:%S)"
+XEN_BUILD_DATE=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%d)
+XEN_BUILD_TIME=$(date -u -d "@$SOURCE_DATE_EPOCH" +%H:%M:%S)
+export XEN_BUILD_DATE XEN_BUILD_TIME
 export XEN_BUILD_HOST=builder XEN_WHOAMI=builder XEN_DOMAIN=localdomain
 """
 
@@ -42,7 +43,7 @@ def describe(recipe: Recipe) -> Plan:
 
 def _place(xen: Xen) -> str:
     """Put other sources and small files where Xen's Makefiles would have downloaded them to."""
-    script = plan.UNTAR
+    script = plan.shell("untar")
     for path, source in xen.place.items():
         target = shlex.quote(f"{TREE}/{path.rstrip('/')}")
         if path.endswith("/"):

@@ -9,6 +9,7 @@ the last: nothing notes which of them it read.
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import uuid
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from builders import VERSION
 from builders.debkit.deb.relations import related
+from builders.errors import BuildError
 from builders.release import purl
 from builders.release.facts import Build, Origin, Packed
 from builders.release.repository import ORIGIN
@@ -163,8 +165,27 @@ def cyclonedx(build: Build) -> bytes:
     return (text + "\n").encode()
 
 
+def has_spdx() -> bool:
+    """Whether the packages that write SPDX are installed, those of requirements-spdx.lock."""
+    try:
+        importlib.import_module("spdx_tools.spdx.writer.json.json_writer")
+    except ImportError:
+        return False
+    return True
+
+
+def known_spdx() -> None:
+    """BuildError where the packages that write SPDX are not installed."""
+    if not has_spdx():
+        raise BuildError(
+            "--spdx: spdx-tools is not installed",
+            hint=".venv/bin/python -m pip install --require-hashes --no-deps"
+            " -r requirements-spdx.lock",
+        )
+
+
 def spdx(build: Build) -> bytes:
-    """The bill as SPDX 2.3 in JSON."""
+    """The bill as SPDX 2.3 in JSON; `known_spdx` tells whether it can be made."""
     from spdx_tools.spdx.model.actor import Actor, ActorType
     from spdx_tools.spdx.model.checksum import Checksum, ChecksumAlgorithm
     from spdx_tools.spdx.model.document import CreationInfo, Document

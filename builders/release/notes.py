@@ -17,8 +17,7 @@ from typing import Any
 from builders.debkit.compare import Change, compare
 from builders.errors import BuildError
 from builders.release.layout import record
-from builders.release.page import bytes_for_people
-from builders.text import printable
+from builders.text import amount, printable
 
 _SHOWN = 40  # rows of one part in Markdown; all are in the JSON
 _UNREAL = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
@@ -236,7 +235,7 @@ def _worth(row: Row, changed: Changed) -> bool:
 
 
 def _size(text: str) -> str:
-    return bytes_for_people(int(text)) if text.isdecimal() else text
+    return amount(int(text)) if text.isdecimal() else text
 
 
 def _line(row: Row) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.text import amount
+
 _TEMPLATE = Path(__file__).parent / "templates"
 
 
@@ -149,7 +151,7 @@ def render(facts: Facts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["bytes"] = bytes_for_people
+    templates.filters["bytes"] = amount
     templates.filters["seconds"] = seconds_for_people
     templates.filters["count"] = count_for_people
     bars, whole = timeline(facts.spans)
@@ -207,15 +209,6 @@ def count_for_people(count: int, what: str) -> str:
     """So many of something, such as 1 package, 2 kinds of note."""
     first, space, rest = what.partition(" ")
     return f"{count} {first}{'s' * (count != 1)}{space}{rest}"
-
-
-def bytes_for_people(count: float) -> str:
-    """A size with a unit, such as 9.3 MiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 def seconds_for_people(seconds: float) -> str:

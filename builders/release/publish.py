@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import VERSION
+from builders import VERSION, files
 from builders.errors import BuildError
 from builders.files import of_file
 from builders.pipeline.record import behind
@@ -93,6 +92,7 @@ def publish(
     url: str = "",
     keep: int = -1,
     old_key: str = "",
+    spdx: bool = False,
 ) -> Made:
     """Release what was built of a recipe, as `signing.signer` and `facts.collect` find it.
 
@@ -100,8 +100,13 @@ def publish(
     it will be served, for the .sources file. keep: how many older versions of each build stay in
     the repository; -1 is all. old_key: a file with the public keys that may have signed the release
     that is there, where it was another one than signs now; nothing of it is kept that was not
-    verified. Raises BuildError; the folder is then as it was.
+    verified. spdx: write the bill of materials as SPDX too.
+    Raises BuildError; the folder is then as it was.
     """
+    if spdx:
+        from builders.release import bill
+
+        bill.known_spdx()
     folder = Path(out).absolute() if out else run.folder / FOLDER
     with run.alone():
         builds = facts.collect(name, run.folder, run.cache, flavour)
@@ -112,7 +117,7 @@ def publish(
         ):
             before = _believed(folder, run, signer, old_key)
             old = kept_builds(folder) if before else []
-            making = _Making(fresh, folder, run, url.rstrip("/"), task.show)
+            making = _Making(fresh, folder, run, url.rstrip("/"), task.show, spdx=spdx)
             made = making.fill(builds, old, before, keep, signer)
             _replace(fresh, folder)
     return dataclasses.replace(made, folder=folder)
@@ -147,9 +152,17 @@ def _believed(folder: Path, run: Run, signer: signing.Signer, old_key: str) -> P
 
 class _Making:
     def __init__(
-        self, folder: Path, final: Path, run: Run, url: str, show: Callable[..., None]
+        self,
+        folder: Path,
+        final: Path,
+        run: Run,
+        url: str,
+        show: Callable[..., None],
+        *,
+        spdx: bool,
     ) -> None:
         self._folder = folder
+        self._spdx = spdx
         self._run = run
         self._served = url
         self._url = url or f"file:{final}"
@@ -273,7 +286,7 @@ class _Making:
         for suffix, content in (
             ("provenance.json", provenance.statement(build, commit)),
             ("cdx.json", bill.cyclonedx(build)),
-            ("spdx.json", bill.spdx(build)),
+            *([("spdx.json", bill.spdx(build))] if self._spdx else []),
         ):
             written.append(self._write(f"{stem}.{suffix}", content))
         audit, counts = _audit(build, home)
@@ -413,13 +426,7 @@ def _is_newer(version: str, other: str) -> bool:
 def _place(source: Path, target: Path) -> Path:
     """Make `target` the same file as `source`; a copy where that is another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-            raise
-        shutil.copyfile(source, target)
-        target.chmod(0o644)
+    files.link(source, target)
     return target
 
 

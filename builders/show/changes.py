@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from builders.debkit.audit import Severity
 from builders.debkit.compare import Change, Comparison
 from builders.debkit.compare.snapshot import Snapshot
-from builders.text import printable
+from builders.text import amount, printable
 
 _ROWS = 25  # of one kind that the table shows
 _LINES = 24  # of one difference of two scripts
@@ -154,17 +154,12 @@ def _row(change: Change, width: int, colour: bool) -> list[str]:
 def _values(change: Change) -> str:
     if "\n" in change.old + change.new:
         return ""
-    old, new = (_bytes(v) if change.kind == "size" else v for v in (change.old, change.new))
+    old, new = (amount(int(v)) if change.kind == "size" else v for v in (change.old, change.new))
     if change.kind == "kernel option":
         return f": {old or 'not set'} -> {new or 'not set'}"
     if change.kind in ("conffile", "needs") or (change.diff and not (old and new)):
         return ""
     return f": {old} -> {new}" if old and new else f": {old or new}"
-
-
-def _bytes(text: str) -> str:
-    size = int(text)
-    return f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{size / 1024:.1f} KiB"
 
 
 def _paint(text: str, code: str, colour: bool) -> str:

@@ -14,6 +14,7 @@ from builders.release.publish import Made
 from builders.release.verify import Verdict
 from builders.show import face
 from builders.show.outcome import Outcome
+from builders.text import amount
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,12 @@ def release(made: Made) -> Outcome:
     rows = []
     for build in made.builds:
         rows += [
-            (build["target"], Path(path).name, _size(made.folder / path), _audit(build["audit"]))
+            (
+                build["target"],
+                Path(path).name,
+                amount((made.folder / path).stat().st_size),
+                _audit(build["audit"]),
+            )
             for path in build["files"]
             if path.endswith(".deb")
         ]
@@ -98,10 +104,6 @@ def release(made: Made) -> Outcome:
     lines += [f"note: {text}" for text in made.notes]
     lines.append(f"next: ./inv verify {near}")
     return Outcome(document, "\n".join(lines))
-
-
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size / (1 << 20):.1f} MiB"
 
 
 def _audit(counts: Mapping[str, int]) -> str:

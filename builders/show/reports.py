@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from builders.show import face
 from builders.show.outcome import Document, Outcome
+from builders.text import amount
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
@@ -47,8 +48,7 @@ def packages(made: Sequence[Packed], closing: str = "") -> Outcome:
     lines: list[str] = []
     for each in made:
         size = each.path.stat().st_size
-        shown = f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{-(-size >> 10)} KiB"
-        lines.append(f"{face.near(each.path)}  {shown}")
+        lines.append(f"{face.near(each.path)}  {amount(size)}")
         lines += [f"  note: {note}" for note in each.notes]
     lines += ["", closing] if closing else []
     return Outcome(document, "\n".join(lines))

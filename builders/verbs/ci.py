@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.text import clock, printable
+from builders.text import amount, clock, printable
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
@@ -143,14 +143,16 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
         made = builds.make_image(it)
         builder.append(made.name)
         loaded = ccache.load(it, made.name, kept)
-        what = f"what was compiled before: {_mib(loaded)}" if loaded else "nothing compiled before"
+        what = (
+            f"what was compiled before: {amount(loaded)}" if loaded else "nothing compiled before"
+        )
         return _Done(Exit.DONE, f"builder of {len(made.packages.splitlines())} packages; {what}")
 
     def built() -> _Done:
         made = builds.build(it, flavour)
         summary.parts += ["### Packages", ""]
         for package in made:
-            size = _mib(package.path.stat().st_size)
+            size = amount(package.path.stat().st_size)
             summary.parts.append(f"- `{package.path.name}` {size}, sha256 `{package.sha256}`")
         summary.parts.append("")
         return _Done(Exit.DONE, f"{len(made)} packages")
@@ -158,7 +160,7 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
     def keep() -> _Done:
         size = ccache.save(it, builder[0], kept).stat().st_size
         sources = it.cache.size() - sum(p.stat().st_size for p in kept.iterdir())
-        return _Done(Exit.DONE, f"sources {_mib(sources)}, what was compiled {_mib(size)}")
+        return _Done(Exit.DONE, f"sources {amount(sources)}, what was compiled {amount(size)}")
 
     def audited() -> _Done:
         options = inspect.Options(recipe=name, set=it.recipe.overrides)
@@ -211,10 +213,6 @@ def _release(it: Run, flavour: str, reporter: Reporter, summary: Summary) -> int
             return code
     reporter.line(f"all: passed in {clock(sum(s.seconds for s in summary.stages))}")
     return Exit.DONE
-
-
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.0f} MiB"
 
 
 @contextmanager

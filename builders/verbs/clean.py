@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
+from builders.text import amount
 from builders.verbs.option import Reported, option
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def clean(options: Options, reporter: Reporter) -> Outcome:
         reporter.line(f"the engine: removed {engine} image(s) and volume(s)")
     if options.cache or options.all:
         freed = Cache.default().prune()
-        reporter.line(f"the source cache: freed {freed / (1 << 20):.0f} MiB")
+        reporter.line(f"the source cache: freed {amount(freed)}")
     return Outcome(upkeep.RemovedDocument(removed, engine, freed))
 
 

@@ -30,6 +30,7 @@ class Options(Reported):
     key: str = option(
         "public keys that signed the release before, where another key does now", value="FILE"
     )
+    spdx: bool = option("write the bills of materials as SPDX 2.3 too, beside CycloneDX", False)
 
 
 def run(options: Options) -> Outcome:
@@ -65,5 +66,6 @@ def release(options: Options, reporter: Reporter) -> Outcome:
         url=options.url,
         keep=options.keep,
         old_key=options.key,
+        spdx=options.spdx,
     )
     return releases.release(made)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 _PYTHON = [sys.executable, "-m"]
+# One more than there are cores: some tests wait for a server or a signal.
+_WORKERS = str(len(os.sched_getaffinity(0)) + 1)
 _PARTS: dict[str, list[list[str]]] = {
     "lint": [
         [*_PYTHON, "ruff", "check", "."],
@@ -30,7 +32,7 @@ _PARTS: dict[str, list[list[str]]] = {
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"],
         [*_PYTHON, "tests.shell"],
     ],
-    "unit": [[*_PYTHON, "pytest", "-q", "-n", "auto", "tests/unit"]],
+    "unit": [[*_PYTHON, "pytest", "-q", "-n", _WORKERS, "tests/unit"]],
     "dpkg": [[*_PYTHON, "pytest", "-q", "tests/differential"]],
     "engine": [[*_PYTHON, "pytest", "-q", "tests/engine"]],
     "page": [[*_PYTHON, "pytest", "-q", "tests/page"]],
@@ -38,6 +40,7 @@ _PARTS: dict[str, list[list[str]]] = {
     "boot": [[*_PYTHON, "pytest", "-q", "-s", "tests/boot"]],
 }
 _WITH_LONG = ("-m", "")  # no test is left out for its mark
+_QUICK = ("-m", "not long and not slow")
 _TOOLS = {
     "page": ["chromium", "fonts-dejavu-core"],
     "boot": ["qemu-system-x86"],
@@ -51,6 +54,7 @@ class Options(Reported):
         "also build a recipe's packages for real and boot them (always in CI)", False
     )
     long: bool = option("also the tests that take many minutes, which CI leaves out", False)
+    quick: bool = option("only the unit tests that are not marked as slow", False)
 
 
 def run(options: Options) -> Outcome:
@@ -65,7 +69,7 @@ def test(options: Options, reporter: Reporter) -> PartsDocument:
 
     A part that needs large tools of its own is left out where they are not installed; named, or
     with a build, it installs them. The long tests imply the build. What the tools say goes to
-    standard error.
+    standard error. The quick ones are unit tests, and no other part goes with them.
     Raises BuildError where a part fails.
     """
     from builders.ground.engine import box
@@ -74,6 +78,12 @@ def test(options: Options, reporter: Reporter) -> PartsDocument:
 
     whole = options.build or options.long or bool(os.environ.get("CI"))
     chosen = [part for part in _PARTS if part in options.only]
+    if options.quick:
+        if options.build or options.long or chosen not in ([], ["unit"]):
+            raise BuildError(
+                "--quick is of the unit tests alone", hint="leave the other options out"
+            )
+        chosen = ["unit"]
     if not chosen:
         # What was built is booted.
         chosen = [part for part in _PARTS if whole or part not in ("build", "boot")]
@@ -88,8 +98,9 @@ def test(options: Options, reporter: Reporter) -> PartsDocument:
             parts.append(jobs.PartEntry(part, "left out", 0.0))
             continue
         for command in _PARTS[part]:
-            tests = options.long and "pytest" in command
-            command = [*command, *(_WITH_LONG if tests else ())]
+            if "pytest" in command:
+                marks = _WITH_LONG if options.long else _QUICK if options.quick else ()
+                command = [*command, *marks]
             done = subprocess.run(command, cwd=ROOT, stdout=_STDERR, check=False)
             if done.returncode:
                 shown = " ".join([Path(command[0]).name, *command[1:]])

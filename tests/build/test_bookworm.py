@@ -104,9 +104,9 @@ def test_dpkg_reads_it_and_every_digest_is_right(
     conffiles = tmp_path / "x" / "DEBIAN" / "conffiles"
     listed = set(conffiles.read_text().split()) if conffiles.exists() else set()
     assert {f"/{name}" for name in files if name.startswith("etc/")} == listed
-    assert {line.split("  ", 1)[1] for line in sums} == files - {n[1:] for n in listed} | (
-        {line.split("  ", 1)[1] for line in sums} & {n[1:] for n in listed}
-    )
+    assert ("/etc/xen/xl.conf" in listed) is (which is xen)
+    # dpkg keeps the digests of conffiles itself (dh_md5sums(1)).
+    assert {line.split("  ", 1)[1] for line in sums} == files - {n[1:] for n in listed}
     for line in sums:
         digest, name = line.split("  ", 1)
         content = (tmp_path / "x" / name).read_bytes()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The entry points that read a package. A BuildError is a fine answer, a traceback is not."""
+"""What reads a package: the verbs' own functions, and those of the library below them.
+
+A BuildError is a fine answer, a traceback is not.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from builders.debkit import deb
-from builders.debkit.audit import audit
-from builders.debkit.audit.document import to_json
-from builders.debkit.compare import compare
-from builders.debkit.corrections import Corrections
 from builders.debkit.deb import Deb, Edit
-from builders.debkit.finish import finish
 from builders.errors import BuildError
-from builders.show import changes
-from builders.show.changes import table as diff_table
-from builders.show.findings import table
-from builders.show.github import to_commands
-from builders.show.outcome import to_json as said
-from builders.show.sarif import to_sarif
+from builders.show.outcome import Outcome
+from builders.verbs import custom, inspect
+from tests.fuzz.runs import RULES
 
 
 def opened(path: Path) -> None:
@@ -35,26 +30,22 @@ def indexed(path: Path) -> None:
 
 def audited(path: Path) -> None:
     """An audit has no errors, only findings; what it says has no control character."""
-    report = audit(path)
-    for width in (40, 80):
-        _shown(table([report], width, colour=False))
-    _shown(to_commands([report]))
-    _parsed(to_json([report]))
-    _parsed(to_sarif([report], "1"))
+    for form in inspect.FORMS:
+        _said(inspect.run(inspect.Options(path=(str(path),), format=form)), form)
 
 
 def compared(path: Path) -> None:
     """With itself there is no difference, whatever it is."""
-    found = compare(path, path)
-    assert not found.changes, found.changes[:3]
+    outcome = inspect.run(inspect.Options(path=(str(path), str(path)), diff=True))
+    assert outcome.code == 0, outcome.said("json")
 
 
 def compared_with(seed: Path) -> Callable[[Path], None]:
     def target(path: Path) -> None:
         for old, new in ((seed, path), (path, seed)):
-            found = compare(old, new)
-            _shown(diff_table([found], [], [], 60, colour=False))
-            _parsed(said(changes.document([found], [], [])))
+            for form in ("table", "json"):
+                options = inspect.Options(path=(str(old), str(new)), diff=True, format=form)
+                _said(inspect.run(options), form)
 
     return target
 
@@ -75,7 +66,9 @@ def rewritten(path: Path) -> None:
 
 def finished(path: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
-        finish(path, Corrections(), elf_depends=[], destination_dir=Path(name), epoch=1)
+        rules = Path(name) / "rules.toml"
+        rules.write_text(RULES)
+        custom.correct([path], rules, Path(name) / "out", None)
 
 
 def control(path: Path) -> None:
@@ -108,10 +101,10 @@ def survive(target: Callable[[Path], None], path: Path) -> str:
     return refused
 
 
-def _shown(text: str) -> None:
-    assert text.replace("\n", "").isprintable(), text
-
-
-def _parsed(text: str) -> None:
-    json.loads(text)
-    assert text.isascii()
+def _said(outcome: Outcome, form: str) -> None:
+    text = outcome.said(form)
+    if form in ("json", "sarif"):
+        json.loads(text)
+        assert text.isascii()
+    else:
+        assert text.replace("\n", "").isprintable(), text

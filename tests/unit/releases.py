@@ -179,6 +179,8 @@ def keyring() -> Iterator[Keyring]:
     """An empty keyring in a folder of its own; its agent ends with the block."""
     # Not below a test's folder: the path of the agent's socket has to be short (unix(7)).
     home = Path(tempfile.mkdtemp(prefix="dom0-debs-"))
+    # The least; gpg-agent would measure how often it can hash a passphrase in 100 ms.
+    (home / "gpg-agent.conf").write_text("s2k-count 65536\n")
     try:
         yield Keyring(home)
     finally:

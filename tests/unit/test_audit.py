@@ -162,6 +162,7 @@ def test_the_c_library(tmp_path: Path) -> None:
     assert found(good(tmp_path, program, control={"Architecture": "all"}), rule)[0][0] == "warning"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("soname", "package"),
     [
@@ -216,6 +217,7 @@ def test_libraries_of_the_package_itself(tmp_path: Path) -> None:
     assert not found(good(tmp_path, *items), "missing-dependency")
 
 
+@pytest.mark.slow
 def test_large_elf_files(tmp_path: Path) -> None:
     """Their tables are found on either side of what is not held in memory."""
     for last in (False, True):
@@ -230,6 +232,7 @@ def test_an_elf_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.Monke
     assert [f[:2] for f in found(path, "elf-unread")] == [("warning", "/usr/bin/x")]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_damaged_elf_files(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -247,6 +250,7 @@ def test_damaged_elf_files(tmp_path_factory: pytest.TempPathFactory, data: st.Da
     assert not any(f.rule == "unreadable" for f in report.findings)
 
 
+@pytest.mark.slow
 def test_an_elf_file_without_end(tmp_path: Path) -> None:
     """A dynamic section of millions of entries, and 65534 headers all at one place."""
     endless = bytearray(elf(["libc.so.6"]))
@@ -555,11 +559,12 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
+@pytest.mark.slow
 def test_large_files_are_not_held(tmp_path: Path) -> None:
     items = [
-        Item("./boot/vmlinuz-6.1", bytes(80 << 20)),
-        Item("./boot/config-6.1", CONFIG + b"\n" * (80 << 20)),
-        Item("./usr/bin/x", elf(["libc.so.6"], fill=80 << 20), mode=0o755),
+        Item("./boot/vmlinuz-6.1", bytes(60 << 20)),
+        Item("./boot/config-6.1", CONFIG + b"\n" * (60 << 20)),
+        Item("./usr/bin/x", elf(["libc.so.6"], fill=60 << 20), mode=0o755),
     ]
     path = debs.make(tmp_path / "a.deb", items)
     done = subprocess.run(

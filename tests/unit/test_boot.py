@@ -24,6 +24,7 @@ from builders.proofs.boot.qemu import Console, Machine
 from builders.show import boots
 from builders.verbs import boot_test
 
+pytestmark = pytest.mark.slow
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
 GOOD = """\
 (XEN) Xen version 4.17.5 (builder@localdomain) (gcc) debug=n Mon Jan 1 00:00:00 UTC 2024

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import files
 from builders.errors import BuildError, Exit
 from builders.ground.engine import box
 from builders.ground.engine.box import ensure_tools
@@ -185,3 +186,26 @@ def test_the_lock_makes_a_second_one_wait_and_say_so(tmp_path: Path) -> None:
     waiter.join(5)
     assert order == ["first", "second"]
     assert heard.lines == ["another run installs packages; waiting for it"]
+
+
+def test_the_lock_is_of_the_file_that_is_there(tmp_path: Path) -> None:
+    """Whoever held it last may have removed it, and somebody else have made it anew."""
+    lock, heard, entered, done = tmp_path / "lock", Heard(), threading.Event(), threading.Event()
+
+    def second() -> None:
+        with box.exclusive(lock, heard, "installs packages"):
+            entered.set()
+            done.wait(5)
+
+    waiter = threading.Thread(target=second)
+    with box.exclusive(lock, Heard(), "installs packages"):
+        waiter.start()
+        deadline = time.monotonic() + 5
+        while not heard.lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # it waits for the old file
+        lock.unlink()
+    assert entered.wait(5)
+    assert files.hold(lock, make=True) is None
+    done.set()
+    waiter.join(5)

@@ -17,6 +17,8 @@ from builders.verbs import completion
 from builders.verbs.candidates import FILES, candidates, keys
 from builders.verbs.catalogue import VERBS
 
+pytestmark = pytest.mark.slow
+
 BOOKWORM = "xen-4.17-bookworm"
 
 

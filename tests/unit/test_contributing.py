@@ -14,6 +14,7 @@ import pytest
 
 from builders import ROOT
 
+pytestmark = pytest.mark.slow
 BLOCK = re.compile(r"```(python|toml)\n(.*?)```", re.DOTALL)
 
 

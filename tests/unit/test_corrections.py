@@ -512,6 +512,7 @@ def test_a_changelog_that_cannot_be_read_is_replaced(tmp_path: Path, packed: byt
     assert "0.9" not in text
 
 
+@pytest.mark.slow
 def test_documents_that_are_too_large_in_all_stay_as_they_are(tmp_path: Path) -> None:
     doc = "./usr/share/doc/xx"
     items = [Item(f"{doc}/{n}", bytes(24 << 20)) for n in "abc"]

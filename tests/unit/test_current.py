@@ -43,6 +43,7 @@ from builders.verbs import (
 from tests.unit.releases import keyring
 from tests.unit.worlds import World, a_world
 
+pytestmark = pytest.mark.slow
 BOTH = ("xen", "kernel")
 A = ("xen.files={a='A'}", "kernel.defaults=make a", "finish.xen.revision=+a")
 B = ("xen.files={a='B'}", "kernel.defaults=make b", "finish.xen.revision=+b")

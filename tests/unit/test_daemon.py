@@ -18,10 +18,13 @@ from builders.ground.engine.connection import connect
 from builders.ground.engine.daemon import Daemon, answers, start
 from tests.unit.engines import Commands, Engine, Heard, gone, stale_socket
 
+pytestmark = pytest.mark.slow
+
 # A dockerd in miniature: binds as dockerd does (over a stale socket), answers
 # /_ping and /version, writes its pid file, ends on SIGTERM.
 DOCKERD = """
 import os, signal, socket
+
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 sock, pid = map(Path, argv)
 if pid.exists() and Path(f"/proc/{pid.read_text()}").exists():

@@ -23,6 +23,8 @@ from builders.errors import Exit
 from builders.show import face
 from builders.show.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 # A build as the signals see it: work of its own that only `Live` can end, a line now and then.
 # STUCK: the main thread does not hear an exception either.
 BUILD = """
@@ -31,6 +33,7 @@ from builders import ends
 from builders.show import face
 from builders.ground.engine.live import Live
 from builders.show.terminal import Terminal
+
 class Compiler:
     def __init__(self):
         self.process = subprocess.Popen(["sleep", "60"], start_new_session=True)
@@ -80,7 +83,9 @@ def begun(descriptor: int) -> int:
     """The process that compiles, as the build tells it."""
     text = b""
     while b"\n" not in text.partition(b"compiler ")[2]:
-        text += os.read(descriptor, 4096)
+        more = os.read(descriptor, 4096)
+        assert more, f"the build ended: {text!r}"
+        text += more
     return int(text.partition(b"compiler ")[2].split()[0])
 
 

@@ -24,6 +24,8 @@ from builders.ground.engine.connection import Endpoint, Tls, connect, endpoint
 from builders.ground.engine.daemon import Daemon
 from tests.unit.engines import Commands, Engine, Heard, stale_socket
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

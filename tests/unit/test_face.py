@@ -21,6 +21,7 @@ from builders.pipeline.doctor import Check
 from builders.pipeline.stages import State
 from builders.show import face
 
+pytestmark = pytest.mark.slow
 ERROR = BuildError(
     "xen-build: build failed with status 2",
     hint="--shell opens a shell",

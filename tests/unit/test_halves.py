@@ -39,6 +39,7 @@ from builders.verbs.catalogue import VERBS
 from tests.unit.engines import Heard
 from tests.unit.worlds import TEXT, World, a_world
 
+pytestmark = pytest.mark.slow
 TARGETS = ("xen", "kernel")
 
 

@@ -11,6 +11,7 @@ import tarfile
 from tarfile import TarInfo
 from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ infos: st.SearchStrategy[Member] = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(infos, st.sampled_from(FORMATS)), max_size=6))
 @settings(max_examples=200, deadline=None)
 def test_what_is_well_formed(members: list[tuple[Member, Form]]) -> None:
@@ -83,6 +85,7 @@ def test_what_is_well_formed(members: list[tuple[Member, Form]]) -> None:
             assert same(headers, raw)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 511), st.integers(0, 255), st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_what_was_damaged(at: int, value: int, mend: bool) -> None:

@@ -16,6 +16,7 @@ import pytest
 from builders import ROOT
 from builders.host import devices
 
+pytestmark = pytest.mark.slow
 PAGES = ("README.md", "docs/host.md", "docs/guest.md")
 VERBS = ("devices", "dom0-config", "domu-config")
 

@@ -19,6 +19,8 @@ from tests.fuzz.kinds import AREAS
 from tests.fuzz.targets import TARGETS, survive
 from tests.unit import debs
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_kinds() -> None:
     """As many as docs/security.md says, in every part of a package; none is there twice."""

@@ -109,6 +109,7 @@ def _text(config: Mapping[str, str]) -> str:
     )
 
 
+@pytest.mark.slow
 @given(_CONFIGS, _CONFIGS, _CONFIGS)
 def test_exactly_the_differences_are_found(
     one: dict[str, str], two: dict[str, str], final: dict[str, str]

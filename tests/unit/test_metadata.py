@@ -38,6 +38,7 @@ def test_no_bytes_end_a_reader(data: bytes) -> None:
         parse_control(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [
@@ -99,6 +100,7 @@ def test_the_tables_of_dpkg() -> None:
         assert name not in names()
 
 
+@pytest.mark.slow
 def test_templates_without_end_are_read_at_once() -> None:
     one = "Template: a/{}\nType: text\nDescription: x\n\n"
     data = "".join(one.format(n) for n in range(100_000)).encode()

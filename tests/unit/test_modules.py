@@ -75,6 +75,7 @@ def test_which_are_modules_is_the_configuration_s_word() -> None:
 NAMES = st.sampled_from("abcdef")
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES, st.lists(NAMES)), st.lists(NAMES))
 def test_every_order_ends_and_has_each_once(graph: dict[str, list[str]], asked: list[str]) -> None:
     every = {name: Module(name, b"", tuple(graph.get(name, ()))) for name in "abcdef"}

@@ -25,6 +25,9 @@ from tests.fuzz import mutants, mutate, seeds
 from tests.fuzz.runs import left
 from tests.unit import debs
 
+pytestmark = pytest.mark.slow
+
+
 # What stands in for a verb: each has one fault, and is told by it.
 
 

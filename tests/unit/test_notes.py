@@ -12,7 +12,7 @@ from builders.release import facts, notes, publish
 from builders.show import releases
 from tests.unit.releases import RECIPE, Box
 
-pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")]
 
 
 @pytest.fixture(scope="module")

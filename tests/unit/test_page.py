@@ -14,12 +14,12 @@ from builders.release.facts import Packed
 from builders.release.page import (
     Facts,
     Span,
-    bytes_for_people,
     count_for_people,
     render,
     seconds_for_people,
     timeline,
 )
+from builders.text import amount
 
 
 def test_stages_side_by_side_and_one_after_the_other() -> None:
@@ -67,7 +67,7 @@ def test_every_bar_lies_in_the_picture(spans: list[Span]) -> None:
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (9_751_000, "9.3 MiB")]
 )
 def test_sizes(count: int, text: str) -> None:
-    assert bytes_for_people(count) == text
+    assert amount(count) == text
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_help_on_an_unknown_verb() -> None:
         program._about(["help", "buid-all"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said", "hint"),
     [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The series below patches/: whole, each patch with its reason, as little of a tree as can be."""
+"""The series below patches/: whole, each patch with its reason, and as patch(1) reads it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ PATCHES = ROOT / "patches"
 SERIES = sorted(path.parent.name for path in PATCHES.glob("*/series"))
 FILES = [(name, file) for name in SERIES for file, _ in patch_files(name) if file != "series"]
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
-MOST_LINES = 60  # of the diff itself: what is longer than that should be two patches
 
 
 def parts(series: str, name: str) -> tuple[Deb822, list[str]]:
@@ -59,17 +58,16 @@ def test_header_says_why(series: str, name: str) -> None:
     """DEP-3: Description, Author or Origin, Forwarded, Last-Update (YYYY-MM-DD)."""
     header, _ = parts(series, name)
     synopsis, _, why = header["Description"].partition("\n")
-    assert 10 < len(synopsis) <= 80
-    assert len(why.split()) >= 10
-    assert header["Author"] == "dom0-debs"
-    assert header["Forwarded"] == "not-needed"
+    assert synopsis.strip()
+    assert why.strip()
+    assert header.get("Author") or header.get("Origin")
+    assert header["Forwarded"] in ("no", "not-needed", "yes") or "://" in header["Forwarded"]
     datetime.date.fromisoformat(header["Last-Update"])
 
 
 @pytest.mark.parametrize(("series", "name"), FILES)
-def test_diff_is_small_and_counts_right(series: str, name: str) -> None:
+def test_each_hunk_has_as_many_lines_as_it_says(series: str, name: str) -> None:
     _, diff = parts(series, name)
-    assert len(diff) <= MOST_LINES
     found = hunks(diff)
     assert found
     for head, *lines in found:
@@ -78,5 +76,3 @@ def test_diff_is_small_and_counts_right(series: str, name: str) -> None:
         old, new = (int(group or 1) for group in match.groups())
         assert old == sum(line[0] in " -" for line in lines)
         assert new == sum(line[0] in " +" for line in lines)
-        context = "".join(line[0] for line in lines)
-        assert not re.search(" {3}|^ {2}| {2}$", context), "more context than a line each side"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import posixpath
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def test_all_folders_above(paths: list[str]) -> None:
     assert folders_above(paths) == plain
 
 
+@pytest.mark.slow
 @given(PATHS, PATHS)
 def test_the_nearest_one_that_is_chosen(paths: list[str], chosen: list[str]) -> None:
     plain = [(path, next((at for at in above(path) if at in chosen), "")) for path in paths]

@@ -30,6 +30,7 @@ from builders.pipeline.run import Run
 from builders.pipeline.stages import State
 from builders.pipeline.steps import ccache
 from builders.show import reports
+from builders.text import amount
 from tests.unit.containers import Played
 from tests.unit.samples import recipe
 from tests.unit.worlds import TEXT, World, a_world
@@ -495,8 +496,8 @@ def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.M
     shown = reports.packages([Package(made.path, "x", "1", "amd64", "0", ("a note",))]).said(
         "table"
     )
-    kib = -(-made.path.stat().st_size >> 10)
-    assert shown == f"good/{made.path.name}  {kib} KiB\n  note: a note"
+    size = amount(made.path.stat().st_size)
+    assert shown == f"good/{made.path.name}  {size}\n  note: a note"
 
 
 # What is current

@@ -434,6 +434,7 @@ tools = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @tools
 def test_collect_takes_the_packages_and_what_they_need(box: Box, tmp_path: Path) -> None:
     box.put("epoch", "86400\n")
@@ -506,6 +507,7 @@ def test_collect_fails_where_a_needed_library_is_missing(box: Box, tmp_path: Pat
     assert "libx.so.9" in said
 
 
+@pytest.mark.slow
 def test_collect_joins_what_several_calls_say(box: Box, tmp_path: Path) -> None:
     # So many names that xargs(1) needs more than one call; a stand-in says what each was given.
     box.put("epoch", "1\n")
@@ -527,6 +529,7 @@ compiler = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @compiler
 def test_collect_separates_the_symbols(box: Box, tmp_path: Path) -> None:
     source = tmp_path / "s.c"

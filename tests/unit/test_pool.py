@@ -28,6 +28,7 @@ from tests.unit.engines import Heard
 from tests.unit.samples import recipe
 from tests.unit.servers import Behaviour, Exchange, Site, redirect, reset, serve, status
 
+pytestmark = pytest.mark.slow
 MAIN = "http://mirror.example.org/debian"
 POOLED = Pooled("4.17.4-1", "pool/main/x/xen/xen_4.17.4.orig.tar.xz", "ab" * 32)
 QUICK = Patience(connect=2, stall=0.3, attempts=2, pause=0.001, longest=0.05, silence=5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from builders import ROOT
+from builders import ROOT, program
 from builders.debkit.audit import RULES
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import CachedFile, Fetched
 from builders.ground.suite.image import Image
 from builders.host import devices
@@ -30,7 +29,7 @@ from builders.proofs.trial import install, judges
 from builders.release.notes import Changed, Row
 from builders.release.publish import Made
 from builders.release.verify import Problem, Verdict
-from builders.show import boots, hosts, jobs, releases, reports, trials, upkeep
+from builders.show import boots, face, hosts, jobs, releases, reports, trials, upkeep
 from builders.show.outcome import Outcome
 from builders.verbs import (
     bench,
@@ -71,14 +70,17 @@ def test_every_verb_that_reports_has_a_form_for_programs(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(VERBS) - ALONE))
 def test_an_unknown_form_is_refused_before_anything_is_done(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(tmp_path / "artifacts"))
-    command = [sys.executable, "-m", "invoke", name, "--format", "xml"]
-    command += ["guest"] if name == "domu-config" else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--format xml: no such format" in done.stderr
+    words = [name, "--format", "xml", *(["guest"] if name == "domu-config" else [])]
+    assert face.status(program._run, words) == Exit.USAGE
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert "--format xml: no such format" in error
     assert not (tmp_path / "artifacts").exists()
 
 
@@ -91,7 +93,7 @@ def test_packages(tmp_path: Path) -> None:
     assert package["size"] == 1
     assert package["sha256"].startswith("2d711642")  # of what is there, whatever was noted
     assert package["notes"] == ["a note"]
-    assert made.said("table") == f"{deb}  1 KiB\n  note: a note"
+    assert made.said("table") == f"{deb}  1 B\n  note: a note"
 
 
 def test_stages() -> None:

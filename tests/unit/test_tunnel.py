@@ -17,6 +17,7 @@ from builders.ground.engine.connection import connect
 from builders.ground.engine.tunnel import Tunnel
 from tests.unit.engines import Commands, Engine, Heard, gone
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 # ssh in miniature: forwards the socket of -L until its standard input ends.

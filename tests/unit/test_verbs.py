@@ -49,24 +49,6 @@ def begin(home: Path, *overrides: str) -> Run:
 # The face of Invoke
 
 
-def test_the_verbs() -> None:
-    assert set(NAMES) >= {
-        "build-all",
-        "build-xen",
-        "build-kernel",
-        "fetch",
-        "image",
-        "finish",
-        "inspect",
-        "doctor",
-        "recipes",
-        "shell",
-        "clean",
-        "test",
-        "bench",
-    }
-
-
 def test_help_of_a_verb_with_free_words_says_what_its_options_mean(home: Path) -> None:
     done = invoke(home, "--help", "check")
     assert done.returncode == 0

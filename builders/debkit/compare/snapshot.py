@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from builders.debkit import deb
+from builders.debkit import deb, kconfig
 from builders.debkit import elf as elves
 from builders.debkit.deb import Content, Deb, Entry, pass_over
 from builders.debkit.deb.metadata import lines_of, stated_sonames
@@ -200,12 +200,6 @@ def _read(entry: Entry, content: Content, gathered: _Gathered) -> bytes:
         with contextlib.suppress(ElfError):
             gathered.objects[entry.path] = elves.read(window, gathered.budget)
     if config is not None:
-        gathered.configs[entry.path] = options(bytes(config))
+        gathered.configs[entry.path] = kconfig.assigned(config.decode("utf-8", "replace"))
         gathered.config_size += len(config)
     return digest.digest()
-
-
-def options(config: bytes) -> dict[str, str]:
-    """Option to value of a kernel's configuration, without those that are not set."""
-    text = config.decode("utf-8", "replace")
-    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))

@@ -132,6 +132,26 @@ def read_relations(
     return groups, faults
 
 
+def written_relations(
+    field: str, text: str, *, strict: bool = True
+) -> tuple[list[Group], list[tuple[str, str]]]:
+    """The relations of a field that is written anew, and each part that is none, with the reason.
+
+    A comma too many is left out. strict: names are as Policy 5.6.1 has them; dpkg takes more, of a
+    package that there is.
+    """
+    groups: list[Group] = []
+    faults: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        relations, told = read_relations(field, part)
+        names = [one.name for group in relations for one in group.choices]
+        refused = [fault.message for fault in told if fault.refused]
+        if refused or not names or (strict and not all(map(STRICT_NAME.fullmatch, names))):
+            faults.append((part, refused[0] if refused else "names no package (Policy 5.6.1)"))
+        groups += relations
+    return groups, faults
+
+
 def _one(field: str, text: str, dpkg: Number) -> tuple[One | None, list[Fault]]:
     """One relation, None where it is none, and what is wrong with it."""
     shown = text.strip(_SPACE)

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
+from builders.debkit import kconfig
 from builders.debkit.deb.kernels import INITRAMFS, modular, to_build
 from builders.debkit.deb.relations import related
 from builders.debkit.finish.relations import parse_relations
@@ -77,4 +78,5 @@ def _loaders(work: Work, versions: Iterable[str]) -> list[str]:
 
 def _initrd(config: bytes) -> bool:
     """Whether a kernel can have an initramfs, by its configuration; one without it may."""
-    return not config or b"\nCONFIG_BLK_DEV_INITRD=y\n" in config
+    options = kconfig.assigned(config.decode("utf-8", "replace"))
+    return not config or options.get("CONFIG_BLK_DEV_INITRD") == "y"

@@ -6,32 +6,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from builders.debkit.deb.relations import STRICT_NAME, Group, read_relations
+from builders.debkit.deb.relations import Group, written_relations
 from builders.errors import BuildError
 from builders.text import printable
 
 
 def parse_relations(field: str, texts: Iterable[str], *, strict: bool = True) -> list[Group]:
-    """The relations of a field; BuildError where one is malformed.
-
-    A comma too many is left out: what is written anew has none. strict: names are as Policy 5.6.1
-    has them; dpkg takes more, of a package that there is.
-    """
-    groups = []
+    """The relations of a field, as `written_relations` has them; BuildError where one is none."""
+    groups: list[Group] = []
     for text in texts:
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            found, faults = read_relations(field, part)
-            names = [one.name for group in found for one in group.choices]
-            refused = [fault.message for fault in faults if fault.refused]
-            odd = strict and not all(STRICT_NAME.fullmatch(name) for name in names)
-            if refused or not names or odd:
-                why = refused[0] if refused else "names no package (Policy 5.6.1)"
-                raise BuildError(
-                    f"{field.lower()}: {printable(repr(part))} is no relation (Policy 7.1):"
-                    f" it {printable(why)}",
-                    hint="write it like: libc6 (>= 2.36)",
-                )
-            groups += found
+        relations, faults = written_relations(field, text, strict=strict)
+        for part, why in faults:
+            raise BuildError(
+                f"{field.lower()}: {printable(repr(part))} is no relation (Policy 7.1):"
+                f" it {printable(why)}",
+                hint="write it like: libc6 (>= 2.36)",
+            )
+        groups += relations
     return groups
 
 

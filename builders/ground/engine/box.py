@@ -7,7 +7,6 @@ line says so. Otherwise the error names the command that installs them.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from builders import files
 from builders.errors import BuildError, Exit
 from builders.files import scratch
 from builders.progress import Reporter
@@ -114,13 +114,15 @@ def as_root() -> str:
 @contextmanager
 def exclusive(lock: Path, reporter: Reporter, what: str) -> Iterator[None]:
     """Hold the lock file `lock` against other processes; the kernel frees it on any death."""
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reporter.line(f"another run {what}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    held = files.hold(lock, make=True)
+    if held is None:
+        reporter.line(f"another run {what}; waiting for it")
+    while held is None:  # once more where the last holder removed it
+        held = files.hold(lock, make=True, wait=True)
+    try:
         yield
+    finally:
+        os.close(held)
 
 
 def tail(text: str, lines: int = _TAIL) -> str:

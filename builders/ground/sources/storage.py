@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from builders.errors import BuildError, Exit
+from builders.text import amount
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -25,8 +26,8 @@ def storage_error(error: OSError, where: Path, needed: int | None = None) -> Bui
         )
     room = ""
     with contextlib.suppress(OSError):
-        room = f", {_amount(shutil.disk_usage(where).free)} free"
-    need = f" (needed: {_amount(needed)}{room})" if needed is not None else room
+        room = f", {amount(shutil.disk_usage(where).free)} free"
+    need = f" (needed: {amount(needed)}{room})" if needed is not None else room
     return BuildError(
         f"no room to write in {where}: {why}{need}",
         hint="free some space, or set XDG_CACHE_HOME to a folder on another disk; "
@@ -39,8 +40,3 @@ def sync(path: Path) -> None:
     """Wait until the bytes of a file are on the disk."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _amount(size: int) -> str:
-    """Bytes as people read them."""
-    return f"{size / (1 << 20):.1f} MiB" if size >= 1 << 20 else f"{size} bytes"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 # dpkg need not sync: an image that was not finished is never used.
-_APT_SETUP = """
+APT_SETUP = """
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
 echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
@@ -90,7 +90,7 @@ def inputs(recipe: Basis) -> dict[str, str]:
         "mirror": mirror.named(suite),
         "packages": " ".join(sorted(builder.packages)),
         # The form of these words is of no meaning: the keys of the images that are there hold.
-        "script": _digest(f"{_APT_SETUP}apt-get update\n\n{_INSTALL}{_BUILDER_SETUP}"),
+        "script": _digest(f"{APT_SETUP}apt-get update\n\n{_INSTALL}{_BUILDER_SETUP}"),
     } | {name: value for name, value in more.items() if value}
 
 
@@ -291,7 +291,7 @@ def build(run: Session) -> Image:
         it.container.put(
             "/etc/apt", [("sources.list", mirror.sources_list(recipe.suite, served).encode())]
         )
-        it.phase("setup", _APT_SETUP)
+        it.phase("setup", APT_SETUP)
         update(run, it)
         if recipe.builder.build_dep:
             downloads.install(run, it, "build dependencies", _build_dep(recipe))

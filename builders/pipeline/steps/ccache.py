@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.ground.engine.step import Step
+from builders.pipeline import plan
 from builders.pipeline.plan import OUT, WORK
 
 if TYPE_CHECKING:
@@ -41,25 +42,11 @@ def load(run: Run, image: str, folder: Path) -> int:
     return path.stat().st_size
 
 
-# Of what is larger than the limit a part is carried; the volume keeps the rest. A build of
-# another run may be at work there: tar says with the status 1 that a file changed or went, and
-# ccache knows an entry that is not whole by its checksum.
-_PACK = f"""
-from=/ccache
-if [ "$(du -sm /ccache | cut -f1)" -gt {_LIMIT} ]; then
-    from={WORK}/ccache
-    cp -a /ccache "$from" || [ -d "$from" ]
-    CCACHE_DIR="$from" CCACHE_MAXSIZE={_LIMIT}M ccache --cleanup >/dev/null
-fi
-mkdir -p {OUT}
-tar -C "$from" -cf {OUT}/{_NAME} . || [ $? -eq 1 ]
-"""
-
-
 def save(run: Run, image: str, folder: Path) -> Path:
     """Write the cache to one file in `folder`, in place of what was there; that file."""
     folder.mkdir(parents=True, exist_ok=True)
     with Step(run, "ccache-save", image, volumes={volume(run): "/ccache"}) as step:
-        step.phase("pack", _PACK)
+        named = plan.assigned(work=WORK, out=OUT, limit=str(_LIMIT), name=_NAME)
+        step.phase("pack", named + plan.shell("ccache-pack"))
         (fetched,) = step.fetch(OUT, folder)
     return fetched.replace(_carried(run, folder))

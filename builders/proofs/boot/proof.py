@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders import files
 from builders.files import of_file
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def write(boot: Boot, packages: Mapping[str, str]) -> None:
         "checks": [asdict(check) for check in boot.checks],
     }
     path = boot.log.with_suffix(".json")
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    files.write(path, json.dumps(document, indent=1) + "\n")
     if boot.good:
         for old in (_aside(path), _aside(boot.log)):
             old.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.debkit.deb.relations import read_relations
+
 _SCRIPTS = Path(__file__).with_name("scripts")
 
 
@@ -193,4 +195,5 @@ def _programs(paths: Iterable[str]) -> str:
 
 def _names(relation: str) -> set[str]:
     """The packages that a relation names, all its alternatives (deb-control(5))."""
-    return {part.split("(")[0].split(":")[0].strip() for part in relation.split("|")} - {""}
+    groups, _ = read_relations("Depends", relation)
+    return {one.name for group in groups for one in group.choices}

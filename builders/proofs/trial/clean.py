@@ -50,12 +50,7 @@ PACKED = "/srv/root.tar.gz"  # in the judge: the clean root for piuparts
 JAIL = "/usr/local/lib/jail.py"
 SOURCE = f"deb [trusted=yes] file:/ {FOLDER[1:]}/"  # Filename fields count from /
 
-_SETUP = f"""
-echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
-printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
-echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
-mkdir -p {FOLDER} {DOWNLOADS}
-"""
+_SETUP = f"{image.APT_SETUP}mkdir -p {FOLDER} {DOWNLOADS}\n"
 # `apt-get satisfy` (1.9), `dpkg --verify` (1.17) and a repository that is trusted by its entry.
 _APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
 _JUDGES = "apt-get install --yes --no-install-recommends lintian piuparts man-db"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.debkit.deb import Deb
+from builders.debkit.deb.relations import read_relations
 from builders.errors import BuildError, Exit
 from builders.pipeline import durations
 from builders.proofs.trial import cases, clean
@@ -71,17 +72,15 @@ def examine(debs: Sequence[Path], raw: Sequence[Path]) -> Subject:
     controls = [deb.control for deb in opened]
     paths = {entry.path for deb in opened for entry, _ in deb.entries()}
     needs = [
-        relation.strip()
+        str(group)
         for control in controls
         for field in ("Pre-Depends", "Depends", "Recommends")
-        for relation in str(control.get(field, "")).split(",")
-        if relation.strip()
+        for group in read_relations(field, str(control.get(field, "")))[0]
     ]
     recommends = [
-        relation.strip()
+        str(group)
         for control in controls
-        for relation in str(control.get("Recommends", "")).split(",")
-        if relation.strip()
+        for group in read_relations("Recommends", str(control.get("Recommends", "")))[0]
     ]
     return Subject(
         names=tuple(str(control["Package"]) for control in controls),

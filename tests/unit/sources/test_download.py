@@ -37,6 +37,9 @@ from tests.unit.sources.fetches import (
     source,
 )
 
+pytestmark = pytest.mark.slow
+
+
 # -- addresses: what goes well ------------------------------------------------
 
 

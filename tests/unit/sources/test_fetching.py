@@ -38,6 +38,9 @@ from tests.unit.sources.fetches import (
     source,
 )
 
+pytestmark = pytest.mark.slow
+
+
 # -- stopping, offline, a full disk -------------------------------------------
 
 
@@ -239,7 +242,7 @@ def test_a_full_disk(full: Path, tmp_path: Path) -> None:
         error = failure(dataclasses.replace(wanted, urls=(site.url, site.url)), cache)
         assert len(site.requests) == 1
     assert f"no room to write in {full}: No space left on device (needed: 1." in error.message
-    assert "0 bytes free" in error.message
+    assert "0 B free" in error.message
     assert partials(cache)[0] > 500_000
     cache.prune()
     local = tmp_path / "local.tar"

@@ -35,6 +35,8 @@ from tests.unit.sources.fetches import (
     repository,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def tree(url: str | Path, commit: str) -> GitSource:
     return GitSource("bios", (str(url),), commit)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from builders.debkit import deb
+from builders.debkit import deb, kconfig
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb.kernels import INITRAMFS, modular
@@ -72,7 +72,7 @@ def _kernel_option(facts: Facts) -> Iterator[Found]:
     if kernels and not texts and facts.expectations.kernel_options:
         yield Found("no /boot/config-* says how this kernel was configured", kernels[0])
     for path, text in texts.items():
-        options = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))
+        options = kconfig.assigned(text)
         for name, wanted in facts.expectations.kernel_options.items():
             option = name if name.startswith("CONFIG_") else f"CONFIG_{name}"
             value = options.get(option, "n")
