@@ -7,13 +7,16 @@ No defaults of whoever runs the tests hold in them (dom0-debs.toml).
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from hypothesis import settings
 
 from builders.ground import defaults
 
-NOWHERE = Path("/nonexistent/configuration")
+# Browsers and shells write there, so it has to go again.
+_FOLDER = tempfile.TemporaryDirectory(prefix="tests-of-")
+NOWHERE = Path(_FOLDER.name) / "configuration"
 os.environ["XDG_CONFIG_HOME"] = str(NOWHERE)
 defaults.CHECKOUT = NOWHERE / defaults.NAME
 
