@@ -392,6 +392,15 @@ def test_a_long_script_is_cut_short(tmp_path: Path) -> None:
     assert "and 175 more lines: --format json has more" in text
 
 
+def test_of_very_many_files_the_scripts_are_compared(tmp_path: Path) -> None:
+    lines = [b"".join(b"%d\n" % (n * n % 97 + n % step) for n in range(3900)) for step in (1, 2)]
+    files = [dict.fromkeys([*(f"a{k}" for k in range(20)), "postinst"], text) for text in lines]
+    changes = between(tmp_path, control=fields({}, {}), files=(files[0], files[1]))
+    short = {c.subject for c in changes.changes if c.diff and c.diff[0].startswith("too long")}
+    # 20,000 lines: postinst, and the first four of the others.
+    assert short == {f"a{k}" for k in range(20)} - {"a0", "a1", "a10", "a11"}
+
+
 def test_sizes(tmp_path: Path) -> None:
     big = Item("./usr/share/x", os.urandom(3 << 20))
     changes = between(tmp_path, [], [big], control=fields({}, {}))

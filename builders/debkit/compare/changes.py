@@ -26,6 +26,7 @@ _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _DERIVED = ("md5sums", "conffiles")  # told by the files
 _DIFF_LIMIT = 256 << 10  # bytes of a file of control.tar that is compared line by line
 _DIFF_LINES = 4_000  # of it
+_ALL_LINES = 20_000  # of all such files of a package
 _SHOWN_LINES = 200  # of a unified diff that are kept
 
 
@@ -308,7 +309,10 @@ def _files(paths: tuple[str, ...]) -> str:
 
 
 def _scripts(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    for name in sorted({*old.scripts, *new.scripts} - set(_DERIVED)):
+    left = _ALL_LINES
+    # Maintainer scripts first: of very many files the others are not compared line by line.
+    names = {*old.scripts, *new.scripts} - set(_DERIVED)
+    for name in sorted(names, key=lambda name: (name not in _SCRIPTS, name)):
         before, after = old.scripts.get(name), new.scripts.get(name)
         if before == after:
             continue
@@ -321,6 +325,7 @@ def _scripts(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         elif after is None and name == "shlibs":
             severity = Severity.WARNING
             judgement = "packages built against its libraries get no dependency on it"
+        left -= max((before or b"").count(b"\n"), (after or b"").count(b"\n"))
         yield change(
             kind,
             name,
@@ -328,8 +333,11 @@ def _scripts(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             "" if after is None else f"{len(after)} bytes",
             severity,
             judgement,
-            _unified(before or b"", after or b""),
+            _unified(before or b"", after or b"") if left >= 0 else _NOT_COMPARED,
         )
+
+
+_NOT_COMPARED = ("too long, or no text, to be compared line by line",)
 
 
 def _unified(before: bytes, after: bytes) -> tuple[str, ...]:
@@ -337,7 +345,7 @@ def _unified(before: bytes, after: bytes) -> tuple[str, ...]:
     sides: list[list[str]] = []
     for data in (before, after):
         if len(data) > _DIFF_LIMIT or data.count(b"\n") > _DIFF_LINES or b"\0" in data:
-            return ("too long, or no text, to be compared line by line",)
+            return _NOT_COMPARED
         sides.append([_shown(line) for line in data.decode("utf-8", "replace").split("\n")])
     lines = list(difflib.unified_diff(sides[0], sides[1], "a", "b", lineterm="", n=2))
     if len(lines) > _SHOWN_LINES:
