@@ -106,15 +106,15 @@ def _values(option: Option, before: Sequence[str], current: str) -> Iterator[Can
 
 def _recipe(before: Sequence[str]) -> Recipe | None:
     """The recipe that the words name, else the default one; None where it is not usable."""
-    from builders.pipeline import recipe
+    from builders.pipeline import chosen, recipe
 
-    name = recipe.DEFAULT
+    name = ""
     for n, word in enumerate(before):
         flag, _, value = word.partition("=")
         if flag == "--recipe" or word == "-r":
             name = value or (before[n + 1] if n + 1 < len(before) else name)
     with suppress(BuildError):
-        return recipe.load(name)
+        return recipe.load(chosen.to_build(name).value)
     return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
-from builders.pipeline import doctor
+from builders.pipeline import doctor, durations
 from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
@@ -49,7 +49,8 @@ def prove(
     built = current(run, flavour)
     run = built.run
     _whole(built)
-    with run.alone():
+    work = " ".join(["boot-test", *(["--controls"] if controls else []), *guests])
+    with run.alone(), durations.timed(run, work):
         packages = built.packages()
         xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
         qemu.ensure(run.reporter)
