@@ -15,6 +15,11 @@ from builders.errors import BuildError
 from builders.ground import defaults
 
 
+def source(environment: Mapping[str, str]) -> str:
+    """Where `overrides` has the maintainer from, in a word."""
+    return "DEBEMAIL" if environment.get("DEBEMAIL", "").strip() else defaults.NAME
+
+
 def overrides(environment: Mapping[str, str], targets: Iterable[str]) -> list[str]:
     """KEY=VALUE overrides from DEBEMAIL and DEBFULLNAME, or dom0-debs.toml; none without either.
 

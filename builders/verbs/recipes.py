@@ -72,7 +72,9 @@ def _joined(name: str, overrides: Sequence[str]) -> Outcome:
 
     loaded = recipe.load(name, overrides)
     told = maintainer.overrides(os.environ, loaded.targets)
-    values = dump.values(join(name, [*told, *overrides]), dict.fromkeys(told, "DEBEMAIL"))
+    values = dump.values(
+        join(name, [*told, *overrides]), dict.fromkeys(told, maintainer.source(os.environ))
+    )
     return recipes.joined(loaded.name, values)
 
 

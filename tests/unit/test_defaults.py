@@ -193,7 +193,9 @@ def test_the_maintainer(files: Files) -> None:
     environment = {"XDG_CONFIG_HOME": str(files.user.parent)}
     (override,) = maintainer.overrides(environment, ["xen"])
     assert override == 'finish.xen.maintainer="A B <a@b.example>"'
+    assert maintainer.source(environment) == defaults.NAME
     environment["DEBEMAIL"] = "C D <c@d.example>"
+    assert maintainer.source(environment) == "DEBEMAIL"
     assert "C D" in maintainer.overrides(environment, ["xen"])[0]
     files.user.write_text('maintainer = "nobody"\n')
     del environment["DEBEMAIL"]
