@@ -19,6 +19,7 @@ from tests.differential.odd import Odd, enumerated
 
 COMPARED = 4000  # packages, the enumeration first
 FINISHED = 1000  # more, drawn by chance
+PAIRS = 1500  # containers with two faults at once
 _JOBS = min(4, os.cpu_count() or 1)
 
 
@@ -68,7 +69,7 @@ def test_inspect_agrees_with_dpkg_and_apt() -> None:
 
 
 def test_inspect_agrees_over_odd_containers() -> None:
-    count = len(containers.enumerated())
+    count = len(containers.enumerated()) + PAIRS
     refused, found = spread(0, count, _JOBS, compared, containers.containers)
     assert _told(found) == []
     assert count // 3 < refused < count
