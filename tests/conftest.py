@@ -16,6 +16,7 @@ from builders.ground import defaults
 
 # Browsers and shells write there, so it has to go again.
 _FOLDER = tempfile.TemporaryDirectory(prefix="tests-of-")
+Path(_FOLDER.name).chmod(0o755)  # some tests run as another user
 NOWHERE = Path(_FOLDER.name) / "configuration"
 os.environ["XDG_CONFIG_HOME"] = str(NOWHERE)
 defaults.CHECKOUT = NOWHERE / defaults.NAME
