@@ -20,7 +20,7 @@ from builders.text import nearest, printable
 
 NAME = "dom0-debs.toml"
 CHECKOUT = ROOT / "configs" / NAME
-_MOST_JOBS = 1 << 12
+MOST_JOBS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,27 @@ def read(environment: Mapping[str, str] = os.environ) -> Defaults:
     """
     values: dict[str, Default] = {}
     for path in files(environment):
-        if path.exists():
+        if _is_there(path):
             for key, value in _read(path).items():
                 values.setdefault(key, Default(value, path))
     return Defaults(**values)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, or a link of that name that leads nowhere.
+
+    Raises BuildError where the folder keeps that from this user, as another user's home does.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BuildError(
+            f"{path}: {error.strerror}",
+            hint="let XDG_CONFIG_HOME, or HOME, be a folder of your own",
+        ) from None
+    return True
 
 
 def shown(path: Path) -> str:
@@ -100,8 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _problem(key: str, value: Any) -> tuple[str, str] | None:
     """What is wrong with a value, and the remedy."""
     if key == "jobs":
-        if type(value) is not int or not 1 <= value <= _MOST_JOBS:
-            return "must be a whole number, 1 or more", f"such as {key} = 4"
+        if type(value) is not int or not 1 <= value <= MOST_JOBS:
+            return f"must be a whole number from 1 to {MOST_JOBS}", f"such as {key} = 4"
         return None
     if not isinstance(value, str) or not value.strip():
         return "must be a string", f'write it in quotes: {key} = "..."'

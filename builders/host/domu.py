@@ -423,11 +423,18 @@ def _vnc(it: Guest) -> list[str]:
 def write(content: str, path: Path) -> None:
     """Put a guest file at `path` by one rename; BuildError where another's file is there."""
     try:
-        there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
-        if not there.startswith(HEAD):
+        if path.exists() and not _is_ours(path):
             raise BuildError(f"{path} is there, and not made here", hint="name another file")
         with appearing(path) as fresh:
             fresh.write_text(content, encoding="utf-8")
             fresh.chmod(0o644)
     except OSError as error:
         raise BuildError(f"{path}: {error.strerror}", hint="name another file with --out") from None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file begins as those that are made here; no FIFO or device does: none is read."""
+    if not path.is_file() and not path.is_dir():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(HEAD)) == HEAD.encode()

@@ -214,8 +214,13 @@ def _local() -> bool:
 
 
 def _room(name: str, folder: Path, wanted: int, remedy: str = "") -> Check:
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:  # not for this user's eyes, or a circle of links
+        return Check(name, FAIL, f"{folder}: {error.strerror}", "name a folder of your own")
+    if not folder.is_dir():
+        return Check(name, FAIL, f"{folder} is a file", "name a folder")
     free = shutil.disk_usage(folder).free
     what = f"{amount(free)} free, {amount(wanted)} may be needed"
     if free >= wanted:

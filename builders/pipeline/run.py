@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builders import ROOT, files
 from builders.errors import BuildError
+from builders.ground.defaults import MOST_JOBS
 from builders.ground.session import Session
 from builders.pipeline.recipe import Recipe
 from builders.pipeline.stages import STAGES, Store
@@ -31,9 +32,9 @@ class Run(Session):
     origin: str = ""
 
     def __post_init__(self) -> None:
-        if self.jobs < 0:
+        if not 0 <= self.jobs <= MOST_JOBS:
             raise BuildError(
-                f"--jobs {self.jobs}: less than none", hint="1 or more; 0 is all cores"
+                f"--jobs {self.jobs}: not from 1 to {MOST_JOBS}", hint="0 is every core"
             )
         self.jobs = self.jobs or len(os.sched_getaffinity(0))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -31,7 +32,7 @@ def coloured() -> bool:
     """Whether standard output and error may have colour (no-color.org)."""
     return (
         not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
+        and os.environ.get("TERM") not in (None, "", "dumb")
         and sys.stdout.isatty()
         and sys.stderr.isatty()
     )
@@ -127,8 +128,42 @@ def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
     except MemoryError:
         tell(present(BuildError("there is not enough memory", hint="see ulimit -v and free -m")))
         return int(Exit.ENGINE)
+    except OSError as error:
+        if error.errno not in _OF_THE_BOX:
+            return _defect(error)
+        tell(present(_refused(error)))
+        return int(Exit.ENGINE)
     except Exception as error:
         return _defect(error)
+
+
+# What a box may answer wherever a file is opened, and its user can mend: who may do what, a path
+# that leads nowhere, a disk. A file that is not there is none of these: code has to expect it.
+_OF_THE_BOX = {
+    errno.EACCES: "see who may read and write it (ls -ld), or name another",
+    errno.EPERM: "see who may read and write it (ls -ld, lsattr -d), or name another",
+    errno.EROFS: "name one on a disk that can be written",
+    errno.ELOOP: "see where its links lead (namei -l)",
+    errno.ENOTDIR: "a part of it is a file where a folder has to be: name another",
+    errno.ENAMETOOLONG: "name a shorter one",
+    errno.ENOSPC: "make room there (df -h)",
+    errno.EDQUOT: "make room in the quota",
+    errno.EIO: "see what the kernel says of that disk (dmesg)",
+    errno.EMFILE: "let more files be open at once (ulimit -n)",
+    errno.ENFILE: "let more files be open on this box (sysctl fs.file-max)",
+}
+
+
+def _refused(error: OSError) -> BuildError:
+    """What the box refused, as an error that a user can act on; errno: one of `_OF_THE_BOX`."""
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    return BuildError(
+        ": ".join(filter(None, [" to ".join(names), error.strerror])),
+        hint=_OF_THE_BOX[error.errno or 0],
+        exit=Exit.ENGINE,
+    )
 
 
 def _defect(error: Exception) -> int:

@@ -17,7 +17,7 @@ from invoke.tasks import Task
 
 from builders.errors import BuildError
 from builders.show import face
-from builders.text import printable
+from builders.text import cut, printable
 from builders.verbs.catalogue import VERBS, Group
 from builders.verbs.command import Command
 from builders.verbs.option import Option
@@ -28,15 +28,21 @@ class Value(Argument):
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         if cast and self.kind in (int, float) and not _is_number(value, self.kind):
-            whole = self.kind is int and _is_number(value, float)
             flag = f"--{self.names[0]}"
             error = BuildError(
-                f"{flag} {printable(str(value))}: not a {'whole ' if whole else ''}number",
+                f"{flag} {cut(printable(str(value)))}: {_wrong(str(value), self.kind)}",
                 hint=f"write digits: {flag} 4",
             )
             # As Invoke takes it: it prints the words, and ends with the code.
             raise Leave(face.present(error), int(error.exit))
         super().set_value(value, cast)
+
+
+def _wrong(text: str, kind: type) -> str:
+    """Why `text` is no such number."""
+    if re.fullmatch(r"-?[0-9]{10,}", text):
+        return "a number with more than nine digits"
+    return f"not a {'whole ' if kind is int and _is_number(text, float) else ''}number"
 
 
 def _is_number(value: Any, kind: type) -> bool:

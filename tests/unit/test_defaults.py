@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,7 @@ def test_where_the_files_are() -> None:
         ("jobs = 'many'", "jobs: must be a whole number", "jobs = 4"),
         ("jobs = 0", "jobs: must be a whole number", "jobs = 4"),
         ("jobs = true", "jobs: must be a whole number", "jobs = 4"),
+        ("jobs = 4097", "jobs: must be a whole number from 1 to 4096", "jobs = 4"),
         ("mirror = 'ftp://x'", "mirror: 'ftp://x' is not one http", "such as http"),
         ('recipe = "a\\u0007"', "recipe: has the character U+0007", "one line"),
         ("recipe = ", "not valid TOML", "correct that line"),
@@ -108,6 +111,28 @@ def test_a_wrong_file_is_told_with_its_key(
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert caught.value.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize("target", ["dom0-debs.toml", "nowhere"])
+def test_a_link_that_leads_nowhere_is_told(files: Files, target: str) -> None:
+    files.user.symlink_to(target)
+    with pytest.raises(BuildError, match=re.escape(str(files.user))):
+        defaults.read()
+
+
+def test_a_folder_that_this_user_may_not_look_into_is_told(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's home is, where HOME has stayed as it was (sudo -E)."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(BuildError, match="Permission denied") as caught:
+        defaults.read()
+    assert caught.value.message.startswith(f"{files.user}: ")
+    assert "XDG_CONFIG_HOME" in caught.value.hint
 
 
 def test_every_key_is_documented() -> None:

@@ -199,6 +199,13 @@ def test_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, amount: int, stat
     assert "16.0 GiB may be needed" in check.why
 
 
+def test_a_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place, why in (("file", f"{tmp_path}/file is a file"), ("file/x", "file is a file")):
+        check = doctor._room("disk", tmp_path / place, GIB)
+        assert (check.state, why in check.why) == ("fail", True)
+
+
 def test_room_is_looked_for_where_the_folder_will_be(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

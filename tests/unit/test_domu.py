@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,12 @@ def test_the_file_appears_whole_and_never_over_anothers(tmp_path: Path) -> None:
     assert path.read_text() == "name = 'mine'\n"
     with pytest.raises(BuildError, match="No such file"):
         domu.write(text, tmp_path / "none" / "guest.cfg")
+    os.mkfifo(tmp_path / "fifo.cfg")
+    for endless in (tmp_path / "fifo.cfg", Path("/dev/zero")):
+        with pytest.raises(BuildError, match="not made here"):
+            domu.write(text, endless)
+    with pytest.raises(BuildError, match="Is a directory"):
+        domu.write(text, tmp_path)
 
 
 TYPED = st.text(max_size=10) | st.text("\"'\\,/.:=[]() \n\r\x00#$%-_abc012", max_size=16)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -76,6 +77,7 @@ def test_no_colour_where_one_of_both_is_no_terminal(tty: Are, out: bool, error: 
         ("NO_COLOR", "0", False),
         ("NO_COLOR", "", True),
         ("TERM", "dumb", False),
+        ("TERM", "", False),
     ],
 )
 def test_what_the_environment_says_of_colour(
@@ -145,6 +147,46 @@ def test_an_error_is_shown_and_gives_its_status(
     out, error = capsys.readouterr()
     assert out == ""
     assert error == "error: what\nnext: next\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "paths", "said", "hint"),
+    [
+        (errno.EACCES, ("/x/y",), "/x/y: Permission denied", "ls -ld"),
+        (errno.ENOTDIR, (b"/dev/null/x",), "/dev/null/x: Not a directory", "a part of it"),
+        (errno.ELOOP, ("/x/y",), "/x/y: Too many levels of symbolic links", "namei -l"),
+        (errno.EXDEV, ("/a",), "", ""),  # nobody but a programmer can mend it
+        (errno.ENOENT, ("/a",), "", ""),
+        (errno.ENOSPC, (), "No space left on device", "df -h"),
+        (errno.EACCES, ("/a", "/b"), "/a to /b: Permission denied", "ls -ld"),
+    ],
+)
+def test_what_the_box_refuses_is_no_bug(
+    number: int,
+    paths: tuple[str | bytes, ...],
+    said: str,
+    hint: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Wherever a file is opened: what its user can mend is said as every other error."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    names = (paths[0], None, paths[1]) if len(paths) == 2 else paths
+
+    def body() -> int:
+        raise OSError(number, os.strerror(number), *names)
+
+    code = status(body)
+    shown = capsys.readouterr().err
+    if said:
+        assert code == Exit.ENGINE
+        assert shown.startswith(f"error: {said}\nnext: ")
+        assert hint in shown
+        assert not list(tmp_path.iterdir())
+    else:
+        assert code == Exit.BUG
+        assert "this is a bug of dom0-debs" in shown
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])

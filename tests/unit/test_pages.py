@@ -113,6 +113,21 @@ def test_help_on_an_unknown_verb() -> None:
         ("inspect -f json", "inspect has no option -f", "./inv help inspect"),
         ("--recipe x fetch", "--recipe comes after its verb", "./inv fetch --recipe ..."),
         ("build-all --jobs many", "--jobs many: not a number", "write digits: --jobs 4"),
+        (
+            "build-all --jobs 99999999999",
+            "--jobs 99999999999: a number with more than nine digits",
+            "4",
+        ),
+        (
+            "build-all -r xen-4.2-wheezy --jobs=-1",
+            "--jobs -1: not from 1 to 4096",
+            "0 is every core",
+        ),
+        (
+            "build-all -r xen-4.2-wheezy --jobs 4097",
+            "--jobs 4097: not from 1 to 4096",
+            "0 is every core",
+        ),
         ("build-all --jobs 1.5", "--jobs 1.5: not a whole number", "write digits"),
         ("boot-test --timeout abc", "--timeout abc: not a number", "write digits"),
         ("release --keep x", "--keep x: not a number", "write digits"),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -110,6 +111,21 @@ def test_the_default_recipe_may_be_missing(folder: Path) -> None:
         load(recipe.DEFAULT, folder=folder)
     assert recipe.DEFAULT in caught.value.message
     assert "--recipe: good" in caught.value.hint
+
+
+def test_what_is_no_file_is_told_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "nowhere.toml").symlink_to("missing.toml")
+    for name, why in {
+        "folder": "folder.toml: is no file",
+        "fifo": "fifo.toml: is no file",
+        "loop": "Symlink loop",
+        "nowhere": "missing.toml: No such file or directory",
+    }.items():
+        with pytest.raises(BuildError, match=why):
+            load(str(tmp_path / f"{name}.toml"))
 
 
 @pytest.mark.parametrize("name", ["", "x" * 5000, "a\0b", "a/b", ".."])

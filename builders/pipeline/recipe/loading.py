@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Joined:
 def join(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Joined:
     """What `load` reads the recipe of that name from; BuildError as there."""
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    if not is_file(path):
+    if not is_file(path) and not (name.endswith(".toml") and os.path.lexists(path)):
         there = sorted(p.stem for p in folder.glob("*.toml"))
         raise BuildError(
             f"there is no recipe {name}"
