@@ -302,6 +302,8 @@ CASES = [
     bad("script-interpreter", subject="postinst", postinst="#!/usr/bin/env bash -e\n"),
     bad("script-interpreter", subject="postinst", postinst="#!/usr/bin/env\n"),
     bad("script-interpreter", subject="postinst", postinst="#!/bin/sh -e -u\n"),
+    bad("script-interpreter", subject="postinst", postinst="#!/bin/sh /-e\n"),
+    fine("script-interpreter", postinst="#!/bin/sh /lib/init/init-d-script\n"),
     bad("script-interpreter", subject="preinst", preinst="#!/usr/bin/python3\n", Depends="python3"),
     bad("script-interpreter", subject="prerm", prerm="#!/usr/bin/ruby\n"),
     bad(

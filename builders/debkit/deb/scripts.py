@@ -77,7 +77,7 @@ class Interpreter:
         )
         # A path is the script that the shell runs, with this one as its argument, as the init
         # scripts do that are #!/bin/sh /lib/init/init-d-script.
-        if known or re.fullmatch(r"/\S+", self.options):
+        if known or re.fullmatch(r"/[^\s/]+/\S+", self.options):
             return ""
         if re.search(r"\s", self.options):
             return f"{self.name} takes {self.options!r} for one option"
