@@ -243,7 +243,7 @@ def test_a_verb_that_reads_packages_builds_none(world: World, verb: str) -> None
 def test_diff_of_what_is_no_release_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="is no release") as caught:
         notes.difference(tmp_path, tmp_path)
-    assert caught.value.hint == "./inv release makes one"
+    assert "./inv release makes one" in caught.value.hint
 
 
 def test_of_two_flavours_one_has_to_be_named(world: World) -> None:

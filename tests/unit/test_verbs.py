@@ -175,7 +175,7 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["boot-test", "-r", "GOOD", "--accel", "tcg"], "nothing was built of good"),
         (["finish", "--recipe", "GOOD"], "nothing was built of good"),
         (["release", "-r", "GOOD"], "nothing was built of good"),
-        (["diff", "--path", "no", "--path", "such"], "no is no release"),
+        (["diff", "--path", "no", "--path", "such"], "no: no such folder"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_next(
