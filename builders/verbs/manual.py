@@ -36,7 +36,7 @@ _ENVIRONMENT = {
     "DOCKER_HOST": "the container engine",
     "DEBEMAIL": "with DEBFULLNAME, the maintainer of the packages",
     "SOURCE_DATE_EPOCH": "the time of a package of your own that finish corrects",
-    "XDG_CONFIG_HOME": "dom0-debs.toml, with what holds where a command line says nothing, is in it",
+    "XDG_CONFIG_HOME": "what holds where a command line says nothing is in it, in dom0-debs.toml",
     "XDG_CACHE_HOME": "the sources are kept below it, in dom0-debs",
     "XDG_STATE_HOME": "tracebacks of bugs are kept below it, in dom0-debs",
     "NO_COLOR": "no colour, whatever it says",
