@@ -118,6 +118,12 @@ def read(folder: Path) -> Manifest | None:
         )
     except FileNotFoundError:
         return None
+    except (NotADirectoryError, PermissionError) as error:
+        raise DamagedManifestError(
+            f"{path}: {error.strerror}",
+            hint="see who may read it (ls -ld), or name another folder in DOM0_DEBS_ARTIFACTS",
+            exit=Exit.ENGINE,
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not as it was written"
         raise DamagedManifestError(

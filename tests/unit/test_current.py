@@ -322,3 +322,12 @@ def test_a_manifest_of_an_older_version(world: World) -> None:
     assert artifacts.read(world.folder) == before
     assert before is not None
     assert dataclasses.asdict(before)["builds"]["xen"]["overrides"] == A
+
+
+def test_artifacts_below_a_file_are_not_damaged(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(artifacts.DamagedManifestError) as caught:
+        artifacts.read(tmp_path / "file" / "good")
+    assert caught.value.message.endswith("manifest.json: Not a directory")
+    assert "DOM0_DEBS_ARTIFACTS" in caught.value.hint
+    assert caught.value.exit is Exit.ENGINE

@@ -169,6 +169,7 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["build-kernel", "-r", "GOOD", "--flavour", "tiny"], "has no flavour tiny"),
         (["recipes", "--format", "xml"], "--format xml: no such format"),
         (["doctor", "-r", "GOOD", "--format", "xml"], "--format xml: no such format"),
+        (["recipes", "--set", "builder.memory=4"], "--set overrides a value of one recipe"),
         (["clean", "--recipe", "no"], "nothing was built"),
         (["check", "-r", "GOOD"], "nothing was built of good"),
         (["install-test", "-r", "GOOD"], "nothing was built of good"),
