@@ -252,6 +252,8 @@ def _see(verb: str) -> str:
 def _no_option(verb: str, flag: str, flags: Sequence[str]) -> BuildError:
     from builders.pipeline.recipe.schema import nearest
 
+    if flag == "--no-setup":  # of the script ./inv
+        return BuildError(f"{flag} comes before the verb", hint=f"./inv {flag} {verb} ...")
     return BuildError(
         f"{verb or './inv'} has no option {flag}{nearest(flag, flags)}", hint=_see(verb)
     )

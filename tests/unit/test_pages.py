@@ -111,6 +111,7 @@ def test_help_on_an_unknown_verb() -> None:
         # Not Invoke's own of that name.
         ("devices --hide x", "devices has no option --hide", "./inv help devices"),
         ("inspect -f json", "inspect has no option -f", "./inv help inspect"),
+        ("fetch --no-setup", "--no-setup comes before the verb", "./inv --no-setup fetch ..."),
         ("--recipe x fetch", "--recipe comes after its verb", "./inv fetch --recipe ..."),
         ("build-all --jobs many", "--jobs many: not a number", "write digits: --jobs 4"),
         (
@@ -185,3 +186,9 @@ def test_two_dashes_alone_are_the_first_page(capsys: pytest.CaptureFixture[str])
     assert program._run(["--"]) == program._run([]) == Exit.DONE
     out = capsys.readouterr().out
     assert out[: len(out) // 2] == out[len(out) // 2 :]
+
+
+@pytest.mark.parametrize("name", ["domu-config", "finish", "inspect", "verify", "completion"])
+def test_help_tells_of_a_verbs_words_before_its_options(name: str) -> None:
+    first = pages.ordered(VERBS[name])[0]
+    assert first.required or first.words
