@@ -101,6 +101,8 @@ def read(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError  # a FIFO, which has no end
         with path.open("rb") as stream:
             raw = stream.read(_LARGEST + 1)
         if len(raw) > _LARGEST:

@@ -67,6 +67,8 @@ def inside(path: str) -> bool:
 def record(folder: Path) -> dict[str, Any]:
     """release.json of a release; BuildError where there is none or it is damaged."""
     try:
+        if (folder / RECORD).exists() and not (folder / RECORD).is_file():
+            raise ValueError  # a FIFO, which has no end
         with (folder / RECORD).open("rb") as stream:
             document = documents.parse(stream.read(documents.LARGEST + 1))
         if document["schema"] != 1:

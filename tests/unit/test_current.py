@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -322,6 +323,12 @@ def test_a_manifest_of_an_older_version(world: World) -> None:
     assert artifacts.read(world.folder) == before
     assert before is not None
     assert dataclasses.asdict(before)["builds"]["xen"]["overrides"] == A
+
+
+def test_a_manifest_without_end_is_damaged(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(artifacts.DamagedManifestError, match="is damaged"):
+        artifacts.read(tmp_path)
 
 
 def test_artifacts_below_a_file_are_not_damaged(tmp_path: Path) -> None:
