@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import tomllib
@@ -57,7 +58,7 @@ def toml(path: Path) -> dict[str, Any]:
     if len(data) > LARGEST_TOML:
         raise BuildError(f"{path}: has more than {LARGEST_TOML} bytes", hint="make it smaller")
     try:
-        text = data.decode()
+        text = _decoded(data)
         for number, line in enumerate(text.split("\n"), 1):
             if line.count(".") > _DOTS:
                 raise ValueError(f"line {number} has more than {_DOTS} dots")
@@ -68,8 +69,23 @@ def toml(path: Path) -> dict[str, Any]:
         ) from None
 
 
+def _decoded(data: bytes) -> str:
+    """The text of a file in TOML, which is UTF-8 without a byte order mark (TOML 1.0)."""
+    if data.startswith(codecs.BOM_UTF8):
+        raise ValueError("a byte order mark at line 1")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"the byte 0x{data[error.start]:02x} is not UTF-8 (at line {line})"
+        ) from None
+
+
 def _advice(data: bytes, error: str) -> str:
     """What to do about a line that is not TOML."""
+    if "UTF-8" in error or "byte order" in error:
+        return "save it as UTF-8, without a byte order mark"
     place = re.search(r"at line ([0-9]+)", error)
     lines = data.decode("utf-8", "replace").split("\n")
     line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""

@@ -28,11 +28,17 @@ if TYPE_CHECKING:
 def spread(words: Sequence[str], verbs: Mapping[str, Container[str]]) -> list[str]:
     """The command line with the free words of a verb that takes paths made `--path=WORD`.
 
+    After `--` every word is one (XBD 12.2, guideline 10).
     verbs: of each verb that takes paths, the options that have a value, as `paths` tells them.
     """
     spread: list[str] = []
     verb, value = "", False
-    for word in words:
+    for at, word in enumerate(words):
+        if verb and not value and word == "--":
+            # ./ before a dash: Invoke looks for options in values too.
+            return spread + [
+                f"--path={'./' * path.startswith('-')}{path}" for path in words[at + 1 :]
+            ]
         if verb and not value and not word.startswith("-"):
             spread.append(f"--path={word}")
             continue
@@ -65,6 +71,8 @@ def _run(words: list[str]) -> int:
     """The verb that the words name, and its exit status."""
     if words[:2] == ["--complete", "--"]:
         return _complete(words[2:])
+    words = words[1:] if words[:1] == ["--"] else words
+    _filled(words)
     words = [*map(catalogue.plain, words[:1]), *words[1:]]
     about = _about(words)
     if about is not None:
@@ -78,6 +86,19 @@ def _run(words: list[str]) -> int:
         if given is not None:
             return command.run(**given)
     return _invoke(words)
+
+
+def _filled(words: Sequence[str]) -> None:
+    """BuildError for an empty word or value: Invoke takes it for one that is not given.
+
+    `clean --old --recipe "$RECIPE"` would clean every recipe, where that variable is unset.
+    """
+    for before, word in zip(["./inv", *words], words, strict=False):
+        if not word or re.fullmatch(r"--[a-z0-9-]+=", word):
+            raise BuildError(
+                f"the word after {before} is empty" if not word else f"{word} has no value",
+                hint="leave it out, or see whether a variable of the shell is unset",
+            )
 
 
 def _complete(words: Sequence[str]) -> int:
@@ -96,6 +117,7 @@ def _about(words: Sequence[str]) -> str | None:
     from builders.verbs import pages
 
     first, rest = (words[0], words[1:]) if words else ("help", [])
+    rest = rest[: rest.index("--")] if "--" in rest else rest
     if first in ("--list", "-l"):
         return pages.listing()
     if first in ("--version", "-V"):
@@ -150,6 +172,10 @@ def _invoke(words: list[str]) -> int:
             except ParseError as error:
                 raise _mistake(str(error), error.context, words) from None
 
+    line = spread(words, paths(namespace))
+    if "--" in line:
+        raise BuildError("-- may stand before paths alone", hint=_VERBS)
+    _known(line)
     program = Verbs(
         version=VERSION,
         name="dom0-debs",
@@ -158,7 +184,7 @@ def _invoke(words: list[str]) -> int:
         namespace=namespace,
     )
     try:
-        program.run([sys.argv[0], *spread(words, paths(namespace))])
+        program.run([sys.argv[0], *line])
     except SystemExit as leaving:
         if leaving.code == 1 and ends.asked():  # what Invoke makes of a KeyboardInterrupt
             raise KeyboardInterrupt from None
@@ -188,12 +214,11 @@ def _named(whole: Collection, words: Sequence[str]) -> Collection:
 def _mistake(said: str, context: ParserContext | None, words: Sequence[str]) -> BuildError:
     """The error for a command line that Invoke's parser refused with the words `said`."""
     from builders.pipeline.recipe import names
-    from builders.pipeline.recipe.schema import nearest
 
     verb = context.name if context and context.name else ""
     unknown = re.fullmatch(r"No idea what (['\"])(.*)\1 is!", said, re.DOTALL)
     word = unknown[2] if unknown else ""
-    see = f"./inv help {verb} shows its options" if verb else _VERBS
+    see = _see(verb)
     if valueless := re.match(r"Flag <\w+: ([\w-]+).*> needed value", said):
         return BuildError(f"{verb}: --{valueless[1].replace('_', '-')} needs a value", hint=see)
     if missing := re.search(r"did not receive required positional arguments: (.+)", said):
@@ -209,7 +234,7 @@ def _mistake(said: str, context: ParserContext | None, words: Sequence[str]) -> 
         later = next((w for w in words if w in catalogue.VERBS), "")
         if not verb and later and flag in _flags(later):
             return BuildError(f"{flag} comes after its verb", hint=f"./inv {later} {flag} ...")
-        return BuildError(f"{verb or './inv'} has no option {flag}{nearest(flag, flags)}", hint=see)
+        return _no_option(verb, flag, flags)
     if verb and word in names():
         return BuildError(f"{verb} takes no word {word}", hint=f"./inv {verb} --recipe {word}")
     if verb:
@@ -220,10 +245,42 @@ def _mistake(said: str, context: ParserContext | None, words: Sequence[str]) -> 
 _VERBS = "./inv --list shows the verbs"
 
 
+def _see(verb: str) -> str:
+    return f"./inv help {verb} shows its options" if verb else _VERBS
+
+
+def _no_option(verb: str, flag: str, flags: Sequence[str]) -> BuildError:
+    from builders.pipeline.recipe.schema import nearest
+
+    if flag == "--no-setup":  # of the script ./inv
+        return BuildError(f"{flag} comes before the verb", hint=f"./inv {flag} {verb} ...")
+    return BuildError(
+        f"{verb or './inv'} has no option {flag}{nearest(flag, flags)}", hint=_see(verb)
+    )
+
+
+def _known(words: Sequence[str]) -> None:
+    """BuildError for an option that a verb has not, which Invoke would take for its word."""
+    verb = words[0] if words else ""
+    if verb not in catalogue.VERBS:
+        return
+    options = catalogue.VERBS[verb].options.values()
+    if not any(option.required for option in options):
+        return
+    valued = {f for o in options if o.kind is not bool for f in (o.flag, f"-{o.short}")}
+    flags = [f"--{name}" for o in options for name in (o.long, *o.hidden)]
+    value = False
+    for word in words[1:]:
+        flag = word.partition("=")[0]
+        if not value and flag.startswith("--") and flag not in flags:
+            raise _no_option(verb, flag, [option.flag for option in options])
+        value = not value and word in valued
+
+
 def _unknown(name: str, verbs: Iterable[str]) -> BuildError:
     from builders.pipeline.recipe.schema import nearest
 
-    near = nearest(name.rpartition(".")[2], list(verbs))
+    near = nearest(name.rpartition(".")[2].lower().replace("_", "-"), [*verbs, "help"])
     return BuildError(f"there is no verb {name}{near}", hint=_VERBS)
 
 

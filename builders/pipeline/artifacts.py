@@ -101,6 +101,8 @@ def read(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError  # a FIFO, which has no end
         with path.open("rb") as stream:
             raw = stream.read(_LARGEST + 1)
         if len(raw) > _LARGEST:
@@ -118,6 +120,12 @@ def read(folder: Path) -> Manifest | None:
         )
     except FileNotFoundError:
         return None
+    except (NotADirectoryError, PermissionError) as error:
+        raise DamagedManifestError(
+            f"{path}: {error.strerror}",
+            hint="see who may read it (ls -ld), or name another folder in DOM0_DEBS_ARTIFACTS",
+            exit=Exit.ENGINE,
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not as it was written"
         raise DamagedManifestError(

@@ -126,8 +126,7 @@ def failed(checks: list[Check], run: Run | None = None) -> BuildError | None:
     lines = [*(f"{check.name}: {check.why}" for check in rest), *lines]
     hints = [*(check.remedy for check in rest if check.remedy), *hints]
     if sources and run and not run.offline:
-        other = _of_debian_alone(run)
-        hints.append("./inv recipes" + (f", e.g. --recipe {other}" if other else ""))
+        hints.append(_other_recipes(run))
     if run:
         hints.append(f"details: ./inv doctor --recipe {shlex.quote(run.origin or run.recipe.name)}")
     return BuildError(
@@ -138,11 +137,19 @@ def failed(checks: list[Check], run: Run | None = None) -> BuildError | None:
 
 
 def verdict(checks: list[Check], run: Run) -> str:
-    """Whether the recipe can be built here, in a line."""
+    """Whether the recipe can be built here; where its sources cannot be had, what next, too."""
     error = failed(checks, run)
-    if error:
-        return error.message.partition("\n")[0].rstrip(":")
-    return f"{_who(run.recipe.name)} can be built here"
+    if not error:
+        return f"{_who(run.recipe.name)} can be built here"
+    line = error.message.partition("\n")[0].rstrip(":")
+    other = _other_recipes(run)
+    return f"{line}\nnext: {other}" if other in error.hint else line
+
+
+def _other_recipes(run: Run) -> str:
+    """How to see the recipes, with one whose sources are all Debian's, where there is one."""
+    other = _of_debian_alone(run)
+    return "./inv recipes" + (f", e.g. --recipe {other}" if other else "")
 
 
 def _of_source(check: Check) -> bool:

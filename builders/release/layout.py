@@ -67,6 +67,8 @@ def inside(path: str) -> bool:
 def record(folder: Path) -> dict[str, Any]:
     """release.json of a release; BuildError where there is none or it is damaged."""
     try:
+        if (folder / RECORD).exists() and not (folder / RECORD).is_file():
+            raise ValueError  # a FIFO, which has no end
         with (folder / RECORD).open("rb") as stream:
             document = documents.parse(stream.read(documents.LARGEST + 1))
         if document["schema"] != 1:
@@ -77,14 +79,25 @@ def record(folder: Path) -> dict[str, Any]:
             if not (build["target"] + build["version"] and all(map(inside, build["files"]))):
                 raise ValueError
         return dict(document)
-    except FileNotFoundError:
-        raise BuildError(
-            f"{folder} is no release: it has no {RECORD}", hint="./inv release makes one"
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_release(folder, RECORD) from None
+    except PermissionError:
+        raise
     except _UNREAL:
         raise BuildError(
             f"{folder}/{RECORD} is damaged", hint=f"./inv verify {folder} says what else is"
         ) from None
+
+
+def no_release(folder: Path, missing: str) -> BuildError:
+    """The error for a folder that is no release; missing: the file that each release has."""
+    if not folder.exists():
+        return BuildError(f"{folder}: no such folder", hint="name the folder of a release")
+    why = f"it has no {missing}" if folder.is_dir() else "it is a file"
+    return BuildError(
+        f"{folder} is no release: {why}",
+        hint="name the folder of a release; ./inv release makes one",
+    )
 
 
 def is_release(folder: Path, recipe: str) -> bool:

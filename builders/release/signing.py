@@ -288,6 +288,7 @@ def _usable(home: Path | None, name: str, what: str) -> Signer:
 
 
 _RSA, _DSA = ("1", "3"), ("17",)  # public-key algorithms (RFC 4880, 9.1)
+_KEYS = 64 << 20  # bytes of a file of public keys
 _LEAST = 2048  # bits of an RSA modulus
 _BROKEN = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}  # hash algorithms (9.4)
 
@@ -403,7 +404,11 @@ def path_of(descriptor: int) -> str:
 def public_keys(path: Path) -> bytes:
     """The public keys in a file, armored or not; BuildError where it holds none."""
     try:
-        data = armor.binary(path.read_bytes())
+        with path.open("rb") as stream:  # it may be a pipe: --key <(gpg --export KEY)
+            content = stream.read(_KEYS + 1)
+        if len(content) > _KEYS:
+            raise BuildError(f"{path}: larger than {_KEYS >> 20} MiB", hint="name the key alone")
+        data = armor.binary(content)
     except OSError as error:
         raise BuildError(f"{path}: {error.strerror}", hint="name a file with public keys") from None
     except armor.NotArmor as error:

@@ -28,7 +28,7 @@ from builders.files import of_file
 from builders.ground.engine import box
 from builders.progress import Reporter
 from builders.release import seen, signing
-from builders.release.layout import KEY, RECORD, SUMS, entries, inside
+from builders.release.layout import KEY, RECORD, SUMS, entries, inside, no_release
 from builders.text import printable
 
 _TEXT = 4 << 20  # bytes of sums, an index, a document: no release comes near
@@ -74,9 +74,7 @@ def verify(folder: Path, reporter: Reporter, key: Path | bytes | None = None) ->
     """
     box.ensure_tools(["gpgv", "gnupg"], reporter)
     if not (folder / SUMS).is_file() and not (folder / RECORD).is_file():
-        raise BuildError(
-            f"{folder} is no release: it has no {SUMS}", hint="name the folder of a release"
-        )
+        raise no_release(folder, SUMS)
     check = _Check(folder, reporter)
     check.verdict.given = key is not None
     check.run(signing.public_keys(key) if isinstance(key, Path) else key)

@@ -79,13 +79,20 @@ def _comparison(comparison: Comparison, width: int, colour: bool) -> list[str]:
         changes = [c for c in comparison.changes if c.kind == kind]
         if changes:
             lines += ["", _paint(f"{title}{_tally(changes)}", _BOLD, colour)]
-            for change in changes[:_ROWS]:
+            for change in _first(changes):
                 lines += _row(change, width, colour)
             if len(changes) > _ROWS:
                 lines += _wrapped(
                     f"and {len(changes) - _ROWS} more: --format json has all", "    ", "    ", width
                 )
     return lines
+
+
+def _first(changes: Sequence[Change]) -> Sequence[Change]:
+    """The rows that there is room for: of many, what came and went, then what has a judgement."""
+    if len(changes) <= _ROWS:
+        return changes
+    return sorted(changes, key=lambda c: (c.action == "changed", not c.judgement))[:_ROWS]
 
 
 def _title(it: Snapshot) -> str:

@@ -122,7 +122,8 @@ def verification(folder: str, verdict: Verdict) -> Outcome:
     )
     if verdict.problems:
         lines = [f"{problem.file}: {problem.why}" for problem in verdict.problems]
-        lines.append(f"{folder}: not to be trusted, {len(lines)} of {verdict.files} files refused")
+        problems = f"{len(lines)} problem{'s' * (len(lines) != 1)}"
+        lines.append(f"{folder}: not to be trusted: {problems}, {verdict.files} files looked at")
         return Outcome(document, "\n".join(lines), Exit.AUDIT)
     lines = [f"{folder}: {verdict.files} files, signed by {verdict.fingerprint}"]
     lines += [f"note: {note}" for note in verdict.notes]

@@ -78,6 +78,7 @@ def checks(made: Sequence[doctor.Check], code: int, verdict: str, recipe: str) -
     """What the doctor looked at, and its verdict on the recipe of that name."""
     if not code:
         verdict = f"{verdict}\nnext: ./inv build-all --recipe {recipe}"
+    verdict = "\n".join(face.hang(line, 0) for line in verdict.split("\n"))
     documents = [
         DoctorEntry(c.name, cast(Literal["ok", "warn", "fail"], c.state), c.why, c.remedy)
         for c in made

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builders.verbs.option import OfRecipe, Reported, option
+from builders.verbs.option import OfRecipe, Reported, option, recipe_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,9 @@ class OfKernel:
 
 @dataclass(frozen=True, kw_only=True)
 class OfBuilt:
-    """Of a verb that reads packages."""
+    """Of a verb that reads packages; before OfRecipe."""
 
+    recipe: str = recipe_read()
     flavour: str = option("of the kernel", usual="the one that was built")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from builders import VERSION
 from builders.errors import BuildError
 from builders.show import face
-from builders.verbs.option import OfRecipe, option
+from builders.verbs.option import OfRecipe, option, recipe_read
 
 if TYPE_CHECKING:
     from builders.debkit.audit import Expectations, Report
@@ -29,6 +29,7 @@ FORMS = ("table", "json", "sarif", "github")
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OfRecipe):
+    recipe: str = recipe_read()
     path: tuple[str, ...] = option(
         "a .deb, or a folder of them; none: those of the recipe", (), value="FILE", words=True
     )

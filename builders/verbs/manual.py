@@ -17,8 +17,8 @@ from builders.verbs.pages import START, ordered
 
 STATUSES = {
     Exit.DONE: "done",
-    Exit.AUDIT: "the audit or a trial found errors",
-    Exit.USAGE: "the command line, or a recipe",
+    Exit.AUDIT: "something was found: by the audit, a trial, verify, or reproduce",
+    Exit.USAGE: "the command line, a recipe, or another file that is named",
     Exit.SOURCE: "a source could not be fetched or verified",
     Exit.ENGINE: "the engine or the box; the result could not be written",
     Exit.STEP: "a build step failed",
@@ -36,6 +36,7 @@ _ENVIRONMENT = {
     "DOCKER_HOST": "the container engine",
     "DEBEMAIL": "with DEBFULLNAME, the maintainer of the packages",
     "SOURCE_DATE_EPOCH": "the time of a package of your own that finish corrects",
+    "XDG_CONFIG_HOME": "what holds where a command line says nothing is in it, in dom0-debs.toml",
     "XDG_CACHE_HOME": "the sources are kept below it, in dom0-debs",
     "XDG_STATE_HOME": "tracebacks of bugs are kept below it, in dom0-debs",
     "NO_COLOR": "no colour, whatever it says",

@@ -118,7 +118,8 @@ class Option:
         if self.metadata["usual"]:
             notes.append(f"default: {self.metadata['usual']}")
         elif not self.required and self.default not in ("", False, ()):
-            notes.append(f"default: {self.default}")
+            usual = f"{self.default:g}" if self.kind is float else self.default
+            notes.append(f"default: {usual}")
         if self.kind is list and not self.words:
             notes.append("may be given again")
         notes = [note for note in notes if note]
@@ -156,6 +157,12 @@ class Reported:
     """Of a verb that reports."""
 
     format: str = option("how to say it", "table", choices=("table", "json"))
+
+
+def recipe_read() -> Any:
+    """The recipe of a verb that reads packages: `builders.pipeline.chosen.to_read` says which."""
+    usual = f"that of dom0-debs.toml, the only one that was built, or {RECIPE}"
+    return option("name of a recipe, or a .toml file", usual=usual)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,8 +64,12 @@ def verb(command: Command, width: int) -> str:
 
 
 def ordered(command: Command) -> list[Option]:
-    """Its options, with those first that have a letter."""
-    return sorted(command.options.values(), key=lambda option: not option.short)
+    """Its options: its words, then those that have a letter, then the rest."""
+
+    def place(option: Option) -> tuple[bool, bool]:
+        return not (option.required or option.words), not option.short
+
+    return sorted(command.options.values(), key=place)
 
 
 def flags(option: Option) -> str:

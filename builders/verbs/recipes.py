@@ -35,6 +35,10 @@ def run(options: Options) -> Outcome:
 
     if options.show:
         return _joined(options.show, options.set)
+    if options.set:
+        raise BuildError(
+            "--set overrides a value of one recipe", hint="./inv recipes --show RECIPE --set ..."
+        )
     usual = chosen.to_build("").value
     loaded: dict[str, Recipe | BuildError] = {}
     for name in recipe.names():

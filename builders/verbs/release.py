@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
-from builders.verbs.option import RECIPE, Reported, option
+from builders.verbs.option import Reported, option, recipe_read
 
 if TYPE_CHECKING:
     from builders.progress import Reporter
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported):
-    recipe: str = option("name of a recipe, or a .toml file", usual=RECIPE)
+    recipe: str = recipe_read()
     flavour: str = option("release only this kernel", usual="every one that was built")
     sign_key: str = option("fingerprint or user id of your key, or a key file", usual="a trial key")
     out: str = option("the folder for it", value="FOLDER", usual="artifacts/RECIPE/release")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builders.verbs.option import TARGETS, OfRecipe, Reported, option
+from builders.verbs.option import TARGETS, OfRecipe, Reported, option, recipe_read
 
 if TYPE_CHECKING:
     from builders.pipeline.run import Run
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported, OfRecipe):
+    recipe: str = recipe_read()
     flavour: str = option(
         "of the kernel; one that was not built is built", usual="the one that was built"
     )

@@ -416,3 +416,11 @@ def test_a_record_is_plain_json(cache: Cache) -> None:
     raw = json.loads(record.read_text())
     assert raw["files"] == [{"name": "xen-4.2.0.tar.gz", "sha256": DIGEST, "size": len(DATA)}]
     assert raw["source"]["kind"] == "UrlSource"
+
+
+def test_a_cache_that_can_not_be_has_no_damaged_records(tmp_path: Path) -> None:
+    """XDG_CACHE_HOME names a file: nothing is there, and nothing was thrown away."""
+    (tmp_path / "file").touch()
+    notes: list[str] = []
+    assert Cache(tmp_path / "file" / "dom0-debs").resolved(SOURCE, note=notes.append) is None
+    assert notes == []

@@ -482,6 +482,21 @@ def many(tmp_path: Path) -> Comparison:
     return between(tmp_path, old, [Item("./etc/\033[2J", b"\n")], control=fields({}, {}))
 
 
+def test_of_many_files_those_that_came_and_went_are_shown(tmp_path: Path) -> None:
+    """A file of other content is the rule in an upgrade; one that is gone is what to look at."""
+    common = [f"./usr/share/a/{n:02}" for n in range(30)]
+    old = [Item(path, b"x") for path in [*common, "./usr/share/z/gone"]]
+    new = [Item(path, b"y") for path in [*common, "./usr/share/z/new"]]
+    comparison = between(tmp_path, old, new, control=fields({}, {}))
+    rows = table([comparison], [], [], 100, colour=False).splitlines()
+    at = next(n for n, row in enumerate(rows) if row.startswith("files: "))
+    assert {row.split(":")[0].split(" (")[0] for row in rows[at + 1 : at + 3]} == {
+        "  - /usr/share/z/gone",
+        "  + /usr/share/z/new",
+    }
+    assert rows[at + 3].startswith("  ~ /usr/share/a/00: ")
+
+
 @pytest.mark.parametrize("width", [10, 40, 80, 200])
 def test_the_table_keeps_to_its_width(many: Comparison, width: int) -> None:
     plain = table([many], [Path("x")], [], width, colour=False)

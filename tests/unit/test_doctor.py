@@ -432,7 +432,10 @@ def test_the_verdict_names_the_recipe(wheezy: Run) -> None:
     assert doctor.verdict([Check("engine", OK, "20.10")], wheezy) == f"{who} can be built here"
     assert doctor.verdict([BAD_ENGINE], wheezy) == f"{who} cannot be built here"
     said = doctor.verdict([*UNREACHED], wheezy)
-    assert said.endswith("does not reach the download sites of 3 sources")
+    assert said.endswith(
+        "does not reach the download sites of 3 sources\n"
+        "next: ./inv recipes, e.g. --recipe xen-4.17-bookworm"
+    )
 
 
 def test_a_boot_looks_at_what_its_image_needs(

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -124,8 +125,17 @@ def test_a_source_and_an_override_that_changed(two: tuple[Path, Path], tmp_path:
 
 
 def test_what_is_no_release(two: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="is no release"):
+    with pytest.raises(BuildError, match=r"is no release: it has no release\.json"):
         notes.difference(two[0], tmp_path)
+    with pytest.raises(BuildError, match="nothing: no such folder"):
+        notes.difference(two[0], tmp_path / "nothing")
+    with pytest.raises(BuildError, match=r"release\.json is no release: it is a file"):
+        notes.difference(two[0], two[0] / "release.json")
+    endless = tmp_path / "endless"
+    endless.mkdir()
+    os.mkfifo(endless / "release.json")
+    with pytest.raises(BuildError, match=r"release\.json is damaged"):
+        notes.difference(two[0], endless)
     broken = shutil.copytree(two[0], tmp_path / "broken")
     next(broken.glob("attestations/xen*.provenance.json")).write_text("{")
     with pytest.raises(BuildError, match="can't be read") as caught:

@@ -61,7 +61,7 @@ def test_the_help_of_a_verb_keeps_to_its_width_and_shows_values(name: str, width
 def test_help_shows_what_an_option_is_without_it() -> None:
     text = " ".join(pages.verb(VERBS["boot-test"], 80).split())
     assert "--timeout SECONDS" in text
-    assert "(default: 120.0)" in text
+    assert "(default: 120)" in text
     assert "(auto, kvm or tcg; default: auto)" in text
 
 
@@ -111,6 +111,7 @@ def test_help_on_an_unknown_verb() -> None:
         # Not Invoke's own of that name.
         ("devices --hide x", "devices has no option --hide", "./inv help devices"),
         ("inspect -f json", "inspect has no option -f", "./inv help inspect"),
+        ("fetch --no-setup", "--no-setup comes before the verb", "./inv --no-setup fetch ..."),
         ("--recipe x fetch", "--recipe comes after its verb", "./inv fetch --recipe ..."),
         ("build-all --jobs many", "--jobs many: not a number", "write digits: --jobs 4"),
         (
@@ -137,6 +138,15 @@ def test_help_on_an_unknown_verb() -> None:
         ("recipes --format xml", "--format xml: no such format", "one of: table, json"),
         ("fetch xen-4.17-bookworm", "fetch takes no word xen-4.17-bookworm", "--recipe xen-4.17"),
         ("fetch x", "fetch takes no word x", "./inv help fetch"),
+        # Not a word of the verb, though Invoke would take it for its NAME.
+        ("domu-config --flavour x", "domu-config has no option --flavour", "help domu-config"),
+        ("completion --shel x", "completion has no option --shel (did you mean --shell?)", "help"),
+        ("hlep", "there is no verb hlep (did you mean help?)", "./inv --list"),
+        ("BUILD_ALL", "there is no verb BUILD_ALL (did you mean build-all?)", "./inv --list"),
+        ("build-all --explain --", "-- may stand before paths alone", "./inv --list"),
+        ("domu-config -- x", "-- may stand before paths alone", "./inv --list"),
+        ("inspect -- --fast", "--fast: no such file", "name a .deb"),
+        ("verify -- --help", "--help: no such folder", "name the folder"),
         ("test --only unit --only no", "--only no: no such part", "one of: lint, unit"),
     ],
 )
@@ -148,3 +158,37 @@ def test_a_wrong_command_line_is_one_error_and_one_hint(words: str, said: str, h
     assert error == f"error: {said}"
     assert after.startswith("next: ")
     assert hint in after
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inspect", ""], "the word after inspect is empty"),
+        (["clean", "--old", "--recipe", ""], "the word after --recipe is empty"),
+        (["clean", "--old", "--recipe="], "--recipe= has no value"),
+        ([""], "the word after ./inv is empty"),
+    ],
+)
+def test_an_empty_word_is_not_one_that_was_left_out(words: list[str], said: str) -> None:
+    """A variable of a shell that is unset: `clean --old` would clean every recipe."""
+    with pytest.raises(BuildError) as caught:
+        program._run(words)
+    assert caught.value.message == said
+    assert caught.value.exit is Exit.USAGE
+    assert "variable of the shell" in caught.value.hint
+
+
+def test_a_value_of_set_may_end_with_its_equals_sign() -> None:
+    program._filled(["build-all", "--set", "suite.security=", "--set=suite.security="])
+
+
+def test_two_dashes_alone_are_the_first_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program._run(["--"]) == program._run([]) == Exit.DONE
+    out = capsys.readouterr().out
+    assert out[: len(out) // 2] == out[len(out) // 2 :]
+
+
+@pytest.mark.parametrize("name", ["domu-config", "finish", "inspect", "verify", "completion"])
+def test_help_tells_of_a_verbs_words_before_its_options(name: str) -> None:
+    first = pages.ordered(VERBS[name])[0]
+    assert first.required or first.words

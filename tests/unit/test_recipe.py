@@ -180,7 +180,7 @@ def test_an_unknown_key_names_file_key_and_the_nearest(
         ('["build-essential"]', "[true]", "builder.packages[0]", "not true or false"),
         ("[suite]", "[suite]\nvsyscall = 1", "suite.vsyscall", "must be true or false"),
         ("[builder]", "[builder]\nmemory = true", "builder.memory", "must be a whole number"),
-        ("[builder]", "[builder]\nmemory = 1.5", "builder.memory", "not a number"),
+        ("[builder]", "[builder]\nmemory = 1.5", "builder.memory", "not one with a point"),
         ("[builder]", "[builder]\nmemory = 2020-01-01", "builder.memory", "not date"),
         ('source = "xen"\n', 'source = "xen"\nfiles = "x"\n', "xen.files", "must be a table"),
         ("[finish.xen]", "[finish]\nxen = 1\n[x]", "finish.xen", "must be a table"),
@@ -220,6 +220,19 @@ def test_bad_toml_names_the_line(folder: Path, text: str) -> None:
     error = refused(folder, f"\n\n{text}\n\n")
     assert "bad.toml: not valid TOML" in error.message
     assert re.search(r"line [345]", error.message)
+
+
+def test_toml_that_is_no_utf_8_names_the_line_and_the_remedy(folder: Path) -> None:
+    for content, why in (
+        (b"a = 1\nb = '\xff'\n", "the byte 0xff is not UTF-8 (at line 2)"),
+        (b"\xef\xbb\xbfa = 1\n", "a byte order mark at line 1"),
+    ):
+        path = folder / "bad.toml"
+        path.write_bytes(content)
+        with pytest.raises(BuildError) as caught:
+            load("bad", folder=folder)
+        assert caught.value.message == f"{path}: not valid TOML: {why}"
+        assert caught.value.hint == "save it as UTF-8, without a byte order mark"
 
 
 @pytest.mark.parametrize(

@@ -856,9 +856,15 @@ def test_a_key_that_counts_no_more(box: Box, tmp_path: Path, how: str) -> None:
 
 
 def test_what_is_no_release_or_no_key(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="is no release"):
+    with pytest.raises(BuildError, match="nothing: no such folder"):
         verify.verify(tmp_path / "nothing", Lines())
+    with pytest.raises(BuildError, match="is no release: it has no SHA256SUMS"):
+        verify.verify(tmp_path, Lines())
+    with pytest.raises(BuildError, match="SHA256SUMS is no release: it is a file"):
+        verify.verify(made / "SHA256SUMS", Lines())
     (tmp_path / "key").write_text("a poem")
+    with pytest.raises(BuildError, match="/dev/zero: larger than 64 MiB"):
+        verify.verify(made, Lines(), Path("/dev/zero"))
     with pytest.raises(BuildError, match="holds no public key"):
         verify.verify(made, Lines(), tmp_path / "key")
 

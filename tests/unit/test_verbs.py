@@ -169,13 +169,14 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["build-kernel", "-r", "GOOD", "--flavour", "tiny"], "has no flavour tiny"),
         (["recipes", "--format", "xml"], "--format xml: no such format"),
         (["doctor", "-r", "GOOD", "--format", "xml"], "--format xml: no such format"),
+        (["recipes", "--set", "builder.memory=4"], "--set overrides a value of one recipe"),
         (["clean", "--recipe", "no"], "nothing was built"),
         (["check", "-r", "GOOD"], "nothing was built of good"),
         (["install-test", "-r", "GOOD"], "nothing was built of good"),
         (["boot-test", "-r", "GOOD", "--accel", "tcg"], "nothing was built of good"),
         (["finish", "--recipe", "GOOD"], "nothing was built of good"),
         (["release", "-r", "GOOD"], "nothing was built of good"),
-        (["diff", "--path", "no", "--path", "such"], "no is no release"),
+        (["diff", "--path", "no", "--path", "such"], "no: no such folder"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_next(

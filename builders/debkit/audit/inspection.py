@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -139,6 +140,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
                 if p.is_file() and (p.parent == path or not (p.parent / "stage.json").exists())
             )
             if not inside:
+                os.scandir(path).close()  # an OSError where this user may not look into it
                 raise BuildError(f"{path}: no .deb in it", hint="name a folder with packages")
             found.update(dict.fromkeys(sorted(_distinct(inside))))
         elif path.exists():

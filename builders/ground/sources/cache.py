@@ -303,8 +303,8 @@ class Cache:
             )
             unserved = tuple(_text(version) for version in raw.get("unserved", ()))
             fetched = Fetched(source.name, _text(raw["version"]), files, unserved)
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None  # of a cache that can't be, writing tells
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             note(f"{source.name}: the record {path} is damaged: thrown away")
             with contextlib.suppress(OSError):

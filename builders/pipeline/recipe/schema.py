@@ -184,7 +184,7 @@ def _modes(value: int | float | bool) -> str:
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN = 120  # characters of a key in an error
 _NUMBER = 1 << 43  # no size, limit or level is larger
-_EXAMPLES: dict[type, str] = {str: 'one string: "..."', int: "it without quotes", bool: "true"}
+_EXAMPLES: dict[type, str] = {str: 'one string: "..."', int: "its digits alone", bool: "true"}
 _NAMES: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false"}
 _MISSING = {
     "sha256": "every url source is pinned: add sha256 = the digest of the file that you trust",
@@ -201,6 +201,6 @@ def _kind(value: Any) -> str:
         list: "a list",
         tuple: "a list",
         dict: "a table",
-        float: "a number",
+        float: "one with a point",
     }
     return names.get(type(value), type(value).__name__)
