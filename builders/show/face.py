@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 from builders import ends
 from builders.errors import BuildError, Exit, Interrupted
-from builders.text import plain
+from builders.text import cut, plain
 
 if TYPE_CHECKING:
     from builders.pipeline.doctor import Check
@@ -156,11 +156,14 @@ _OF_THE_BOX = {
 
 def _refused(error: OSError) -> BuildError:
     """What the box refused, as an error that a user can act on; errno: one of `_OF_THE_BOX`."""
+    from builders import bug
+
     names = [
         os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
     ]
+    why = os.strerror(error.errno or 0)  # what stands in the exception may be anything
     return BuildError(
-        ": ".join(filter(None, [" to ".join(names), error.strerror])),
+        cut(bug.masked(": ".join([*filter(None, [" to ".join(names)]), why]))),
         hint=_OF_THE_BOX[error.errno or 0],
         exit=Exit.ENGINE,
     )

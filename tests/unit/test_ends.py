@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
 import random
@@ -333,7 +334,9 @@ def test_no_secret_is_told_or_written_down(
 
     def body() -> int:
         words = " ".join(secrets.values())
-        raise OSError(36, f"{words} https://me:hunter2@example.org/?X-Sig=abcdef {armored}", words)
+        raise OSError(
+            errno.ENOENT, f"{words} https://me:hunter2@example.org/?X-Sig=abcdef {armored}", words
+        )
 
     assert face.status(body) == Exit.BUG
     (path,) = state.iterdir()
@@ -341,6 +344,22 @@ def test_no_secret_is_told_or_written_down(
     for secret in (*secrets.values(), "another", "hunter2", "abcdef", "lQOYBF", "ghp_"):
         assert secret not in said
     assert "example.org" in said
+
+
+def test_no_secret_is_told_of_what_the_box_refuses(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "c2VjcmV0IGtleQ" * 9
+    monkeypatch.setenv("DOM0_DEBS_SIGN_KEY", secret)
+
+    def body() -> int:
+        raise OSError(errno.ENAMETOOLONG, f"{secret} is too long", f"/srv/{secret}")
+
+    assert face.status(body) == Exit.ENGINE
+    assert not state.exists()
+    said = capsys.readouterr().err
+    assert secret[:14] not in said
+    assert "File name too long" in said
 
 
 def test_only_the_newest_defects_are_kept(state: Path) -> None:
