@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-_COLUMNS, _ROWS = 96, 200
+_COLUMNS, _ROWS = 90, 200
 _LONGEST = 4 * 3600  # seconds for a command
 _WIDTH, _HEIGHT, _MARGIN = 8.4, 18, 14  # pixels of a character, a line, and around all
 _PROMPT = "$ "
@@ -95,7 +95,7 @@ def main(words: Sequence[str]) -> None:
     else:
         browser = shutil.which("chromium") or "google-chrome"
         page = Path(rest[0]).resolve().as_uri()
-        size = "--window-size=1100,1500"
+        size = "--window-size=1000,1060"
         shown = f"--screenshot={out.resolve()}"
         flags = ["--headless", "--no-sandbox", "--hide-scrollbars"]
         subprocess.run([browser, *flags, size, shown, page], check=True)
