@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from builders.errors import Exit
 from builders.proofs.boot import checks
 from builders.proofs.rebuild import reproduce
+from builders.show import face
 from builders.show.outcome import Outcome
 
 
@@ -64,10 +65,14 @@ def boots(made: Sequence[checks.Boot]) -> Outcome:
         kind = "a negative control" if each.wanted else "the proof"
         state = "passed" if each.good else "FAILED"
         lines.append(f"{each.name}: {state}, {kind}, {each.seconds:.1f} s")
+        rows = []
         for check in each.checks:
             fails = "fails, as it must" if check.name in each.wanted else "FAILS"
             holds = "HOLDS, and must not" if check.name in each.wanted else "holds"
-            lines.append(f"  {check.name:<28}{holds if check.good else fails:<20}{check.seen}")
+            # What dom0 answered is in columns of its own.
+            seen = " ".join(check.seen.split())
+            rows.append((f"  {check.name}", holds if check.good else fails, seen))
+        lines.append(face.table(rows))
         if not each.good:
             lines.append(f"  the whole console: {each.log}")
     document = BootsDocument(
