@@ -123,8 +123,7 @@ def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
         tell(present(error))
         return int(error.exit)
     except (KeyboardInterrupt, Interrupted):
-        tell(f"{paint('stopped:', 'yellow')} what is finished is kept")
-        return ends.status()
+        return _stopped()
     except MemoryError:
         tell(present(BuildError("there is not enough memory", hint="see ulimit -v and free -m")))
         return int(Exit.ENGINE)
@@ -134,7 +133,15 @@ def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
         tell(present(_refused(error)))
         return int(Exit.ENGINE)
     except Exception as error:
+        # Before 3.12 Python makes a RuntimeError of what is raised while a class is made.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return _stopped()
         return _defect(error)
+
+
+def _stopped() -> int:
+    tell(f"{paint('stopped:', 'yellow')} what is finished is kept")
+    return ends.status()
 
 
 # What a box may answer wherever a file is opened, and its user can mend: who may do what, a path
@@ -163,7 +170,7 @@ def _refused(error: OSError) -> BuildError:
     ]
     why = os.strerror(error.errno or 0)  # what stands in the exception may be anything
     return BuildError(
-        cut(bug.masked(": ".join([*filter(None, [" to ".join(names)]), why]))),
+        cut(bug.masked(f"{' to '.join(names)}: {why}" if names else why)),
         hint=_OF_THE_BOX[error.errno or 0],
         exit=Exit.ENGINE,
     )

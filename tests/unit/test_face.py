@@ -379,3 +379,16 @@ def test_checks_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines) > 4
     assert all(len(line) <= 60 for line in lines)
     assert " ".join(" ".join(lines).split()).count("no answer") == 10
+
+
+def test_an_interrupt_while_a_class_is_made_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupting:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def body() -> int:
+        type("Made", (), {"field": Interrupting()})
+        return 0
+
+    assert face.status(body) == 130
+    assert capsys.readouterr().err == "stopped: what is finished is kept\n"
