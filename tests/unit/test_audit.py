@@ -204,6 +204,15 @@ def test_libraries_that_other_packages_bring_in_their_own_way(tmp_path: Path) ->
     haskell = elf(["libHSbase-4.15-ghc9.so"], texts=[(29, "/usr/lib/ghc/lib/base")])  # DT_RUNPATH
     module = Item("./usr/lib/haskell/x.so", haskell)
     assert not found(good(tmp_path, module, control={"Depends": "libghc-base-dev-4"}), rule)
+    # The C library comes from no such folder; nor does what the package's own folders lack.
+    for soname, runpath in (
+        ("libc.so.6", "/usr/lib/ghc/lib/base"),
+        ("libyajl.so.2", "/usr/lib/own"),
+    ):
+        needs = Item("./usr/lib/own/x.so", elf([soname], texts=[(29, runpath)]))
+        assert found(good(tmp_path, needs, control={"Depends": "zlib1g"}), rule)
+    public = Item("./usr/bin/x", elf(["libyajl.so.2"], texts=[(29, "/usr/lib/x86_64-linux-gnu")]))
+    assert found(good(tmp_path, public, control={"Depends": "zlib1g"}), rule)
     udeb = {"Section": "debian-installer", "Package-Type": "udeb"}
     assert not found(good(tmp_path, program, control=udeb), rule)
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from builders.debkit.audit.facts import Facts
-from builders.debkit.audit.rules import elf, paths, scripts
+from builders.debkit.audit.rules import depends, elf, paths, scripts
 from builders.debkit.deb import relations
 from builders.debkit.finish import documents, libraries, services
 from builders.debkit.finish import relations as relations_of_finish
@@ -57,6 +57,7 @@ def _libraries(soname: str) -> list[str]:
         (lambda: documents._without_gpl(b" " * 1_000_000), b" " * 1_000_000),
         (lambda: documents._without_gpl(_LICENSE * 20_000), _LICENSE * 20_000),
         (lambda: _libraries("a" + "-1." * 2000 + ".so"), []),
+        (lambda: depends._spare(["lib" + "1" * 300_000 + "+"], [])["1"], 0),
         (lambda: relations_of_finish._is_library("lib" + "1" * 100_000 + "+"), False),
     ],
 )

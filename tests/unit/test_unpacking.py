@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from tarfile import FIFOTYPE
+
 import pytest
 
-from builders.debkit.deb.unpacking import FILE, FOLDER, LINK, SPECIAL, refusals
+from builders.debkit.deb.unpacking import FILE, FOLDER, LINK, refusals
 
 _LEFT = "nothing is left of it when it is to get its name"
 _FOLDER = "a folder is there when it is to get its name"
@@ -25,7 +27,7 @@ _ASIDE = "its folder is moved aside before"
         ([("a", FOLDER), ("a/in", FILE), ("a", FILE)], [("a/in", _LEFT)]),
         ([("a", FOLDER), ("a", FILE), ("a/in", FILE)], [("a/in", _ASIDE)]),
         ([("a", FOLDER), ("a/in", FILE), ("a", FOLDER), ("a", LINK)], []),
-        ([("a", SPECIAL), ("a", FOLDER), ("a", SPECIAL)], []),
+        ([("a", FIFOTYPE), ("a", FOLDER), ("a", FIFOTYPE)], []),
         ([("a", FILE), ("b//a", FILE), ("b/a", FILE)], [("b/a", _LEFT)]),
     ],
 )

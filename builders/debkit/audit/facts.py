@@ -122,9 +122,12 @@ class Facts:
 def linked_with(path: str) -> bool:
     """Whether it is the name of a library in a folder where the linker looks."""
     folder, _, name = path.rpartition("/")
-    return (
-        name.startswith(("lib", "ld-")) and ".so" in name and _PUBLIC.fullmatch(folder) is not None
-    )
+    return name.startswith(("lib", "ld-")) and ".so" in name and is_linker_folder(folder)
+
+
+def is_linker_folder(folder: str) -> bool:
+    """Whether the linker looks there without being told (ld.so(8))."""
+    return _PUBLIC.fullmatch(folder) is not None
 
 
 def gather(package: Deb, facts: Facts, *, contents: bool = True) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from debian.debian_support import Version
 
-from builders.debkit.audit.facts import Facts
+from builders.debkit.audit.facts import Facts, is_linker_folder
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.relations import read_relations
@@ -79,9 +79,15 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
         if not likely and version not in _COMMON and spare[version] > 0:
             spare[version] -= 1
             brought[soname] = True
+    folders = {path.rpartition("/")[0] for path in facts.paths}
     for path, elf in elves.items():
-        if any(folder.startswith("/usr/lib/") for folder in elf.runpath):
-            continue  # from a folder of another package
+        # From a folder of another package the library may come by any package.
+        elsewhere = any(
+            folder.startswith("/usr/lib/")
+            and not is_linker_folder(folder.rstrip("/"))
+            and folder.rstrip("/") not in folders
+            for folder in elf.runpath
+        )
         for soname in elf.needed:
             if soname in own:
                 continue
@@ -95,7 +101,7 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                         None if certain else Severity.WARNING,
                     )
                 continue
-            if not brought[soname]:
+            if not brought[soname] and not elsewhere:
                 guess = _ODD_NAMES.get(soname) or _names(soname)[0]
                 message = f"needs {soname}; no relation looks like its package (by name {guess})"
                 if siblings:
@@ -104,6 +110,7 @@ def _missing_dependency(facts: Facts) -> Iterator[Found]:
                 yield Found(message, path, Severity.INFO if siblings else Severity.WARNING)
 
 
+_VERSION = 30  # characters that a version and what a transition adds to it have
 _COMMON = frozenset("0123")  # versions of so many libraries that they tell nothing
 
 
@@ -112,8 +119,9 @@ def _spare(relations: Iterable[str], brought: Iterable[str]) -> Counter[str]:
 
     Not every package is called after its library: libhyperscan5 has libhs.so.5.
     """
-    named = (re.search(r"^lib.*?([0-9][0-9.]*)(?:t64|[a-z])?$", name) for name in relations)
-    spare = Counter(match[1] for match in named if match)
+    ends = (name[-_VERSION:] for name in relations if name.startswith("lib"))
+    versions = (re.search(r"([0-9][0-9.]*)(?:t64|[a-z])?\Z", end) for end in ends)
+    spare = Counter(match[1] for match in versions if match)
     spare.subtract(_parts(soname)[1] for soname in brought)
     return spare
 
