@@ -103,15 +103,42 @@ def near(path: Path) -> str:
 
 
 def present(error: BuildError) -> str:
-    """An error as people read it: what, the log's telling lines, its path, what next."""
-    parts = [paint("error: ", "red") + error.message]
+    """An error as people read it: what, the log's telling lines, its path, what next.
+
+    Message and hint are no wider than a terminal on standard error.
+    """
+    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    parts = [paint("error: ", "red") + _folded(error.message, len("error: "), columns)]
     if error.excerpt:
         parts += ["", *(f"  | {line}" for line in error.excerpt.splitlines()), ""]
     if error.log:
         parts.append(f"{paint('log:', 'bold')}  {error.log}")
     if error.hint:
-        parts.append(f"{paint('next:', 'bold')} {error.hint}")
+        parts.append(f"{paint('next:', 'bold')} {_folded(error.hint, len('next: '), columns)}")
     return "\n".join(parts)
+
+
+# ./inv, its verb, and after it options with their values, and files.
+_COMMAND = r"\./inv [\w.-]+(?: --?[\w-]+(?: [^\s-]\S*)?| \S*[./]\S+)*"
+_WORDS = re.compile(rf"{_COMMAND}\S*|\S+")
+
+
+def _folded(text: str, indent: int, columns: int) -> str:
+    """`text` within `columns` after `indent` of them, where there are that many.
+
+    No word is cut, and no command of this tool either: it can be copied from the terminal.
+    """
+    room = columns - indent
+    if room < _LEAST:
+        return text
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines.append(line if len(line) <= room else "")
+        for word in _WORDS.findall(line) if len(line) > room else ():
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+                lines.append("")
+            lines[-1] += f" {word}" if lines[-1] else word
+    return f"\n{' ' * indent}".join(lines)
 
 
 def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
