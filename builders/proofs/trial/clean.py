@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builders.debkit.deb import Deb
 from builders.debkit.deb.relations import name_fault
-from builders.debkit.deb.versions import version_fault
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.ground.engine.failures import engine_errors
@@ -34,6 +33,7 @@ from builders.ground.engine.step import Step
 from builders.ground.suite import downloads, image, mirror
 from builders.proofs.trial import jail
 from builders.text import printable
+from builders.versions import version_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

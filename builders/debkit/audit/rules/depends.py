@@ -14,7 +14,7 @@ from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.relations import read_relations
 from builders.debkit.deb.scripts import interpreter
-from builders.debkit.deb.versions import parsed_version
+from builders.versions import parsed_version
 
 # The parts of the C library.
 _LIBC = re.compile(
