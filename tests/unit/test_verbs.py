@@ -111,7 +111,7 @@ def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
     """The options of all verbs, which help and completion show, need none of it."""
     slow = (
-        *("docker", "requests", "urllib3", "elftools", "debian.deb822", "zstandard", "tqdm"),
+        *("docker", "requests", "urllib3", "debian.deb822", "zstandard", "tqdm"),
         *("builders.pipeline", "builders.debkit", "builders.ground"),
     )
     code = (
