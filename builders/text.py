@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import AnyStr
 
 
@@ -22,6 +23,16 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     words = [f"{hours} h"] if hours else []
     return " ".join([*words, f"{minutes} min"] if minutes or not hours else words)
+
+
+def day(seconds: float) -> str:
+    """The day of a time since 1970, as ISO 8601 has it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 to the second, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ from builders.ground.sources.address import Failed
 from builders.ground.sources.pins import UrlSource
 from builders.ground.suite import mirror
 from builders.ground.suite.model import Suite
-from builders.text import printable
+from builders.text import day, printable
 
 LISTS = "/var/lib/apt/lists"
 LISTED = "dom0-debs-lists-"  # of the box's folders for package lists: what their names begin with
@@ -210,10 +210,6 @@ def _time(text: str) -> int:
     return int(text)
 
 
-def _day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-
-
 def _judge(
     words: Mapping[str, list[str]], expiries: Mapping[str, int | None], signed_by: set[str]
 ) -> Signature | str:
@@ -240,14 +236,14 @@ def _judge(
     if algorithm in _WEAK:
         return f"the signature of key {primary} rests on {_WEAK[algorithm]}, which is broken"
     if made > time.time() + _DAY:
-        return f"the signature of key {primary} is dated {_day(made)}, which is to come"
+        return f"the signature of key {primary} is dated {day(made)}, which is to come"
     if signer not in expiries or primary not in expiries:
         return f"gpg does not know when key {primary} expires"
     ends = [end for end in (expiries[signer], expiries[primary]) if end is not None]
     if ends and made >= min(ends):
         return (
-            f"the signature of key {primary} was made on {_day(made)}, "
-            f"after the key had expired ({_day(min(ends))})"
+            f"the signature of key {primary} was made on {day(made)}, "
+            f"after the key had expired ({day(min(ends))})"
         )
     return Signature(primary, made, min(ends, default=None))
 
@@ -489,9 +485,9 @@ def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
     signature = _get(run, f"{base}/Release.gpg")
     accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
     if suite.signed_by:
-        since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
+        since = f", which expired on {day(accepted.expired)}" if accepted.expired else ""
         run.reporter.line(
-            f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"
+            f"{name}: Release of {day(accepted.made)} verified by key {accepted.fingerprint}"
             + (since if accepted.expired and accepted.expired < time.time() else "")
             + (", and pinned" if pinned else "")
         )

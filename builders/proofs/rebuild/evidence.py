@@ -17,13 +17,12 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import IO, Any
 
 import zstandard
 
 from builders.debkit import elf
-from builders.text import printable
+from builders.text import moment, printable
 
 _SPOOL = 8 << 20
 _CHUNK = 1 << 20
@@ -142,11 +141,6 @@ def _stamps(a: bytes, b: bytes, at: int, its: int) -> str:
             ):
                 return " and ".join(moment(t) for t in times)
     return ""
-
-
-def moment(seconds: float) -> str:
-    """A time, as people read it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _whole(*files: IO[bytes]) -> list[bytes]:

@@ -11,6 +11,7 @@ from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb import Entry
 from builders.debkit.deb.kernels import to_build
+from builders.debkit.deb.places import VOLATILE, beneath
 
 
 def _target(path: str, link: str) -> str:
@@ -147,9 +148,7 @@ def _dangling_link(facts: Facts) -> Iterator[Found]:
         if not entry.info.issym():
             continue
         target = _target(entry.path, entry.info.linkname)
-        made = target.startswith(
-            ("/etc/alternatives/", "/run/", "/proc/", "/dev/", "/var/", "/sys/")
-        )
+        made = beneath(target, ("/etc/alternatives", "/var", *VOLATILE))
         if target in facts.paths or made or posixpath.dirname(target) not in folders:
             continue
         if posixpath.dirname(target) == "/usr/share/doc" and posixpath.basename(target) in needed:

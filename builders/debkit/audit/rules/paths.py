@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
+from builders.debkit.deb.places import VOLATILE, beneath
 from builders.debkit.deb.tar import lost
 
 
@@ -70,7 +71,6 @@ _USR = frozenset(
         "X11R6",
     ]
 )
-_VOLATILE = re.compile(r"/(run|var/run|var/lock|tmp|var/tmp|dev|proc|sys)/.")
 _PERSONAL = re.compile(r"/(home|root|srv|mnt|media)/.")
 _LOADER = re.compile(r"/lib64/(ld-linux-x86-64|ld64)\.so\.[0-9]|/usr/lib64/ld-linux-x86-64\.so\.2")
 
@@ -86,8 +86,8 @@ _LOADER = re.compile(r"/lib64/(ld-linux-x86-64|ld64)\.so\.[0-9]|/usr/lib64/ld-li
 )
 def _volatile_path(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
-        if _VOLATILE.match(entry.path):
-            yield Found(f"lies in {_VOLATILE.match(entry.path)[0][:-2]}", entry.path)  # type: ignore[index]
+        if place := beneath(entry.path, VOLATILE):
+            yield Found(f"lies in {place}", entry.path)
 
 
 @rule(
