@@ -45,6 +45,7 @@ def advise(guest: Guest, machine: Machine, place: str) -> Advice:
     warnings += _left_behind(handed, machine)
     for device in handed:
         warnings += _of_device(device, handed, machine)
+    warnings += _without_reset(handed)
     hole: int | None = None
     below: int | None = None
     told: list[str] = []
@@ -115,12 +116,7 @@ def _of_device(device: Device, handed: Sequence[Device], machine: Machine) -> It
         yield f"{name}: {'; '.join(device.why) or 'not for a guest'}"
     methods = it.reset_methods
     given = {other.bdf for other in handed}
-    if methods == () or (methods is None and not device.reset):
-        yield (
-            f"{name}: dom0's kernel has no way to reset it, so it may not work again after the "
-            "guest restarts; it resets a bus only for a function that is alone there"
-        )
-    elif methods and methods[0] in ("bus", "slot"):
+    if methods and methods[0] in ("bus", "slot"):
         near = [
             other.bdf
             for other in machine.devices
@@ -144,6 +140,17 @@ def _of_device(device: Device, handed: Sequence[Device], machine: Machine) -> It
         yield (
             f"{name}: shares a page of memory with {_few(shared)}, which a guest could reach "
             f"({_SUPPORT})"
+        )
+
+
+def _without_reset(handed: Sequence[Device]) -> Iterator[str]:
+    found = [device.bdf for device in handed if device.hardware.reset_methods == ()]
+    if found:
+        which = "them" if found[1:] else "it"
+        yield (
+            f"--pci {_few(found)}: dom0's kernel has no way to reset {which}; what does not work "
+            "again when the guest restarts needs a restart of the host (Linux resets a bus only "
+            "for a function that is alone on it: drivers/pci/pci.c, pci_parent_bus_reset)"
         )
 
 

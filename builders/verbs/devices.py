@@ -25,7 +25,7 @@ class Options(Reported):
         (),
         value="ADDRESS",
     )
-    ids: str = option(
+    names: str = option(
         "a list of names as in package pci.ids", value="FILE", usual="where Debian has it"
     )
     sysfs: str = option("a folder laid out like /sys, with proc beside it", "/sys", value="FOLDER")
@@ -34,7 +34,7 @@ class Options(Reported):
 def run(options: Options) -> Outcome:
     from builders.show import hosts
 
-    machine = looked(options.sysfs, options.ids)
+    machine = looked(options.sysfs, options.names)
     return hosts.devices(machine, chosen(machine, options.device))
 
 
@@ -45,7 +45,7 @@ def looked(sysfs: str, ids: str = "") -> Machine:
     if not (Path(sysfs) / "bus").is_dir():
         raise BuildError(f"--sysfs {sysfs}: no sysfs there", hint="a folder that holds bus/pci")
     if ids and not Path(ids).is_file():
-        raise BuildError(f"--ids {ids}: no such file", hint="the package pci.ids has one")
+        raise BuildError(f"--names {ids}: no such file", hint="the package pci.ids has one")
     return devices.look(Path(sysfs), [Path(ids)] if ids else pci.IDS)
 
 

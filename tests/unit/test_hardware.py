@@ -317,7 +317,7 @@ def test_one_in_full(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no such device here"):
         verb.run(verb.Options(sysfs=str(m.sysfs), device=("02:00.0",)))
     with pytest.raises(BuildError, match="no such file"):
-        verb.run(verb.Options(sysfs=str(m.sysfs), ids=str(tmp_path / "none")))
+        verb.run(verb.Options(sysfs=str(m.sysfs), names=str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize(
