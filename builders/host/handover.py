@@ -218,8 +218,8 @@ def _too_high(layout: Layout, guest: Guest, above: int) -> Iterator[str]:
         far = [ask for ask, at in layout.high if at + ask.size > end]
         if far:
             yield (
-                f"{_named(far)}: beyond the {amount(end)} that OVMF maps in this guest ({_OVMF}); "
-                "its own driver for the device, if it has one, stops there"
+                f"{_named(far)}: beyond the {amount(end)} that OVMF maps in this guest ({_OVMF}), "
+                "which cannot use the device for that; a guest of 64 bits can"
             )
     else:
         far = [ask for ask, _ in layout.high if ask.size > hvmloader.ALWAYS_HIGH]

@@ -123,10 +123,13 @@ def write(it: Run, options: Options) -> Outcome:
 def host(options: Options) -> tuple[Machine, str]:
     """The host's devices, and what they are known from; BuildError where that cannot be read."""
     from builders.host import listed
+    from builders.host.devices import Machine
     from builders.verbs.devices import looked
 
     if options.devices and options.sysfs:
         raise BuildError("--devices and --sysfs: one host has one list", hint="give one of the two")
     if options.devices:
         return listed.read(Path(options.devices)), options.devices
-    return looked(options.sysfs or "/sys"), options.sysfs or "this machine"
+    if options.sysfs or Path("/sys/bus").is_dir():
+        return looked(options.sysfs or "/sys"), options.sysfs or "this machine"
+    return Machine(()), "this machine"  # a container may have no sysfs

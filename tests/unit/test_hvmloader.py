@@ -116,6 +116,24 @@ def test_no_smaller_hole_would_do(asks: list[Ask]) -> None:
             assert None in told(named, 64, smaller, moves=False)[1].values()
 
 
+def test_what_hvmloader_said_in_a_guest() -> None:
+    """Xen 4.17.5 in QEMU, a guest of 128 MiB without a screen and with three cards handed over:
+    e1000, virtio-net and a VGA card. Each is `bar` of hvmloader's line, its size and its address.
+    """
+    said = {
+        "02:0 bar 14": (0x1000000, 0xF0000000),  # Xen's platform device
+        "05:0 bar 10": (0x1000000, 0xF1000000),
+        "03:0 bar 10": (0x20000, 0xF2000000),
+        "04:0 bar 20": (0x4000, 0xF2020000),
+        "04:0 bar 14": (0x1000, 0xF2024000),
+        "05:0 bar 18": (0x1000, 0xF2025000),
+    }
+    asks = [Ask(size, bar == "04:0 bar 20", bar) for bar, (size, _) in said.items()]
+    found = hvmloader.layout(asks, 128)
+    assert {ask.whose: at for ask, at in found.low} == {bar: at for bar, (_, at) in said.items()}
+    assert (found.start, found.high, found.left) == (0xF0000000, (), ())
+
+
 @pytest.mark.parametrize(
     ("sizes", "hole"),
     [
