@@ -57,7 +57,7 @@ class Options(Reported, OfRecipe):
         usual="what 32-bit BARs need",
     )
     devices: str = option(
-        "the host's devices, as its devices --format json says them", value="FILE"
+        "the host's devices: what devices --format json wrote there", value="FILE"
     )
     sysfs: str = option(
         "or a folder of the host, laid out like /sys", value="FOLDER", usual="this machine"
