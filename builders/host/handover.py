@@ -51,7 +51,8 @@ def advise(guest: Guest, machine: Machine, place: str) -> Advice:
     told: list[str] = []
     if guest.type == "hvm":
         hole, layout = _holes(guest, handed)
-        below, above = hvmloader.low_memory(guest.memory, hole)
+        below = min(guest.memory, layout.start // hvmloader.MIB)
+        above = guest.memory - below
         warnings += _no_place(layout, guest, hole)
         warnings += _too_high(layout, guest, above)
         told += _told(guest, hole, below, above, layout) if handed else []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import ROOT
 from builders.host import dom0, domu
 from builders.host.domu import Asked
 from builders.pipeline.graph import Pipeline
@@ -148,6 +149,15 @@ def test_xl_takes_the_guests(
     assert len(told.get("pcidevs", [])) == len(asked.pci)
 
 
+def test_the_file_in_the_guide_is_one_that_xl_took(
+    booted: tuple[str, dict[str, Answer], tuple[Check, ...]],
+) -> None:
+    text = domu.text(domu.guest(builds.begin(RECIPE, [], Silent()).recipe, GUESTS["windows-9"]))
+    shown = "".join(f"    {line}\n" for line in text.splitlines())
+    assert shown in (ROOT / "docs" / "guest.md").read_text()
+    assert booted[1]["windows-9"].status == 0
+
+
 @pytest.mark.parametrize("name", sorted(MATRIX))
 def test_xl_reads_each_choice_as_it_was_meant(
     booted: tuple[str, dict[str, Answer], tuple[Check, ...]], name: str
@@ -169,6 +179,7 @@ def test_xl_refuses_what_is_refused_here(
 ) -> None:
     """The bounds of mmio_hole are those of xl, and a name of a firmware is not taken by luck."""
     assert booted[1][name].status != 0
+    assert "invalid value" in booted[1][name].text
 
 
 def test_xl_refuses_a_wrong_guest(

@@ -79,6 +79,7 @@ def test_older_xen_makes_the_hole_itself() -> None:
     large = device("01:00.0", bar(512 * MIB), bar(512 * MIB, 1, wide=True))
     assert advice(large, loaded=OLD).hole is None
     assert not warned("no place", large, loaded=OLD)
+    assert advice(large, loaded=OLD).below == 2048  # the rest of its memory is moved above
     larger = device("01:00.0", bar(GIB), bar(GIB, 1, wide=True))
     (text,) = warned("no place", larger, loaded=OLD)
     assert "this Xen has no mmio_hole" in text

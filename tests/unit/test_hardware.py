@@ -14,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit
-from builders.host import detail, devices, hardware, listed
+from builders.host import detail, devices, domu, handover, hardware, listed
 from builders.host.devices import Device
 from builders.host.hardware import Bar, Hardware, Link
 from builders.host.pci import Bdf
+from builders.pipeline import recipe
 from builders.show import hosts
 from builders.verbs import devices as verb
 from tests.unit.machines import Machine, resources, workstation
 
 MIB = 1 << 20
+XEN = recipe.load("xen-4.17-bookworm")
 # As a graphics card of today has it: registers, two windows of 64 bits, ports, a ROM.
 CARD = (
     Bar(0, 16 * MIB, 0xA2000000),
@@ -198,6 +200,12 @@ def test_whatever_is_read_has_its_bounds_and_goes_through_json(files: dict[str, 
 
 # --- the list of another host
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
 
 def document(folder: Path) -> dict[str, Any]:
     m = workstation(folder)
@@ -291,15 +299,35 @@ def test_what_is_no_list(tmp_path: Path) -> None:
             listed.read(tmp_path / name)
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-))  # fmt: skip
+@given(JSON)
 @settings(max_examples=60, deadline=None)
 def test_no_list_is_taken_by_luck(value: Any) -> None:
     with pytest.raises(BuildError):
         listed.parse(json.dumps(value).encode(), "x")
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_one_value_changed_is_refused_or_makes_a_machine(told: str, data: st.DataObject) -> None:
+    """No other exception, and what is taken can be shown and judged as any machine."""
+    changed = json.loads(told)
+    where: Any = changed
+    while True:
+        key = data.draw(
+            st.sampled_from(list(where) if isinstance(where, dict) else range(len(where)))
+        )
+        if not isinstance(where[key], dict | list) or not where[key] or data.draw(st.booleans()):
+            break
+        where = where[key]
+    where[key] = data.draw(JSON | st.sampled_from(["0000:01:00.0", 1 << 28, 64, "flr"]))
+    try:
+        machine = listed.parse(json.dumps(changed).encode(), "x")
+    except BuildError:
+        return
+    assert all(detail.text(device, machine, 80) for device in machine.devices)
+    bdf = data.draw(st.sampled_from(machine.devices)).bdf if machine.devices else Bdf(0, 1, 0, 0)
+    guest = domu.guest(XEN, domu.Asked("g", "4G", disks=["/a"], pci=[str(bdf)]))
+    assert handover.advise(guest, machine, "x").warnings
 
 
 # --- shown
