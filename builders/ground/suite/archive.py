@@ -39,9 +39,9 @@ from builders.files import of_file, scratch
 from builders.ground.engine.box import ensure_tools
 from builders.ground.engine.container import Container
 from builders.ground.session import Session
-from builders.ground.sources.address import Failed
+from builders.ground.sources.address import Failed, Patience
 from builders.ground.sources.pins import UrlSource
-from builders.ground.suite import mirror
+from builders.ground.suite import index, mirror
 from builders.ground.suite.model import Suite
 from builders.text import printable
 
@@ -54,6 +54,7 @@ _LARGEST = 1 << 30  # and no package list
 _CHUNK = 1 << 20
 # mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
 _OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
+_PROBED = Patience(connect=10, stall=10, answer=20, attempts=1)
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
 # One signed text and nothing else (RFC 4880, 7): what stands beside it nobody signed.
@@ -349,7 +350,29 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         )
         for kind in ("/Packages", "/Sources")
     }
+    for path, archive in of["/Packages"]:
+        _plain_http(run, path, archive)
     return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+
+
+def _plain_http(run: Session, packages: Path, archive: str) -> None:
+    """BuildError where an archive's packages lead to https, which the suite's own apt lacks.
+
+    The first that its list has is asked for. Any other failure is told by the download itself.
+    """
+    from builders.ground.sources.download import get
+
+    suite = run.recipe.suite
+    offer = next(index.packages(packages, archive), None) if mirror.has_no_https(suite) else None
+    if offer is None:
+        return
+    url = offer.files[0].url
+    try:
+        landed = get(url, 0, run.live.stopping, method="HEAD", patience=_PROBED).url
+    except Failed:
+        return
+    if problem := mirror.too_new(suite, url, landed):
+        raise problem
 
 
 def held(run: Session, container: Container, folder: Path) -> Lists:
@@ -370,6 +393,11 @@ def held(run: Session, container: Container, folder: Path) -> Lists:
             for part in ("InRelease", "Release", "Release.gpg")
         }
         release = parts["Release"]
+        if not parts["InRelease"] and not parts["Release.gpg"]:
+            why = (
+                "the container has no signature of it: an apt-get update that ran there removes it"
+            )
+            raise _refused(f"{base}/Release", [why])
         if parts["InRelease"] and not suite.signed_by:
             release = opened(parts["InRelease"], keyring, f"{base}/InRelease")
         else:
@@ -597,6 +625,9 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
 
     They hold for the length of the block.
     """
+    ensure_tools(["mmdebstrap"], run.reporter)
+    if why := hookless(run.recipe.suite):
+        raise BuildError(why, hint=HOOK_REMEDY, exit=Exit.ENGINE)
     with scratch(LISTED) as folder:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
@@ -607,3 +638,16 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
             f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
             *hooks,
         ]
+
+
+HOOK_REMEDY = "install mmdebstrap 1.3.0 or newer: Debian 12 and later have it"
+
+
+def hookless(suite: Suite) -> str:
+    """Why the box's mmdebstrap(1) makes no root of the suite; "" where it does.
+
+    A folder of hooks that is not there would be passed over, and the bootstrap fail midway.
+    """
+    if not suite.signed_by or not mirror.has_old_dpkg(suite) or _OLD.is_dir():
+        return ""
+    return f"mmdebstrap has no {_OLD} here, which a dpkg as old as that of {suite.name} needs"
