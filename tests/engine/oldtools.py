@@ -18,15 +18,28 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from builders import ROOT
+from tests.engine.suites import package
+
+# Debian's keys of that time, from the box's package debian-archive-keyring.
+REMOVED_KEYS = Path("/usr/share/keyrings/debian-archive-removed-keys.gpg")
 VARIABLE = "DOM0_DEBS_OLD_TOOLS"
 # What a root has of them; and what they themselves need beside Debian 12's minimal root.
 TOOLS = ("apt", "libapt-pkg4.12", "dpkg", "dpkg-dev", "libdpkg-perl")
-NEEDS = ("gnupg", "debian-archive-keyring", "libtimedate-perl", "libstdc++6", "libselinux1")
+NEEDS = (
+    "gpgv",
+    "gnupg1",
+    "debian-archive-keyring",
+    "libtimedate-perl",
+    "libstdc++6",
+    "libselinux1",
+)
+_STAND_INS = ROOT / "tests" / "fixtures" / "rehearsal" / "dpkg"
 # Debian 12's, which the old ones stand for.
-_REPLACED = (*TOOLS, "libapt-pkg6.0")
+_REPLACED = (*TOOLS, "libapt-pkg6.0", "debian-archive-keyring")
 _NAMES = "dpkg|dpkg-dev|apt|libdpkg-perl"
 _VERSIONED = re.compile(rf"\b({_NAMES})(:any)? \([<>=]+ [^)]*\)")
-_FIELD = re.compile(r"^(Pre-Depends|Depends|Breaks|Conflicts): (.*)$", re.MULTILINE)
+_FIELD = re.compile(r"^(Pre-Depends|Depends|Breaks|Conflicts|Provides): (.*)$", re.MULTILINE)
 # What came after dpkg 1.16, in maintainer scripts and triggers.
 _SCRIPTS = (
     (re.compile(rb" --no-rename\b"), b""),  # dpkg-divert, 1.19.1
@@ -53,6 +66,13 @@ def take(pool: Path, tools: Path) -> None:
         found = sorted(tools.glob(f"{name}_*.deb"))
         assert len(found) == 1, f"{VARIABLE}: {tools} has {len(found)} of {name}"
         shutil.copy(found[0], pool)
+    # apt's own postinst has gpg of version 1 read the archive's keys: RSA keys, in those days.
+    keys = {"/usr/share/keyrings/debian-archive-keyring.gpg": REMOVED_KEYS}
+    package(pool, "debian-archive-keyring", "2012.4", keys)
+    needs = "Depends: gpgv, gnupg1\n"
+    package(pool, "gnupg", "2.2.99", {"/usr/bin/gpg": _STAND_INS / "gpg"}, fields=needs)
+    # Essential's debianutils and dash call it: in the stand-in that they depend on.
+    package(pool, "usr-is-merged", "99", {"/usr/bin/dpkg-realpath": _STAND_INS / "dpkg-realpath"})
 
 
 def adapt(pool: Path) -> None:
@@ -117,7 +137,12 @@ def _adapted(name: str, content: bytes) -> bytes:
 
 
 def _relations(field: re.Match[str]) -> str:
-    """A field of relations that asks for no later tools than there are."""
+    """A field of relations that asks for no later tools than there are.
+
+    apt 0.9.7.9 passes over what is provided in a version (1.17.11 of dpkg).
+    """
+    if field[1] == "Provides":
+        return f"Provides: {re.sub(r' [(][^)]*[)]', '', field[2])}"
     if field[1] in ("Breaks", "Conflicts"):
         kept = [r for r in field[2].split(", ") if not _VERSIONED.fullmatch(r)]
         return f"{field[1]}: {', '.join(kept)}" if kept else f"X-{field[1]}: none"
