@@ -20,7 +20,7 @@ from builders.errors import BuildError, Exit
 from builders.ground.engine import connection
 from builders.ground.engine.failures import engine_errors
 from builders.ground.sources.address import Failed, Patience, shown
-from builders.ground.suite import image, mirror, namespace
+from builders.ground.suite import archive, image, mirror, namespace
 from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import GitSource, Source, UrlSource
 from builders.pipeline.run import Run
@@ -79,10 +79,10 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
             for name, source in missing.items()
             if isinstance(source, (UrlSource, GitSource))
         }
-        archive = asked.result() if asked else None
-        checks += [archive] if archive else []
+        answered = asked.result() if asked else None
+        checks += [answered] if answered else []
         checks += [
-            looked[name].result() if name in looked else _source(name, source, archive)
+            looked[name].result() if name in looked else _source(name, source, answered)
             for name, source in missing.items()
         ]
     return checks
@@ -248,6 +248,9 @@ def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]
             checks.append(Check(tool, FAIL, "not installed", f"apt-get install {tool}"))
     if "mmdebstrap" in wanted and (problem := namespace.obstacle()):
         checks.append(Check("user namespace", FAIL, *problem))
+    if "mmdebstrap" in wanted and shutil.which("mmdebstrap"):
+        why = archive.hookless(run.recipe.suite)
+        checks += [Check("mmdebstrap's hooks", FAIL, why, archive.HOOK_REMEDY)] if why else []
     return checks
 
 
@@ -302,11 +305,11 @@ def _said_by(run: Run) -> str:
     return f"; set by {who}" if who else ""
 
 
-def _source(name: str, source: Source, archive: Check | None) -> Check:
+def _source(name: str, source: Source, answered: Check | None) -> Check:
     from builders.ground.sources.fetching import reachable
 
     if not isinstance(source, (UrlSource, GitSource)):
-        if archive and archive.state == FAIL:
+        if answered and answered.state == FAIL:
             return Check(f"source {name}", WARN, "unknown: it comes from the mirror", "see there")
         return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")
     why = reachable(source, timeout=10)

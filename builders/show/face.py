@@ -21,6 +21,7 @@ from builders.text import cut, plain
 
 if TYPE_CHECKING:
     from builders.pipeline.doctor import Check
+    from builders.pipeline.online import Address
     from builders.pipeline.stages import State
 
 P = ParamSpec("P")
@@ -323,4 +324,16 @@ def checks(found: Sequence[Check]) -> str:
         lines.append(f"{state}  {check.name.ljust(widest)}  {hang(check.why, widest + 8)}")
         if check.remedy and check.state != "ok":
             lines.append(f"{' ' * (widest + 8)}-> {hang(check.remedy, widest + 11)}")
+    return "\n".join(lines)
+
+
+def addresses(found: Sequence[Address]) -> str:
+    """What `doctor --online` says: each address, and below it what it serves."""
+    colours = {"pinned": "green", "likely": "yellow", "failed": "red"}
+    widest = max(len(a.what) for a in found)
+    lines = []
+    for address in found:
+        state = paint(address.state.ljust(6), colours[address.state])
+        lines.append(f"{state}  {address.what.ljust(widest)}  {address.url}".rstrip())
+        lines.append(f"{' ' * (widest + 10)}{hang(address.why, widest + 10)}")
     return "\n".join(lines)

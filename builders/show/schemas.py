@@ -43,6 +43,7 @@ DOCUMENTS: tuple[type, ...] = (
     releases.VerificationDocument,
     releases.ChangesDocument,
     upkeep.ChecksDocument,
+    upkeep.AddressesDocument,
     upkeep.RecipesDocument,
     recipes.JoinedDocument,
     hosts.DevicesDocument,

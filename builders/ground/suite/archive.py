@@ -36,12 +36,12 @@ from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Exit
 from builders.files import of_file, scratch
-from builders.ground.engine.box import ensure_tools
+from builders.ground.engine.box import ensure_tools, install_command, missing
 from builders.ground.engine.container import Container
 from builders.ground.session import Session
-from builders.ground.sources.address import Failed
+from builders.ground.sources.address import Failed, Patience
 from builders.ground.sources.pins import UrlSource
-from builders.ground.suite import mirror
+from builders.ground.suite import index, mirror
 from builders.ground.suite.model import Suite
 from builders.text import day, printable
 
@@ -54,6 +54,7 @@ _LARGEST = 1 << 30  # and no package list
 _CHUNK = 1 << 20
 # mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
 _OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
+_PROBED = Patience(connect=10, stall=10, answer=20, attempts=1)
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
 # One signed text and nothing else (RFC 4880, 7): what stands beside it nobody signed.
@@ -325,17 +326,12 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         archive = address.rstrip("/")
         base = f"{archive}/dists/{name}"
         release = _release(run, keyring, base, name)
+        if suite.signed_by:
+            run.reporter.line(f"{name}: {release.verdict}")
         for part, content in release.files.items():
             written.append(folder / file_name(f"{base}/{part}"))
             written[-1].write_bytes(content)
-        files = listed(release.text, name, f"{base}/Release", fresh=not suite.signed_by)
-        by_hash = bool(re.search(rb"(?m)^Acquire-By-Hash: *yes", release.text))
-        for component in suite.components:
-            paths = [f"{component}/binary-{ARCHITECTURE}/Packages"]
-            paths += [f"{component}/source/Sources"] if sources else []
-            package_lists += [
-                _choose(files, archive, base, path, by_hash=by_hash) for path in paths
-            ]
+        package_lists += _of_release(suite, archive, name, release.text, sources=sources)
     places = dict(zip(package_lists, _fetch(run, folder, package_lists), strict=True))
     of = {
         kind: tuple(
@@ -345,7 +341,66 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         )
         for kind in ("/Packages", "/Sources")
     }
+    for path, archive in of["/Packages"]:
+        _plain_http(run, path, archive)
     return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+
+
+def _of_release(
+    suite: Suite, archive: str, name: str, release: bytes, *, sources: bool
+) -> list[_List]:
+    """The package lists of the suite's components that a verified Release file states."""
+    base = f"{archive}/dists/{name}"
+    files = listed(release, name, f"{base}/Release", fresh=not suite.signed_by)
+    by_hash = bool(re.search(rb"(?m)^Acquire-By-Hash: *yes", release))
+    paths = []
+    for component in suite.components:
+        paths.append(f"{component}/binary-{ARCHITECTURE}/Packages")
+        paths += [f"{component}/source/Sources"] if sources else []
+    return [_choose(files, archive, base, path, by_hash=by_hash) for path in paths]
+
+
+def served(
+    run: Session, address: str, name: str, patience: Patience
+) -> tuple[str, list[UrlSource]]:
+    """How the Release file at an address was verified, in words, and the package lists it states.
+
+    name: of the suite, as sources.list(5) has it. Nothing is kept and nothing is installed.
+    Raises BuildError where it can't be had, is not the pinned one or not to be trusted.
+    """
+    suite, archive = run.recipe.suite, address.rstrip("/")
+    if problem := mirror.too_new(suite, archive):
+        raise problem
+    path = keyring(suite)
+    if missing(["gpgv", "gpg"]) or not path.is_file():
+        raise BuildError(
+            f"its signature can't be verified: this box has no gpgv, no gpg or no {path}",
+            hint=f"{install_command(['gpgv', 'gpg'])}; suite.keyring names the keys",
+            exit=Exit.ENGINE,
+        )
+    release = _release(run, path, f"{archive}/dists/{name}", name, patience)
+    package_lists = _of_release(suite, archive, name, release.text, sources=True)
+    return release.verdict, [each.source(f"list-{n}") for n, each in enumerate(package_lists)]
+
+
+def _plain_http(run: Session, packages: Path, archive: str) -> None:
+    """BuildError where an archive's packages lead to https, which the suite's own apt lacks.
+
+    The first that its list has is asked for. Any other failure is told by the download itself.
+    """
+    from builders.ground.sources.download import get
+
+    suite = run.recipe.suite
+    offer = next(index.packages(packages, archive), None) if mirror.has_no_https(suite) else None
+    if offer is None:
+        return
+    url = offer.files[0].url
+    try:
+        landed = get(url, 0, run.live.stopping, method="HEAD", patience=_PROBED).url
+    except Failed:
+        return
+    if problem := mirror.too_new(suite, url, landed):
+        raise problem
 
 
 def held(run: Session, container: Container, folder: Path) -> Lists:
@@ -366,6 +421,11 @@ def held(run: Session, container: Container, folder: Path) -> Lists:
             for part in ("InRelease", "Release", "Release.gpg")
         }
         release = parts["Release"]
+        if not parts["InRelease"] and not parts["Release.gpg"]:
+            why = (
+                "the container has no signature of it: an apt-get update that ran there removes it"
+            )
+            raise _refused(f"{base}/Release", [why])
         if parts["InRelease"] and not suite.signed_by:
             release = opened(parts["InRelease"], keyring, f"{base}/InRelease")
         else:
@@ -400,6 +460,11 @@ class _List:
     served: Listed
     plain: Listed | None
     by_hash: bool
+
+    def source(self, name: str) -> UrlSource:
+        """It as a source of that name, pinned by what its Release states."""
+        filename = file_name(self.url) + self.packing
+        return UrlSource(name, self.urls, self.served.sha256, self.served.size, filename)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -452,26 +517,35 @@ def _keyring(run: Session) -> Path:
 
 @dataclass(frozen=True)
 class _Release:
-    """A verified Release file: its text, and the files that apt wants for it, by their names."""
+    """A verified Release file: its text, and the files that apt wants for it, by their names.
+
+    verdict: how it was verified, in words.
+    """
 
     text: bytes
     files: Mapping[str, bytes]
+    verdict: str
 
 
-def _release(run: Session, keyring: Path, base: str, name: str) -> _Release:
+def _release(
+    run: Session, keyring: Path, base: str, name: str, patience: Patience | None = None
+) -> _Release:
     """A suite's verified Release file."""
     if run.recipe.suite.signed_by:
-        return _detached(run, keyring, base, name)
+        return _detached(run, keyring, base, name, patience)
     # Text and signature in one: a mirror that is just being updated has no two that differ.
-    inline = _get(run, f"{base}/InRelease", missing=b"")
+    inline = _get(run, f"{base}/InRelease", absent=b"", patience=patience)
     if not inline:
-        return _detached(run, keyring, base, name)
-    return _Release(opened(inline, keyring, f"{base}/InRelease"), {"InRelease": inline})
+        return _detached(run, keyring, base, name, patience)
+    text = opened(inline, keyring, f"{base}/InRelease")
+    return _Release(text, {"InRelease": inline}, f"InRelease verified by {keyring}")
 
 
-def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
+def _detached(
+    run: Session, keyring: Path, base: str, name: str, patience: Patience | None
+) -> _Release:
     suite = run.recipe.suite
-    release = _get(run, f"{base}/Release")
+    release = _get(run, f"{base}/Release", patience=patience)
     digest = hashlib.sha256(release).hexdigest()
     pinned = suite.release_sha256.get(name, "")
     if pinned and digest != pinned:
@@ -482,28 +556,29 @@ def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
             "(--set suite.mirror=...); for a snapshot see docs/old-suites.md",
             exit=Exit.SOURCE,
         )
-    signature = _get(run, f"{base}/Release.gpg")
+    signature = _get(run, f"{base}/Release.gpg", patience=patience)
     accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
-    if suite.signed_by:
-        since = f", which expired on {day(accepted.expired)}" if accepted.expired else ""
-        run.reporter.line(
-            f"{name}: Release of {day(accepted.made)} verified by key {accepted.fingerprint}"
-            + (since if accepted.expired and accepted.expired < time.time() else "")
-            + (", and pinned" if pinned else "")
-        )
-    return _Release(release, {"Release": release, "Release.gpg": signature})
+    since = f", which expired on {day(accepted.expired)}" if accepted.expired else ""
+    verdict = (
+        f"Release of {day(accepted.made)} verified by key {accepted.fingerprint}"
+        + (since if accepted.expired and accepted.expired < time.time() else "")
+        + (", and pinned" if pinned else "")
+    )
+    return _Release(release, {"Release": release, "Release.gpg": signature}, verdict)
 
 
-def _get(run: Session, url: str, missing: bytes | None = None) -> bytes:
-    """What `url` serves, of at most _LIMIT bytes; `missing`, where given, if there is no such."""
+def _get(
+    run: Session, url: str, absent: bytes | None = None, patience: Patience | None = None
+) -> bytes:
+    """What `url` serves, of at most _LIMIT bytes; `absent`, where given, if there is no such."""
     from builders.ground.sources.download import get
 
     try:
-        answer = get(url, _LIMIT, run.live.stopping)
+        answer = get(url, _LIMIT, run.live.stopping, patience=patience)
     except Failed as error:
         raise _unserved(url, f"can't be had: {error.reason}") from None
-    if answer.status == 404 and missing is not None:
-        return missing
+    if answer.status == 404 and absent is not None:
+        return absent
     if answer.status == 404 and url.endswith(".gpg"):
         raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
     if answer.status != 200:
@@ -529,16 +604,7 @@ def _fetch(run: Session, folder: Path, package_lists: Sequence[_List]) -> list[P
     urls = {f"list-{n}": package_list for n, package_list in enumerate(package_lists)}
     try:
         fetched = fetch_all(
-            [
-                UrlSource(
-                    name,
-                    package_list.urls,
-                    package_list.served.sha256,
-                    package_list.served.size,
-                    file_name(package_list.url) + package_list.packing,
-                )
-                for name, package_list in urls.items()
-            ],
+            [package_list.source(name) for name, package_list in urls.items()],
             run.cache,
             run.reporter,
             offline=run.offline,
@@ -593,6 +659,9 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
 
     They hold for the length of the block.
     """
+    ensure_tools(["mmdebstrap"], run.reporter)
+    if why := hookless(run.recipe.suite):
+        raise BuildError(why, hint=HOOK_REMEDY, exit=Exit.ENGINE)
     with scratch(LISTED) as folder:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
@@ -603,3 +672,16 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
             f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
             *hooks,
         ]
+
+
+HOOK_REMEDY = "install mmdebstrap 1.3.0 or newer: Debian 12 and later have it"
+
+
+def hookless(suite: Suite) -> str:
+    """Why the box's mmdebstrap(1) makes no root of the suite; "" where it does.
+
+    A folder of hooks that is not there would be passed over, and the bootstrap fail midway.
+    """
+    if not suite.signed_by or not mirror.has_old_dpkg(suite) or _OLD.is_dir():
+        return ""
+    return f"mmdebstrap has no {_OLD} here, which a dpkg as old as that of {suite.name} needs"

@@ -53,6 +53,7 @@ SOURCE = f"deb [trusted=yes] file:/ {FOLDER[1:]}/"  # Filename fields count from
 
 _SETUP = f"{image.APT_SETUP}mkdir -p {FOLDER} {DOWNLOADS}\n"
 # `apt-get satisfy` (1.9), `dpkg --verify` (1.17) and a repository that is trusted by its entry.
+APT = (1, 9)
 _APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
 _JUDGES = "apt-get install --yes --no-install-recommends lintian piuparts man-db"
 _JUDGE = f"""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb.oddities import Oddity
+from builders.debkit.deb.since import member_fault
 from builders.debkit.deb.suites import tools
 
 # What `audit` calls it where reading ends there, by the kind of the error.
@@ -101,11 +102,6 @@ def _refused(oddity: Oddity, facts: Facts) -> bool:
     return bool(since) and tools(facts.expectations.suite).dpkg >= since
 
 
-# The dpkg that first read them (its debian/changelog).
-_ZSTD = (1, 21, 18)
-_CONTROL_FORMS = (1, 17, 6)  # control.tar and control.tar.xz beside control.tar.gz
-
-
 @rule(
     "compression-of-suite",
     Severity.ERROR,
@@ -118,15 +114,6 @@ _CONTROL_FORMS = (1, 17, 6)  # control.tar and control.tar.xz beside control.tar
 )
 def _compression_of_suite(facts: Facts) -> Iterator[Found]:
     suite = facts.expectations.suite
-    if not suite:
-        return
-    dpkg = tools(suite).dpkg
-    for name in facts.members:
-        if not name.startswith(("control.tar", "data.tar")):
-            continue
-        since = _ZSTD if name.endswith(".zst") else ()
-        if name in ("control.tar", "control.tar.xz"):
-            since = _CONTROL_FORMS
-        if dpkg < since:
-            have, first = (".".join(map(str, version)) for version in (dpkg, since))
-            yield Found(f"{name} is read from dpkg {first} on; {suite} has {have}")
+    for name in facts.members if suite else ():
+        if fault := member_fault(name, suite):
+            yield Found(fault)

@@ -15,6 +15,7 @@ from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.depends import bringers
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.scripts import SCRIPTS, Interpreter, code_lines, interpreter, shell_of
+from builders.debkit.deb.since import script_faults
 from builders.debkit.deb.units import starts_at_boot
 
 _PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
@@ -168,6 +169,7 @@ _BASHISMS = (
     (re.compile(r"(?:^|[\s;&|(])(?:pushd|popd|declare|typeset|shopt|let|disown)\s"), "a command"),
     (re.compile(r"(?:^|[\s;&|(])\[\s[^][]{0,200}\s==\s"), "== in [ ]"),
     (re.compile(r"\+="), "+="),
+    (re.compile(r"(?:^|[\s;&|(])set\s[^;&|]*\bpipefail\b"), "set -o pipefail"),
 )
 
 
@@ -197,6 +199,26 @@ def _script_bashism(facts: Facts) -> Iterator[Found]:
 
 
 _LINE = 2000  # characters of a line
+
+
+@rule(
+    "script-of-suite",
+    Severity.ERROR,
+    explanation="A maintainer script calls what the dpkg of the suite, or what comes with it, does"
+    " not know, and does not ask first: it fails, and the package with it. Known only where the"
+    " suite is stated.",
+    reference="dpkg-maintscript-helper(1), dpkg-divert(1), update-rc.d(8), deb-systemd-helper(1p);"
+    " dpkg's debian/changelog",
+    remedy="ask for it first, do the same by hand, or finish the package for that suite",
+    needs=Needs.CONTROL,
+)
+def _script_of_suite(facts: Facts) -> Iterator[Found]:
+    suite = facts.expectations.suite
+    for name in SCRIPTS if suite else ():
+        content = facts.files.get(name, b"")
+        if content and len(content) <= _LIMIT and shell_of(content):
+            for number, fault in script_faults(facts.script(name), suite):
+                yield Found(f"line {number}: {fault}", name)
 
 
 @rule(
