@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from builders.errors import BuildError
 from builders.verbs.building import OfBuilt
 from builders.verbs.option import OfRecipe, Reported, option
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from builders.show.outcome import Outcome
 
 GUESTS = ("pv", "pvh")
+TOOLSTACKS = ("xl", "xm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,12 @@ class Options(Reported, OfBuilt, OfRecipe):
         "also hand the card to a guest; a pvh guest gets no card",
         choices=(*GUESTS, "all"),
         what="kind",
+    )
+    toolstack: str = option(
+        "what makes the guest; xm is of Xen before 4.5",
+        "xl",
+        choices=TOOLSTACKS,
+        what="toolstack",
     )
     accel: str = option(
         "emulation is tcg; auto: kvm where this user may use it",
@@ -48,6 +56,8 @@ def boot(it: Run, options: Options) -> Outcome:
     from builders.show import boots
 
     guests = GUESTS if options.guest == "all" else tuple(filter(None, [options.guest]))
+    if options.toolstack == "xm" and guests != ("pv",):
+        raise BuildError("--toolstack xm makes PV guests only", hint="add --guest pv")
     return boots.boots(
         prove(
             it,
@@ -56,5 +66,6 @@ def boot(it: Run, options: Options) -> Outcome:
             timeout=options.timeout,
             controls=options.controls,
             guests=guests,
+            toolstack=options.toolstack,
         )
     )
