@@ -23,7 +23,18 @@ class Group(NamedTuple):
 GROUPS = (
     Group(
         "Build",
-        ("build-all", "build-xen", "build-kernel", "fetch", "image", "finish", "shell", "clean"),
+        (
+            "build-all",
+            "build-xen",
+            "build-kernel",
+            "fetch",
+            "image",
+            "finish",
+            "lock",
+            "outdated",
+            "shell",
+            "clean",
+        ),
     ),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
     Group("Publish", ("release", "verify", "diff")),

@@ -306,12 +306,27 @@ class Lists:
     """Verified files as apt-get update would leave them.
 
     packages, sources: the lists of either kind, each with the address of its archive, from which
-    the names of files in it count.
+    the names of files in it count. states: of the suite and its pockets, in their order; `lists`
+    says them.
     """
 
     files: tuple[Path, ...]
     packages: tuple[tuple[Path, str], ...]
     sources: tuple[tuple[Path, str], ...]
+    states: tuple[ReleaseState, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReleaseState:
+    """A verified Release file: of which suite or pocket, served where, its sha256 and its time.
+
+    made: seconds since 1970 (field Date); 0 where it states none.
+    """
+
+    suite: str
+    archive: str
+    sha256: str
+    made: int
 
 
 def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
@@ -325,10 +340,12 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     keyring = _keyring(run)
     package_lists: list[_List] = []
     written: list[Path] = []
+    states: list[ReleaseState] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
         base = f"{archive}/dists/{name}"
         release = _release(run, keyring, base, name)
+        states.append(_state(name, archive, release.text))
         for part, content in release.files.items():
             written.append(folder / file_name(f"{base}/{part}"))
             written[-1].write_bytes(content)
@@ -349,7 +366,13 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         )
         for kind in ("/Packages", "/Sources")
     }
-    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"], tuple(states))
+
+
+def _state(suite: str, archive: str, release: bytes) -> ReleaseState:
+    date = re.search(rb"(?m)^Date: ([ -~]{1,100})$", release)
+    made = _moment(date[1].decode("ascii")) if date else 0.0
+    return ReleaseState(suite, archive, hashlib.sha256(release).hexdigest(), max(0, int(made)))
 
 
 def held(run: Session, container: Container, folder: Path) -> Lists:
@@ -601,9 +624,13 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
         folder.chmod(0o755)  # mmdebstrap runs as another user
-        hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
         yield [
             "--skip=update,check/signed-by",
             f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
-            *hooks,
+            *old_hooks(),
         ]
+
+
+def old_hooks() -> list[str]:
+    """The options with which mmdebstrap(1) copes with an old dpkg."""
+    return [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a git repository has that is newer than a commit, as its tags and branches tell.
+
+Nothing is downloaded but the list of its references (git-ls-remote(1)). A release is the tag of a
+number, such as Xen's RELEASE-4.22.0 or Linux's v6.12.3; a stable branch takes the corrections to
+one series of releases, the security updates among them: Xen's stable-4.22, Linux's linux-6.12.y.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builders.errors import BuildError, Exit
+from builders.files import scratch
+from builders.ground.sources.address import Failed, Patience, shown
+from builders.ground.sources.git import Git
+from builders.ground.sources.pins import GitSource
+
+_RELEASE = re.compile(
+    r"refs/tags/(?P<prefix>RELEASE-|v)(?P<series>[0-9]{1,4}\.[0-9]{1,4})"
+    r"(?:\.(?P<patch>[0-9]{1,6}))?"
+)
+_LINE = re.compile(r"(?P<commit>[0-9a-f]{40})\t(?P<name>refs/(?:tags|heads)/[!-~]{1,200})")
+_WANTED = ("refs/tags/RELEASE-*", "refs/tags/v*", "refs/heads/stable-*", "refs/heads/linux-*")
+
+
+@dataclass(frozen=True)
+class Newer:
+    """Something that a repository has: a tag or a branch, and the commit that it names."""
+
+    name: str
+    commit: str
+    stable: bool
+
+
+def references(source: GitSource, patience: Patience, stop: threading.Event) -> dict[str, str]:
+    """Tags and stable branches of the first address that answers -> commits.
+
+    Raises BuildError (SOURCE) with the reason of each address where none does.
+    """
+    reasons: list[str] = []
+    for url in source.urls:
+        try:
+            with scratch("dom0-debs-git-") as folder:
+                git = Git(folder, patience, stop, source.name)
+                return parse(git.run("ls-remote", "--quiet", "--", url, *_WANTED))
+        except Failed as error:
+            reasons.append(f"{shown(url)}: {error.reason}")
+    raise BuildError(
+        f"source {source.name} could not be asked: {'; '.join(reasons)}",
+        hint=f"--set sources.{source.name}.urls=... names another copy of the repository",
+        exit=Exit.SOURCE,
+    )
+
+
+def parse(text: str) -> dict[str, str]:
+    """References by name; of an annotated tag the commit that it names, not the tag's own."""
+    found: dict[str, str] = {}
+    peeled: dict[str, str] = {}
+    for line in text.split("\n"):
+        if match := _LINE.fullmatch(line):
+            name = match["name"]
+            into = peeled if name.endswith("^{}") else found
+            into[name.removesuffix("^{}")] = match["commit"]
+    return found | peeled
+
+
+def newer(names: Mapping[str, str], commit: str) -> list[Newer]:
+    """Later releases of the series that `commit` is the release of, and its stable branch.
+
+    Of a commit that is no release nothing is known, unless a stable branch is at it.
+    """
+    releases = {name: match for name in names if (match := _RELEASE.fullmatch(name))}
+    ours = next((match for name, match in releases.items() if names[name] == commit), None)
+    if ours is None:
+        return []
+    later = [
+        (int(match["patch"] or 0), name)
+        for name, match in releases.items()
+        if (match["prefix"], match["series"]) == (ours["prefix"], ours["series"])
+        and int(match["patch"] or 0) > int(ours["patch"] or 0)
+    ]
+    found = [Newer(_short(name), names[name], False) for _, name in sorted(later, reverse=True)[:1]]
+    for branch in (f"refs/heads/stable-{ours['series']}", f"refs/heads/linux-{ours['series']}.y"):
+        if names.get(branch, commit) != commit:
+            found.append(Newer(_short(branch), names[branch], True))
+    return found
+
+
+def _short(name: str) -> str:
+    return name.split("/", 2)[2]
