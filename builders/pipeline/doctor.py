@@ -177,7 +177,8 @@ def _of_debian_alone(run: Run) -> str:
         except BuildError:
             continue
         kinds = {isinstance(source, (UrlSource, GitSource)) for source in other.sources.values()}
-        if name != run.recipe.name and not other.suite.mirror and kinds == {False}:
+        as_much = set(run.recipe.targets) <= set(other.targets)
+        if name != run.recipe.name and as_much and not other.suite.mirror and kinds == {False}:
             return name
     return ""
 

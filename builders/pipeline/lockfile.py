@@ -157,7 +157,7 @@ def asked_of(source: Source) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in sorted(identity.items())
-        if name not in ("name", "scope") and value not in ("", None)
+        if name not in ("name", "scope", "filename") and value not in ("", None)
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write down what a recipe is built from now: the exact sources and packages.
+"""Write down the exact sources and packages of a recipe.
 
 NAME.lock, beside the recipe's file, has each source and each package of the builder image with its
 version, place and digest. A build with --locked takes these and nothing else.

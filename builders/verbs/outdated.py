@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Say what is newer than the lock, and what of it is a security update.
+"""Say what is newer than the lock, or than what was built.
 
-Where there is no lock, it is held against what was built. Exit status 1 where something is newer.
+What is a security update is said. Exit status 1 where something is newer.
 """
 
 from __future__ import annotations

@@ -160,6 +160,17 @@ def exists(client: DockerClient, tag: str) -> bool:
     return True
 
 
+def remove(run: Session) -> None:
+    """Remove the image that was made anew from a lock, where there is one."""
+    if (
+        run.pinned
+        and run.pinned.anew
+        and exists(run.client, tag := locked_name(run.recipe, run.pinned))
+    ):
+        with engine_errors("removing an image"):
+            run.client.images.remove(tag)
+
+
 def packages_of(run: Session, tag: str) -> str:
     """The list of packages that lies in an image of that name; its container is never started."""
     with engine_errors("reading the builder image"):

@@ -8,17 +8,20 @@ archive: its packages are those of the lock, or they would not be in it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from email.utils import formatdate
 from pathlib import Path
 
 from builders.errors import BuildError, Exit
 from builders.files import link, scratch
 from builders.ground.engine import step
 from builders.ground.engine.box import ensure_tools
+from builders.ground.engine.container import BUILDER
 from builders.ground.engine.failures import engine_errors
 from builders.ground.session import Session
 from builders.ground.sources.cache import CachedFile
@@ -71,8 +74,16 @@ def _archive(run: Session, folder: Path, files: Sequence[CachedFile]) -> None:
             f"{_control(folder / file.name)}\nFilename: ./{file.name}\nSize: {file.size}\n"
             f"SHA256: {file.sha256}\n"
         )
-    (folder / "Packages").write_text("\n".join(paragraphs), encoding="utf-8")
-    (folder / "Packages").chmod(0o444)
+    index = "\n".join(paragraphs).encode()
+    suite = run.recipe.suite.name
+    # mmdebstrap(1) takes the essential packages of the suite that it is told, by these names.
+    release = (
+        f"Suite: {suite}\nCodename: {suite}\nDate: {formatdate(usegmt=True)}\n"
+        f"SHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
+    )
+    for name, content in (("Packages", index), ("Release", release.encode())):
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o444)
     folder.chmod(0o755)
 
 
@@ -109,6 +120,7 @@ def _install(run: Session, folder: Path, lock: Pinned, base: str, name: str) -> 
     words = " ".join(sorted(f"{p.package}={p.version}" for p in lock.packages))
     source = f"deb [trusted=yes] file:{_FOLDER} ./\n"
     served = mirror.sources_list(recipe.suite, mirror.of(recipe.suite)).encode()
+    setup = image.BUILDER_SETUP.format(uid=BUILDER)
     with step.Step(run, "image", base, root=True) as it:
         it.container.put("/etc/apt", [("sources.list", source.encode())])
         it.phase("setup", f"{image.APT_SETUP}mkdir -p {_FOLDER}\nrm -rf {archive.LISTS}/*\n")
@@ -119,7 +131,7 @@ def _install(run: Session, folder: Path, lock: Pinned, base: str, name: str) -> 
             hint="the lock lacks what its packages need: make it anew (./inv lock --again)",
         )
         it.container.put("/etc/apt", [("sources.list", served)])
-        it.phase("builder", f"rm -rf {_FOLDER}\n{image.BUILDER_SETUP}")
+        it.phase("builder", f"rm -rf {_FOLDER}\n{setup}")
         it.container.commit(repository, tag, {"role": "builder"})
 
 
