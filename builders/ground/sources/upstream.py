@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from builders.errors import BuildError, Exit
@@ -18,12 +18,15 @@ from builders.files import scratch
 from builders.ground.sources.address import Failed, Patience, shown
 from builders.ground.sources.git import Git
 from builders.ground.sources.pins import GitSource
+from builders.text import printable
 
 _RELEASE = re.compile(
     r"refs/tags/(?P<prefix>RELEASE-|v)(?P<series>[0-9]{1,4}\.[0-9]{1,4})"
     r"(?:\.(?P<patch>[0-9]{1,6}))?"
 )
 _LINE = re.compile(r"(?P<commit>[0-9a-f]{40})\t(?P<name>refs/(?:tags|heads)/[!-~]{1,200})")
+REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _WANTED = ("refs/tags/RELEASE-*", "refs/tags/v*", "refs/heads/stable-*", "refs/heads/linux-*")
 
 
@@ -41,12 +44,42 @@ def references(source: GitSource, patience: Patience, stop: threading.Event) -> 
 
     Raises BuildError (SOURCE) with the reason of each address where none does.
     """
+    return _asked(source, patience, stop, _WANTED)
+
+
+def commit_of(source: GitSource, ref: str, patience: Patience, stop: threading.Event) -> str:
+    """The commit that a tag or a branch names today; a commit is itself, and nobody is asked.
+
+    BuildError (USAGE) where the repository has neither, (SOURCE) where it does not answer.
+    """
+    if _COMMIT.fullmatch(ref):
+        return ref
+    if not REF.fullmatch(ref) or ".." in ref or ref.endswith(("/", ".lock")):
+        raise BuildError(
+            f"{printable(ref)[:60]}: no name of a tag or a branch",
+            hint="such as RELEASE-4.22.0, stable-4.20, or a commit with its 40 digits",
+        )
+    wanted = [f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}", f"refs/heads/{ref}"]
+    names = _asked(source, patience, stop, wanted)
+    for name in (wanted[0], wanted[2]):  # as git-rev-parse(1): a tag before a branch
+        if name in names:
+            return names[name]
+    raise BuildError(
+        f"{shown(source.urls[0])} has no tag or branch {ref}",
+        hint=f"git ls-remote {shown(source.urls[0])} lists what it has",
+    )
+
+
+def _asked(
+    source: GitSource, patience: Patience, stop: threading.Event, wanted: Sequence[str]
+) -> dict[str, str]:
+    """Those references that match, of the first address that answers."""
     reasons: list[str] = []
     for url in source.urls:
         try:
             with scratch("dom0-debs-git-") as folder:
                 git = Git(folder, patience, stop, source.name)
-                return parse(git.run("ls-remote", "--quiet", "--", url, *_WANTED))
+                return parse(git.run("ls-remote", "--quiet", "--", url, *wanted))
         except Failed as error:
             reasons.append(f"{shown(url)}: {error.reason}")
     raise BuildError(
