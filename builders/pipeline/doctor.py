@@ -24,6 +24,7 @@ from builders.ground.suite import archive, image, mirror, namespace
 from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import GitSource, Source, UrlSource
 from builders.pipeline.run import Run
+from builders.pipeline.supplies import cached
 from builders.text import amount
 
 if TYPE_CHECKING:
@@ -48,11 +49,8 @@ class Check:
 
 def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any]) -> list[Check]:
     """All checks of one recipe; `connect` gives the engine's client or raises BuildError."""
-    cached = {
-        name: run.cache.resolved(source, scope=mirror.scope(run.recipe.suite))
-        for name, source in sources.items()
-    }
-    missing = {name: source for name, source in sources.items() if cached[name] is None}
+    there = cached(run, sources)
+    missing = {name: source for name, source in sources.items() if name not in there}
     checks, has_image = _engine(run, connect)
     checks += [_room("artifacts", run.folder, _ARTIFACTS)]
     checks += [_room("source cache", run.cache.root, _GIB)] if missing else []
@@ -60,11 +58,10 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     if run.recipe.suite.vsyscall:
         checks.append(_vsyscall())
     checks += [
-        Check(f"source {name}", WARN, f"in the cache {there.version}; {there.behind}", _AGAIN)
-        if there.behind
-        else Check(f"source {name}", OK, f"in the cache {there.version}".strip())
-        for name, there in cached.items()
-        if there
+        Check(f"source {name}", WARN, f"in the cache {fetched.version}; {fetched.behind}", _AGAIN)
+        if fetched.behind
+        else Check(f"source {name}", OK, f"in the cache {fetched.version}".strip())
+        for name, fetched in there.items()
     ]
     if run.offline:
         checks += [
@@ -180,7 +177,8 @@ def _of_debian_alone(run: Run) -> str:
         except BuildError:
             continue
         kinds = {isinstance(source, (UrlSource, GitSource)) for source in other.sources.values()}
-        if name != run.recipe.name and not other.suite.mirror and kinds == {False}:
+        as_much = set(run.recipe.targets) <= set(other.targets)
+        if name != run.recipe.name and as_much and not other.suite.mirror and kinds == {False}:
             return name
     return ""
 

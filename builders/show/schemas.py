@@ -14,11 +14,13 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from builders.debkit.audit.document import AuditDocument
+from builders.pipeline.lockfile import Lock
 from builders.show import (
     boots,
     changes,
     hosts,
     jobs,
+    locks,
     made,
     recipes,
     releases,
@@ -32,6 +34,8 @@ DOCUMENTS: tuple[type, ...] = (
     made.StagesDocument,
     made.SourcesDocument,
     made.ImageDocument,
+    Lock,
+    locks.OutdatedDocument,
     AuditDocument,
     changes.ComparisonDocument,
     rules.RulesDocument,

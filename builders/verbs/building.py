@@ -9,7 +9,14 @@ from builders.verbs.option import OfRecipe, Reported, option, recipe_read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(Reported, OfRecipe):
+class FromLock:
+    """Of a verb that fetches or builds."""
+
+    locked: bool = option("take what the recipe's lock names, and nothing else", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(FromLock, Reported, OfRecipe):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")

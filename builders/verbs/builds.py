@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from builders.errors import BuildError
 from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, chosen, current, doctor, recipe, run
+from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -43,11 +44,12 @@ def begin(
     jobs: int = 0,
     offline: bool = False,
     reads: bool = False,
+    locked: bool = False,
 ) -> Run:
     """A run of the recipe of that name.
 
     name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
-    built.
+    built. locked: it takes what the recipe's lock names, and nothing else.
     """
     ends.watch()
     meant = chosen.to_read(name) if reads else chosen.to_build(name)
@@ -62,12 +64,36 @@ def begin(
     if not jobs and (default := defaults.read().jobs):
         jobs = default.value
         reporter.line(f"jobs {jobs} ({default})")
-    return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
+    it = Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
+    return from_lock(it) if locked else it
 
 
-def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False, reads: bool = False) -> Run:
+def from_lock(it: Run) -> Run:
+    """The same run, of what the lock of its recipe names; that is said."""
+    at = lockfile.path(current.named(it))
+    lock = lockfile.read(it.recipe, at)
+    it.reporter.line(f"locked: {at.name} of {lock.made}")
+    return dataclasses.replace(it, lock=lock)
+
+
+def begun(
+    options: OfRecipe,
+    *,
+    jobs: int = 0,
+    offline: bool = False,
+    reads: bool = False,
+    locked: bool = False,
+) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
-    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline, reads=reads)
+    return begin(
+        options.recipe,
+        options.set,
+        Terminal(),
+        jobs=jobs,
+        offline=offline,
+        reads=reads,
+        locked=locked,
+    )
 
 
 def make(
@@ -78,7 +104,7 @@ def make(
     keep_going: bool = False,
 ) -> Outcome:
     """Build what the options ask for, or say what that would be."""
-    it = begun(options, jobs=options.jobs, offline=options.offline)
+    it = begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked)
     if options.explain:
         return reports.stages(explain(it, flavour, targets))
     shell, clean = options.shell, options.clean

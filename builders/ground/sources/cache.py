@@ -264,7 +264,7 @@ class Cache:
         scope: for Debian kinds, what else decides the outcome (the suite and its mirror).
         """
         content = {
-            "source": _identity(source, scope),
+            "source": identity_of(source, scope),
             "version": fetched.version,
             "files": [{"name": f.name, "sha256": f.sha256, "size": f.size} for f in fetched.files],
             **({"unserved": list(fetched.unserved)} if fetched.unserved else {}),
@@ -315,7 +315,7 @@ class Cache:
         return fetched if sound and all(sound) else None
 
     def _record_path(self, source: Source, scope: str) -> Path:
-        text = json.dumps(_identity(source, scope), sort_keys=True)
+        text = json.dumps(identity_of(source, scope), sort_keys=True)
         return self.root / "resolved" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 
     # -- what is under way --------------------------------------------------
@@ -438,7 +438,7 @@ class Cache:
             return False
 
 
-def _identity(source: Source, scope: str) -> dict[str, Any]:
+def identity_of(source: Source, scope: str = "") -> dict[str, Any]:
     """What decides the content of a source: its fields, without the addresses.
 
     A pinned file or commit is the same wherever it was served.

@@ -303,12 +303,27 @@ class Lists:
     """Verified files as apt-get update would leave them.
 
     packages, sources: the lists of either kind, each with the address of its archive, from which
-    the names of files in it count.
+    the names of files in it count. states: of the suite and its pockets, in their order; `lists`
+    says them.
     """
 
     files: tuple[Path, ...]
     packages: tuple[tuple[Path, str], ...]
     sources: tuple[tuple[Path, str], ...]
+    states: tuple[ReleaseState, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReleaseState:
+    """A verified Release file: of which suite or pocket, served where, its sha256 and its time.
+
+    made: seconds since 1970 (field Date); 0 where it states none.
+    """
+
+    suite: str
+    archive: str
+    sha256: str
+    made: int
 
 
 def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
@@ -322,12 +337,14 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     keyring = _keyring(run)
     package_lists: list[_List] = []
     written: list[Path] = []
+    states: list[ReleaseState] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
         base = f"{archive}/dists/{name}"
         release = _release(run, keyring, base, name)
         if suite.signed_by:
             run.reporter.line(f"{name}: {release.verdict}")
+        states.append(_state(name, archive, release.text))
         for part, content in release.files.items():
             written.append(folder / file_name(f"{base}/{part}"))
             written[-1].write_bytes(content)
@@ -343,7 +360,13 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     }
     for path, archive in of["/Packages"]:
         _plain_http(run, path, archive)
-    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"], tuple(states))
+
+
+def _state(suite: str, archive: str, release: bytes) -> ReleaseState:
+    date = re.search(rb"(?m)^Date: ([ -~]{1,100})$", release)
+    made = _moment(date[1].decode("ascii")) if date else 0.0
+    return ReleaseState(suite, archive, hashlib.sha256(release).hexdigest(), max(0, int(made)))
 
 
 def _of_release(
@@ -666,11 +689,10 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
         folder.chmod(0o755)  # mmdebstrap runs as another user
-        hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
         yield [
             "--skip=update,check/signed-by",
             f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
-            *hooks,
+            *old_hooks(),
         ]
 
 
@@ -685,3 +707,8 @@ def hookless(suite: Suite) -> str:
     if not suite.signed_by or not mirror.has_old_dpkg(suite) or _OLD.is_dir():
         return ""
     return f"mmdebstrap has no {_OLD} here, which a dpkg as old as that of {suite.name} needs"
+
+
+def old_hooks() -> list[str]:
+    """The options with which mmdebstrap(1) copes with an old dpkg."""
+    return [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
