@@ -71,7 +71,7 @@ def test_all_holds_of_a_pv_guest() -> None:
 def test_each_check_of_a_pv_guest_fails_where_it_has_to(
     name: str, answer: tuple[int, str], fails: str
 ) -> None:
-    assert failing("pv", **{name: answer}) == {fails}
+    assert failing("pv", "xl", **{name: answer}) == {fails}
 
 
 XEND = {"xend": (0, "running"), "xm_list": (0, "Domain-0 0 512")}
