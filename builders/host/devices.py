@@ -23,6 +23,7 @@ from builders.host.hardware import Hardware
 from builders.host.pci import Bdf
 from builders.host.problems import quoted
 from builders.host.uses import HIDDEN, Endpoint, Uses, read
+from builders.text import columns
 
 SYSFS = Path("/sys")
 
@@ -428,13 +429,7 @@ def table(machine: Machine, width: int = 200) -> str:
         rows.append((str(d.bdf), group, d.driver or "-", verdict, what))
         if d.why and not d.bridge and not d.hidden:
             reasons += _wrapped(f"{d.bdf} {d.verdict}: {'; '.join(d.why)}", width)
-    widths = [max(len(row[n]) for row in rows) for n in range(4)]
-    lines = [
-        ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) + "  " + row[4])[
-            :width
-        ].rstrip()
-        for row in rows
-    ]
+    lines = [line[:width].rstrip() for line in columns(rows)]
     if reasons:
         lines += ["", *reasons]
     sets = [one for one in machine.together if len(one) > 1]

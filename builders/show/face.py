@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 from builders import ends
 from builders.errors import BuildError, Exit, Interrupted
-from builders.text import cut, plain
+from builders.text import columns, cut, plain
 
 if TYPE_CHECKING:
     from builders.pipeline.doctor import Check
@@ -283,15 +283,7 @@ def hang(text: str, indent: int) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows in columns as wide as they need; the last column is wrapped where a terminal ends."""
-    if not rows:
-        return ""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
-    indent = sum(widths) + 2 * len(widths)
-    lines = []
-    for row in rows:
-        cells = (cell.ljust(w) for cell, w in zip(row, widths, strict=False))
-        lines.append("  ".join([*cells, hang(row[-1], indent)]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(columns(rows, hang))
 
 
 def states(found: Sequence[State]) -> str:

@@ -24,7 +24,7 @@ def _of_kind(facts: Facts, *kinds: str) -> Iterator[Found]:
 @rule(
     "unreadable",
     Severity.ERROR,
-    explanation="The file is no whole .deb, dpkg would not unpack it or apt not read it.",
+    explanation="The file is no whole .deb: dpkg would not unpack it, or apt not read it.",
     reference="deb(5)",
     remedy="fetch or build it again",
     needs=Needs.CONTROL,
@@ -52,8 +52,8 @@ def _path_traversal(facts: Facts) -> Iterator[Found]:
 @rule(
     "duplicate-member",
     Severity.WARNING,
-    explanation="Two members have the same name. dpkg unpacks both: of files the later one stays,"
-    " links are made last of all. A folder that is listed twice is a note.",
+    explanation="Two members have the same name. dpkg unpacks both: of two files the later one"
+    " stays, and links are made last. A folder that is listed twice is a note.",
     reference="deb(5); dpkg-deb(1) lists each path once",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -68,9 +68,10 @@ def _duplicate_member(facts: Facts) -> Iterator[Found]:
 @rule(
     "absolute-member",
     Severity.WARNING,
-    explanation="The name of a member begins with a slash. dpkg takes it away; other programs"
-    " may unpack it over the system's own files. Of the root nothing is left: dpkg lists an empty"
-    " name, and ends whenever it reads that list (an error).",
+    explanation="The name of a member begins with a slash. dpkg takes the slash away; other"
+    " programs may unpack the member over the system's own files. Of the root's name"
+    " nothing is left: dpkg lists an empty name, and stops whenever it reads that list"
+    " (an error).",
     reference="deb(5), tar(1) --absolute-names",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -84,8 +85,8 @@ def _absolute_member(facts: Facts) -> Iterator[Found]:
 @rule(
     "odd-archive",
     Severity.WARNING,
-    explanation="Something about the archives that dpkg passes over, and that no tool of Debian"
-    " writes: bytes that nobody reads, no end mark, a file twice in control.tar.",
+    explanation="The archives have something that dpkg passes over and no tool of Debian writes:"
+    " bytes that nobody reads, no end mark, a file twice in control.tar.",
     reference="deb(5), tar(5)",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -105,9 +106,9 @@ def _refused(oddity: Oddity, facts: Facts) -> bool:
 @rule(
     "compression-of-suite",
     Severity.ERROR,
-    explanation="The dpkg of the suite cannot read this compression: zstd came with 1.21.18,"
-    " a control.tar.xz or one that is not compressed with 1.17.6. Known only where the suite is"
-    " stated.",
+    explanation="The dpkg of the suite cannot read this compression. zstd came with 1.21.18, a"
+    " control.tar.xz or one that is not compressed with 1.17.6. Known only where the"
+    " suite is stated.",
     reference="deb(5)",
     remedy="build it with dpkg-deb -Zxz, for suites before jessie with --no-uniform-compression",
     needs=Needs.CONTROL,

@@ -25,11 +25,12 @@ _LIMIT = 1 << 20  # of a script; the largest in Debian have some 100 KB
 @rule(
     "script-interpreter",
     Severity.ERROR,
-    explanation="A maintainer script cannot be run: its interpreter is none that is there when"
-    " dpkg runs the script, or its first line is not what the kernel takes for one. preinst runs"
-    " before what Depends names is there, so that only Pre-Depends can bring it one. Without a"
-    " first line the shell runs it by chance, and where other packages may bring the interpreter"
-    " that is not known: warnings.",
+    explanation="dpkg cannot run a maintainer script: its interpreter is not there when dpkg runs"
+    " it, or the kernel does not take its first line for one that names an"
+    " interpreter. preinst runs before the packages of Depends are there: only"
+    " Pre-Depends can bring it one. Two cases are warnings: a script without such a"
+    " line, which the shell runs by chance, and an interpreter that other packages may"
+    " bring.",
     reference="Policy 6.1, 6.5, 7.2, 10.4; execve(2), env(1)",
     remedy="begin the script with #!/bin/sh",
     needs=Needs.MEMBERS,
@@ -176,7 +177,7 @@ _BASHISMS = (
 @rule(
     "script-bashism",
     Severity.WARNING,
-    explanation="A maintainer script for /bin/sh has what only bash knows. Debian's sh is dash,"
+    explanation="A maintainer script for /bin/sh uses what only bash has. Debian's sh is dash,"
     " which stops there or does something else.",
     reference="Policy 10.4; checkbashisms(1)",
     remedy="write it as sh(1) has it, or begin the script with #!/bin/bash",
@@ -224,7 +225,7 @@ def _script_of_suite(facts: Facts) -> Iterator[Found]:
 @rule(
     "script-without-set-e",
     Severity.WARNING,
-    explanation="A maintainer script goes on after a command fails, and says that all went well.",
+    explanation="A maintainer script goes on after a command fails, and reports success.",
     reference="Policy 10.4",
     remedy="write set -e in the line below #!/bin/sh",
     needs=Needs.CONTROL,
@@ -245,8 +246,9 @@ def _script_without_set_e(facts: Facts) -> Iterator[Found]:
 @rule(
     "script-mode",
     Severity.WARNING,
-    explanation="A maintainer script is not executable, which dpkg corrects when it unpacks the"
-    " package and dpkg-deb refuses to build; or a plain file of control.tar is.",
+    explanation="A maintainer script is not executable: dpkg-deb refuses to build such a package,"
+    " and dpkg corrects the mode when it unpacks one. Or a plain file of control.tar"
+    " is executable.",
     reference="Policy 6.1, 10.9; dpkg-deb(1) --build",
     remedy="set the mode to 0755 for scripts, to 0644 for the others",
     needs=Needs.CONTROL,
@@ -267,8 +269,9 @@ def _scripts(facts: Facts, *names: str) -> str:
 @rule(
     "unregistered-service",
     Severity.WARNING,
-    explanation="The package has an init script or a unit that is to start at boot ([Install]), and"
-    " no maintainer script registers any: after the installation the service does not run.",
+    explanation="The package has an init script, or a unit that is to start at boot ([Install]),"
+    " and no maintainer script registers it: the service does not run after the"
+    " installation.",
     reference="Policy 9.3.3, update-rc.d(8), deb-systemd-helper(1p)",
     remedy="finish the package: what debhelper writes (dh_installinit(1), dh_installsystemd(1)) is"
     " added to its scripts",
@@ -298,8 +301,9 @@ def _unregistered_service(facts: Facts) -> Iterator[Found]:
 @rule(
     "init-script-headers",
     Severity.WARNING,
-    explanation="An init script does not say what it needs started before it, so that it is started"
-    " at any time or not at all, or does not know an action that every one has to.",
+    explanation="An init script does not say what has to start before it, so that it starts at"
+    " any time or not at all; or it lacks an action that every init script has to"
+    " have.",
     reference="Policy 9.3.2, insserv(8), update-rc.d(8)",
     remedy="write a block between ### BEGIN INIT INFO and ### END INIT INFO",
 )
@@ -327,8 +331,8 @@ def _init_script_headers(facts: Facts) -> Iterator[Found]:
 @rule(
     "init-script-without-unit",
     Severity.INFO,
-    explanation="An init script has no systemd unit of its name: systemd runs it in a wrapper, with"
-    " less of what units can have.",
+    explanation="An init script has no systemd unit of its name: systemd runs it by a wrapper,"
+    " which can do less than a unit.",
     reference="Policy 9.3.1, systemd-sysv-generator(8)",
     remedy="ship a unit of the same name",
 )
