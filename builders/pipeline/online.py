@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether each address that a recipe names serves today what is pinned. Nothing is kept of it."""
+"""Whether each address that a recipe names serves today what is pinned.
+
+Nothing is kept of it, but that with `full` the suite's package lists go into the cache.
+"""
 
 from __future__ import annotations
 

@@ -494,6 +494,7 @@ def inside(world: World, here: Path, debs: list[Path], script: str) -> str:
     """What a script says in a container of the builder image, root and without a network."""
     run = Run(load(DEFAULT, world.words({})), Silent(), here, Cache(here / "cache"))
     with Step(run, "old", image.name(run.recipe), root=True) as step:
+        step.phase("folder", "mkdir /trial")
         step.container.put("/trial", [(deb.name, deb) for deb in debs])
         try:
             step.phase("try", script)
