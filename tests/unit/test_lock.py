@@ -42,6 +42,7 @@ from builders.pipeline.lockfile import (
 )
 from builders.pipeline.run import Run
 from builders.pipeline.supplies import Supplies
+from builders.proofs.rebuild.reproduce import reproduce
 from builders.show import locks
 from tests.unit.engines import Heard
 from tests.unit.samples import SHA256, recipe
@@ -194,6 +195,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="../../etc/passwd")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="/etc/passwd")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="a\nb")]},
+    {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="pool/Packages")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), package="gcc;reboot")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), package="-oDir=/")]},
@@ -235,6 +237,8 @@ def test_keys_that_a_lock_has_not(tmp_path: Path) -> None:
     refused(tmp_path, b"\xff")
     refused(tmp_path, "[" * 100_000)
     refused(tmp_path, "[]")
+    for depth in (400, 900, 1500):
+        refused(tmp_path, f'{{"kind": "lock", "made": {"[" * depth}{"]" * depth}}}')
     refused(tmp_path, b" " * (documents.LARGEST + 1))
 
 
@@ -287,6 +291,16 @@ def test_a_build_of_what_was_locked_is_a_hit(world: World, monkeypatch: pytest.M
     again = Pipeline(locked(world), "minimal", ["xen"])
     assert [s.state for s in again.explain()] == ["hit"] * 5
     assert again.ready()
+
+
+def test_no_hours_of_compiling_begin_for_a_fresh_image(world: World) -> None:
+    world.pipeline(*ADDRESSES).build()
+    run = locked(world, packages=(package("gcc", "13", GCC), package("make", "4", MAKE)))
+    before = len(world.client.execs)
+    with pytest.raises(BuildError) as caught:
+        reproduce(run, "minimal", ["xen"], fresh_image=True)
+    assert "--locked" in caught.value.hint
+    assert len(world.client.execs) == before
 
 
 def test_an_image_that_was_not_locked_is_none(world: World) -> None:
