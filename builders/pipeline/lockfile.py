@@ -267,13 +267,14 @@ def parse(data: bytes) -> Lock:
     """The lock in `data`; _WrongError where it is none, was edited, or has a value of no form."""
     try:
         table = documents.parse(data)
-    except ValueError as error:
+        if not isinstance(table, dict) or table.pop("kind", None) != Lock.kind:
+            raise ValueError("it is another document")
+        schema, digest = table.pop("schema", None), _digest(table)
+    except (ValueError, RecursionError) as error:
         raise _WrongError(f"is no lock: {error}") from None
-    if not isinstance(table, dict) or table.pop("kind", None) != Lock.kind:
-        raise _WrongError("is no lock")
-    if table.pop("schema", None) != Lock.schema:
+    if schema != Lock.schema:
         raise _WrongError("was written by another version of this tool")
-    if table.get("digest") != _digest(table):
+    if table.get("digest") != digest:
         raise _WrongError("was edited, or broke on its way: its digest is not that of its content")
     lock: Lock = _record(Lock, table, "", _TOP)
     total = sum(f.size for s in lock.sources for f in s.files)
@@ -377,7 +378,7 @@ _PACKAGE: dict[str, Form] = {
     "version": _VERSION,
     "architecture": _words(r"[a-z0-9-]{1,40}"),
     "archive": _PLACE,
-    "path": _checked(lambda value: _path(value) or ("" if value else "is empty")),
+    "path": _checked(lambda value: _path(value) or ("" if value[-4:] == ".deb" else "is no .deb")),
     "size": _size,
     "sha256": _DIGEST,
 }

@@ -22,10 +22,10 @@ from builders.errors import BuildError, Exit
 from builders.ground.sources import upstream
 from builders.ground.sources.cache import Cache, Fetched
 from builders.ground.suite import archive, image, mirror, pinned
-from builders.ground.suite.archive import Lists
+from builders.ground.suite.archive import Lists, ReleaseState
 from builders.ground.suite.image import Image
 from builders.ground.suite.pinned import SNAPSHOT, PinnedFile, PinnedPackage
-from builders.pipeline import lockfile, outdated
+from builders.pipeline import lockfile, locking, outdated
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.lockfile import (
     Lock,
@@ -42,6 +42,7 @@ from builders.pipeline.lockfile import (
 )
 from builders.pipeline.run import Run
 from builders.pipeline.supplies import Supplies
+from builders.proofs.rebuild.reproduce import reproduce
 from builders.show import locks
 from tests.unit.engines import Heard
 from tests.unit.samples import SHA256, recipe
@@ -194,6 +195,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="../../etc/passwd")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="/etc/passwd")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="a\nb")]},
+    {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="pool/Packages")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), path="")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), package="gcc;reboot")]},
     {"packages": [dataclasses.replace(package("gcc", "12", GCC), package="-oDir=/")]},
@@ -235,6 +237,8 @@ def test_keys_that_a_lock_has_not(tmp_path: Path) -> None:
     refused(tmp_path, b"\xff")
     refused(tmp_path, "[" * 100_000)
     refused(tmp_path, "[]")
+    for depth in (400, 900, 1500):
+        refused(tmp_path, f'{{"kind": "lock", "made": {"[" * depth}{"]" * depth}}}')
     refused(tmp_path, b" " * (documents.LARGEST + 1))
 
 
@@ -278,15 +282,32 @@ def locked(world: World, **changes: Any) -> Run:
     return dataclasses.replace(run, lock=a_lock(run.recipe, **changes))
 
 
-def test_a_build_of_what_was_locked_is_a_hit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world's engine has an image of the recipe's own name."""
+
     def find(run: Run) -> Image:
         return Image(image.name(run.recipe), world.packages)
 
     monkeypatch.setattr(image, "find", find)
+
+
+@pytest.mark.usefixtures("named")
+def test_a_build_of_what_was_locked_is_a_hit(world: World) -> None:
     world.pipeline(*ADDRESSES).build()
     again = Pipeline(locked(world), "minimal", ["xen"])
     assert [s.state for s in again.explain()] == ["hit"] * 5
     assert again.ready()
+
+
+def test_no_hours_of_compiling_begin_for_a_fresh_image(world: World) -> None:
+    world.pipeline(*ADDRESSES).build()
+    run = locked(world, packages=(package("gcc", "13", GCC), package("make", "4", MAKE)))
+    before = len(world.client.execs)
+    with pytest.raises(BuildError) as caught:
+        reproduce(run, "minimal", ["xen"], fresh_image=True)
+    assert "--locked" in caught.value.hint
+    assert len(world.client.execs) == before
 
 
 def test_an_image_that_was_not_locked_is_none(world: World) -> None:
@@ -423,16 +444,17 @@ class Offered:
         self.folder = folder
         self.packages: list[tuple[Path, str]] = []
 
-    def add(self, archive: str, name: str, version: str) -> None:
+    def add(self, archive: str, name: str, version: str, digest: str = SHA256) -> None:
         path = self.folder / f"list-{len(self.packages)}"
         path.write_text(
             f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
-            f"Filename: pool/{name}.deb\nSize: 1\nSHA256: {SHA256}\n"
+            f"Filename: pool/{name}.deb\nSize: 16\nSHA256: {digest}\n"
         )
         self.packages.append((path, archive))
 
     def lists(self, *_: Any, **__: Any) -> Lists:
-        return Lists((), tuple(self.packages), ())
+        states = (ReleaseState("bookworm", MAIN, SHA256, 1_790_000_000),)
+        return Lists((), tuple(self.packages), (), states)
 
 
 @pytest.fixture
@@ -441,6 +463,64 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offered:
     monkeypatch.setattr(archive, "lists", made.lists)
     monkeypatch.setattr(upstream, "references", lambda *_: {})
     return made
+
+
+@pytest.mark.usefixtures("named")
+def test_what_there_is_now_is_locked(world: World, offered: Offered) -> None:
+    offered.add(SECURITY, "gcc", "12")
+    offered.add(MAIN, "make", "3")
+    offered.add(MAIN, "make", "4")
+    run = world.run(*ADDRESSES)
+    world.fill(run.recipe)
+    with pytest.raises(BuildError) as caught:
+        locking.lock(run)  # the mirror lists the kernel no more
+    assert caught.value.exit is Exit.SOURCE
+    assert "linux-source-6.1 linux-1" in caught.value.message
+    offered.add(MAIN, "linux-source-6.1", "linux-1", sha256(b"linux as it came"))
+    lock = locking.lock(run)
+    assert [(p.package, p.version, p.archive) for p in lock.packages] == [
+        ("gcc", "12", "security"),
+        ("make", "4", "main"),
+    ]
+    linux = lock.source("linux")
+    assert linux
+    assert linux.files == (
+        LockedFile(
+            "linux.tar.gz", "main", "pool/linux-source-6.1.deb", 16, sha256(b"linux as it came")
+        ),
+    )
+    assert lock.releases[0].date == "2026-09-21T14:13:20Z"
+    assert lockfile.parse(text(lock).encode()) == lock
+    # A lock made of it is at once a hit.
+    states = Supplies(dataclasses.replace(run, lock=lock))
+    assert {s.state for s in states.states(states.outputs())} == {"hit"}
+
+
+def test_an_image_that_the_mirror_lists_no_more_is_not_locked(
+    world: World, offered: Offered
+) -> None:
+    offered.add(MAIN, "make", "4")
+    offered.add(MAIN, "gcc", "13")
+    run = world.run(*ADDRESSES)
+    world.fill(run.recipe)
+    with pytest.raises(BuildError) as caught:
+        locking.lock(run)
+    assert caught.value.exit is Exit.SOURCE
+    assert "1 of the 2 packages in the builder image: gcc 12" in caught.value.message
+    assert "./inv lock --again" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("address", "time"),
+    [
+        (MAIN, ""),
+        ("http://snapshot.example/archive/debian/20260101T000000Z", "20260101T000000Z"),
+        ("http://snapshot.example/archive/debian/20260101T000000Z/", "20260101T000000Z"),
+        ("http://snapshot.example/archive/20260101/debian", ""),
+    ],
+)
+def test_the_time_of_a_mirror_that_is_a_snapshot(address: str, time: str) -> None:
+    assert locking._snapshot(mirror.Mirror(address, "")) == time
 
 
 def test_what_is_newer_and_what_is_for_security(world: World, offered: Offered) -> None:

@@ -31,7 +31,9 @@ from builders.ground.suite.pinned import Pinned
 from builders.text import printable
 
 _FOLDER = "/locked"  # of the archive, in the container
-_LARGEST = 1 << 20  # bytes of one package's control file
+_LARGEST = 1 << 22  # bytes of one package's control file
+# dpkg-deb(1) unpacks the control member into a folder; sh(1) counts in blocks of 512 bytes.
+_LIMITED = f'ulimit -f {_LARGEST >> 9}; exec dpkg-deb --field "$1"'
 _FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*: ?.*(\n[ \t].*)*")
 _NOT_OURS = re.compile(r"(?mi)^(Filename|Size|MD5sum|SHA1|SHA256|SHA512):")
 _INSTALL = """
@@ -90,7 +92,7 @@ def _archive(run: Session, folder: Path, files: Sequence[CachedFile]) -> None:
 def _control(path: Path) -> str:
     """The control paragraph of a package, without a line break at its end."""
     done = subprocess.run(
-        ["dpkg-deb", "--field", str(path)],
+        ["/bin/sh", "-c", _LIMITED, "sh", str(path)],
         env={**os.environ, "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
