@@ -25,6 +25,7 @@ from builders.show import (
     recipes,
     releases,
     rules,
+    stored,
     trials,
     upkeep,
 )
@@ -50,6 +51,8 @@ DOCUMENTS: tuple[type, ...] = (
     upkeep.AddressesDocument,
     upkeep.RecipesDocument,
     recipes.JoinedDocument,
+    stored.StoredDocument,
+    stored.StoreCheckDocument,
     hosts.DevicesDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,

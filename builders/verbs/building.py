@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builders.verbs.option import OfRecipe, Reported, option, recipe_read
+from builders.verbs.option import STORE_MODES, OfRecipe, Reported, option, recipe_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,19 @@ class FromLock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(FromLock, Reported, OfRecipe):
+class OfStore:
+    """Of a verb that may use a store that other machines use too."""
+
+    store: str = option(
+        "a registry that keeps stages and sources for several machines",
+        value="oci://HOST/PATH",
+        usual="DOM0_DEBS_STORE, or that of dom0-debs.toml",
+    )
+    store_mode: str = option("what to do with that store", "both", choices=STORE_MODES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(FromLock, Reported, OfStore, OfRecipe):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")
