@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -358,6 +359,8 @@ def _record(raw: bytes, stage: str, name: str) -> dict[str, Any]:
         if any(not _is_plain(file) for file in files):
             raise Damage(f"{_RECORD} names a file outside of its folder")
         seconds, ended = float(record["seconds"]), float(record.get("ended", 0.0))
+        if not (math.isfinite(seconds) and math.isfinite(ended)):
+            raise Damage(f"{_RECORD} is not as it was written")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise Damage(f"{_RECORD} is missing or not as it was written") from None
     return {

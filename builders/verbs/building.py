@@ -20,8 +20,8 @@ class OfStore:
     """Of a verb that may use a store that other machines use too."""
 
     store: str = option(
-        "a registry that keeps stages and sources for several machines",
-        value="oci://HOST/PATH",
+        "oci://HOST/PATH: a registry that keeps stages and sources for several machines",
+        value="ADDRESS",
         usual="DOM0_DEBS_STORE, or that of dom0-debs.toml",
     )
     store_mode: str = option("what to do with that store", "both", choices=STORE_MODES)
