@@ -40,24 +40,24 @@ if test "$tool" = xm; then
     ask xend /etc/init.d/xend start
     ask xm-list xm list
 fi
-ask dry-run $tool create -n /guest/proof.cfg
-ask create $tool create /guest/proof.cfg
+ask dry-run "$tool" create -n /guest/proof.cfg
+ask create "$tool" create /guest/proof.cfg
 ask first up 1
-ask given $tool pci-list proof
-ask reboot $tool reboot proof
+ask given "$tool" pci-list proof
+ask reboot "$tool" reboot proof
 ask second up 2
-ask given-again $tool pci-list proof
-ask destroy $tool destroy proof
+ask given-again "$tool" pci-list proof
+ask destroy "$tool" destroy proof
 ask destroyed gone proof
-ask returned $tool "$assignable"
+ask returned "$tool" "$assignable"
 ask bound driver 0000:00:04.0
 
 # As the machine goes down, the service has to end the guests in good order.
-ask again $tool create /guest/proof.cfg
+ask again "$tool" create /guest/proof.cfg
 ask third up 3
 if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendomains; else xendomains=/etc/init.d/xendomains; fi
 if test -e /proof/no-save; then sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=""/' /etc/default/xendomains; fi
-ask xendomains $xendomains stop
-ask left $tool list
+ask xendomains "$xendomains" stop
+ask left "$tool" list
 ask ended grep 'asked to power off' "$log"
 ask saved ls /var/lib/xen/save
