@@ -16,6 +16,7 @@ for path in $(taken); do
     test -e ".$path" || continue
     mkdir -p "$work/initrd${path%/*}"
     cp -L ".$path" "$work/initrd$path"
+    case $path in *.py) continue ;; esac
     # A word for each library. What ldd says of a script goes nowhere.
     # shellcheck disable=SC2046
     set -- "$@" $(LD_LIBRARY_PATH="$libraries" ldd ".$path" 2>/dev/null | grep -o '/[^ )]*' || :)
@@ -28,6 +29,7 @@ for path in $beside; do
     test -e "$path" || continue
     mkdir -p "$work/initrd${path%/*}"
     cp -L "$path" "$work/initrd$path"
+    case $path in *.pyc) continue ;; esac
     # shellcheck disable=SC2046
     set -- "$@" $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
 done
