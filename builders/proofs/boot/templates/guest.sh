@@ -12,7 +12,8 @@ find . | cpio -o -H newc 2>/dev/null >/guest/initrd
 cd /
 log=/var/log/xen/console/guest-proof.log
 tool=$(cat /guest/toolstack) # xl, or xm of Xen before 4.5
-xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid
+# That of Xen 4.2 stays in the foreground where the first process starts it.
+sh -c 'xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid; :'
 
 # $1: how often the guest has come up by then
 up() {
