@@ -50,7 +50,7 @@ _XEND_TAKEN = (
     "/etc/xen/*.sxp",
     *(
         f"/usr/lib/python2.7/dist-packages/{'*/' * depth}*.{kind}"
-        for depth in range(4)
+        for depth in range(5)
         for kind in ("py", "so")
     ),
 )
