@@ -38,6 +38,8 @@ ask virt sh -c "xl info | grep virt_caps"
 assignable=pci-assignable-list
 if test "$tool" = xm; then
     assignable=pci-list-assignable-devices
+    echo 'root:x:0:0:root:/:/bin/sh' >/etc/passwd
+    mkdir -p /var/run/xend /var/lib/xend/domains /var/lib/xend/state
     ask xend /etc/init.d/xend start
     ask xm-list xm list
 fi
