@@ -46,6 +46,7 @@ _BESIDE = ("/bin/bash", "/usr/bin/rev", "/lib/lsb/init-functions")
 _XEND_TAKEN = (
     "/usr/sbin/xend",
     "/usr/sbin/xm",
+    "/usr/sbin/blktapctrl",  # xend starts it
     "/etc/init.d/xend",
     "/etc/xen/*.sxp",
     *(
@@ -56,6 +57,7 @@ _XEND_TAKEN = (
 )
 _XEND_BESIDE = (
     "/bin/ps",
+    "/lib/x86_64-linux-gnu/libnss_files.so.2",  # for the user root, loaded at run time
     "/usr/bin/env",
     "/usr/bin/python2",
     "/usr/bin/python2.7",
