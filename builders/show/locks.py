@@ -92,7 +92,8 @@ def outdated(compared: Comparison, recipe: str) -> Outcome:
         lines += [f"{count}, {security} of them for security" if security else count]
         lines += [f"next: ./inv lock --again --recipe {shlex.quote(recipe)}"]
     else:
-        lines += [f"nothing is newer than {compared.state.of}"]
+        rest = "else " if compared.unasked or compared.unknown else ""
+        lines += [f"nothing {rest}is newer than {compared.state.of}"]
     code = Exit.AUDIT if rows else Exit.SOURCE if compared.unasked else Exit.DONE
     return Outcome(document, "\n".join(lines), int(code))
 
