@@ -33,6 +33,10 @@ SMALLEST = 256  # MiB; a dom0 with a small kernel has booted with it
 LARGEST = 16 << 20  # MiB; Xen addresses 16 TiB of host memory
 VCPUS = 512  # more than any dom0 has use for; Xen's own limit depends on its build
 
+# They stand in a file that a shell reads, in double quotes.
+_PATH = re.compile(r"/[A-Za-z0-9/._+@~-]{1,250}")
+_KEY = re.compile(rf"{_PATH.pattern}|pkcs11:[A-Za-z0-9;=%/._+@~&?:-]{{1,500}}")
+
 # Suites whose grub-mkconfig(8) does not read /etc/default/grub.d.
 _OLD_GRUB = ("squeeze", "wheezy")
 
@@ -44,27 +48,37 @@ class Style:
     grub_dropin: grub-mkconfig reads /etc/default/grub.d/*.cfg.
     xend: this Xen has xend, and an xl that would shrink dom0 unless told not to. From Xen 4.3 on
     autoballoon is "auto" (xl.conf(5)), which dom0_mem switches off.
+    unified: its xen.efi can be one file with the kernel (docs/misc/efi.pandoc, since 4.15).
     """
 
     grub_dropin: bool = True
     xend: bool = False
+    unified: bool = True
 
 
 def style(recipe: Recipe) -> Style:
     """The style of a recipe, by its suite and the version of its Xen."""
-    old = xen_version(recipe) < (4, 3)
-    return Style(grub_dropin=recipe.suite.name not in _OLD_GRUB, xend=old)
+    version = xen_version(recipe)
+    grub_dropin = recipe.suite.name not in _OLD_GRUB
+    return Style(grub_dropin, xend=version < (4, 3), unified=version >= (4, 15))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the package sets. memory: of dom0 in MiB; vcpus: 0 leaves it to Xen."""
+    """What the package sets. memory: of dom0 in MiB; vcpus: 0 leaves it to Xen.
+
+    unified: the host writes a unified image for UEFI; key, certificate: files of the host's, or
+    for the key pkcs11:..., that it signs that with.
+    """
 
     hide: tuple[Bdf, ...]
     memory: int
     vcpus: int = 0
     vnc: str = LOOPBACK
     save: bool = True
+    unified: bool = False
+    key: str = ""
+    certificate: str = ""
 
     @property
     def xen_options(self) -> str:
@@ -85,6 +99,8 @@ class Settings:
         words += [f"--dom0-vcpus {self.vcpus}"] if self.vcpus else []
         words += [f"--vnc-listen {self.vnc}"] if self.vnc != LOOPBACK else []
         words += [] if self.save else ["--no-save"]
+        words += ["--uki"] if self.unified else []
+        words += [f"--efi-key {self.key} --efi-cert {self.certificate}"] if self.key else []
         return " ".join(words)
 
 
@@ -95,6 +111,9 @@ def settings(
     vcpus: str = "",
     vnc: str = "",
     save: bool = True,
+    unified: bool = False,
+    key: str = "",
+    certificate: str = "",
     like: Style | None = None,
 ) -> Settings:
     """The settings that were typed; BuildError (USAGE) names all that is wrong with them."""
@@ -123,8 +142,36 @@ def settings(
             f"--vnc-listen {quoted(vnc)}: this Xen has no such setting for the whole host",
             "each guest has its own: ./inv domu-config NAME --vnc ADDRESS",
         )
+    _signing(unified, key, certificate, like, problems)
     problems.end()
-    return Settings(hidden, size, count, listen, save)
+    return Settings(hidden, size, count, listen, save, unified, key, certificate)
+
+
+def _signing(unified: bool, key: str, certificate: str, like: Style, problems: Problems) -> None:
+    """What is wrong with these settings of a unified image."""
+    if unified and not (like.unified and like.grub_dropin):
+        problems.add("--uki: this Xen can be no unified image", "Xen 4.15 and later can")
+    if (key or certificate) and not unified:
+        problems.add("--efi-key: there is nothing to sign", "--uki makes the image")
+    if bool(key) != bool(certificate):
+        problems.add(
+            "a signature takes both a key and its certificate", "--efi-key FILE --efi-cert FILE"
+        )
+    if "pin-value=" in key:
+        problems.add(
+            "--efi-key with a PIN: whoever can read the package could read it",
+            "pin-source=FILE instead (RFC 7512), a file on the host that only root may read",
+        )
+    for option, value, form in (
+        ("--efi-key", key, _KEY),
+        ("--efi-cert", certificate, _PATH),
+    ):
+        if value and not form.fullmatch(value):
+            problems.add(
+                f"{option} {quoted(value)}: no file of a host",
+                "a path from / on, without spaces and quotes"
+                + (", or pkcs11:... (RFC 7512)" if form is _KEY else ""),
+            )
 
 
 def warnings(chosen: Settings, machine_mib: int = 0) -> list[str]:
@@ -141,6 +188,13 @@ def warnings(chosen: Settings, machine_mib: int = 0) -> list[str]:
 
 
 # --- the package
+
+# Where Debian's kernels and initramfs-tools(7) run what has to know of a change.
+_HOOKS = (
+    "/etc/kernel/postinst.d/zz-xen-uki",
+    "/etc/kernel/postrm.d/zz-xen-uki",
+    "/etc/initramfs/post-update.d/zz-xen-uki",
+)
 
 
 def package(
@@ -199,6 +253,8 @@ class _Content:
             "LINUX": f" {chosen.linux_options}" if chosen.hide else "",
             "MEMORY": str(chosen.memory),
             "VNC": chosen.vnc,
+            "KEY": chosen.key,
+            "CERT": chosen.certificate,
             "ADDRESSES": " ".join(map(str, chosen.hide)),
             "COMMAND": "./inv dom0-config \\\n        "
             + f"--recipe {recipe.name} {chosen.arguments}".replace(" --", " \\\n        --"),
@@ -219,6 +275,13 @@ class _Content:
         if self._like.xend:
             self._displace("/etc/xen/xl.conf", "xl.conf")
             self._displace("/etc/xen/xend-config.sxp", "xend-config.sxp")
+        if self._chosen.unified:
+            self._add("/usr/sbin/xen-uki", "xen-uki", 0o755)
+            self._add("/etc/default/xen-uki", "xen-uki.default")
+            manual = texts.gzipped(self._filled("xen-uki.8"))
+            self.files["/usr/share/man/man8/xen-uki.8.gz"] = (manual, 0o644)
+            for hook in _HOOKS:
+                self._add(hook, "xen-uki.hook", 0o755)
         text = f"{self._values['COMMAND']}\n".encode()
         self.files[f"/usr/share/{NAME}/settings"] = (text, 0o644)
 
@@ -255,6 +318,12 @@ class _Content:
         ]
         if not chosen.save:
             told.append("Guests are shut down with the host, not saved.")
+        if chosen.unified:
+            signed = f" It is signed with {chosen.key}." if chosen.key else ""
+            told.append(
+                "Where UEFI started the host, a unified image of Xen, its kernel and the initramfs "
+                f"is written to the EFI system partition at each change of them.{signed}"
+            )
         if self._like.xend:
             told.append(f"xend leaves the network alone; VNC listens on {chosen.vnc}.")
         if exposed(chosen.vnc):
@@ -289,11 +358,17 @@ class _Content:
             "Version": version,
             "Architecture": "all",
             "Maintainer": maintainer or "dom0-debs <dom0-debs@builder.invalid>",
-            "Depends": f"{xen}, grub-common",
+            "Depends": ", ".join([xen, "grub-common", *self._tools()]),
             "Section": "admin",
             "Priority": "optional",
             "Description": description,
         }
+
+    def _tools(self) -> list[str]:
+        """What a unified image is made with."""
+        if not self._chosen.unified:
+            return []
+        return ["binutils", "cpio", *(["sbsigntool"] if self._chosen.key else [])]
 
     def write(self, path: Path, version: str) -> Path:
         control = self._control(version)
@@ -310,7 +385,12 @@ class _Content:
         if not self._like.grub_dropin:
             added.append(Added(f"/etc/{NAME}"))
         conffiles = sorted(name for name in self.files if name.startswith("/etc/"))
-        files = {**self.scripts, "conffiles": "".join(f"{n}\n" for n in conffiles).encode()}
+        triggers = {"triggers": b"interest-noawait /usr/lib/efi\n"} if self._chosen.unified else {}
+        files = {
+            **self.scripts,
+            **triggers,
+            "conffiles": "".join(f"{n}\n" for n in conffiles).encode(),
+        }
         return deb.create(
             path,
             control,

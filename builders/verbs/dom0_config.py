@@ -26,6 +26,12 @@ class Options(Reported, OfRecipe):
         "where xend's guests serve their screens (Xen 4.2)", value="ADDRESS", usual="127.0.0.1"
     )
     no_save: bool = option("shut guests down with the host, and do not save them", False)
+    uki: bool = option("the host keeps a unified image for UEFI on its EFI system partition", False)
+    efi_key: str = option(
+        "the private key on the host that signs that image, for Secure Boot",
+        value="KEY",
+    )
+    efi_cert: str = option("its certificate on the host", value="FILE")
     version: str = option("of the package", usual="1+ and a digest of the settings")
     out: str = option("the folder for the package", value="FOLDER", usual="artifacts/RECIPE/host")
 
@@ -49,6 +55,9 @@ def package(it: Run, options: Options) -> Outcome:
         vcpus=options.dom0_vcpus,
         vnc=options.vnc_listen,
         save=not options.no_save,
+        unified=options.uki,
+        key=options.efi_key,
+        certificate=options.efi_cert,
     )
     warnings = dom0.warnings(settings, devices.memory())
     for warning in warnings:

@@ -104,7 +104,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
         image = Supplies(run).image()
         xend = initramfs.xend(run, image, xen.path, xen.sha256)
         with parts(run, image, xen, kernel) as these:
-            guest = guests.options("pv", these.kernel, these.guest, xend)
+            guest = guests.options("pv", these, 300, xend)
             files = [
                 *(f for f in guest.files if f.path != "proof/no-save"),
                 *(cpio.File(path.lstrip("/"), text, 0o644) for path, text in laid.items()),

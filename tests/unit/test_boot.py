@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit, Interrupted
-from builders.proofs.boot import guests, machine, parts, prove, qemu
+from builders.proofs.boot import guests, hvm, machine, parts, prove, qemu
 from builders.proofs.boot.checks import Boot, Check, answers, checks
 from builders.proofs.boot.modules import Module
 from builders.proofs.boot.parts import Parts
-from builders.proofs.boot.qemu import Console, Machine
+from builders.proofs.boot.qemu import Card, Console, Machine, Multiboot
 from builders.show import boots
 from builders.verbs import boot_test
+from builders.verbs.option import options
 
 pytestmark = pytest.mark.slow
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
@@ -144,20 +145,48 @@ def test_a_control_is_good_where_just_what_must_fail_fails() -> None:
 
 
 def test_the_command_line_of_the_machine(tmp_path: Path) -> None:
-    machine = Machine(
+    start = Multiboot(
         tmp_path / "xen",
         tmp_path / "vm,linuz",
         tmp_path / "initrd",
         "dom0_mem=512M",
         "a=1,2 console=hvc0",
-        "tcg",
     )
+    machine = Machine(start, "tcg")
     command = machine.command()
     assert [Path(command[0]).name, *command[1:3]] == ["setpriv", "--pdeathsig", "KILL"]
     assert command[command.index("-append") + 1] == "dom0_mem=512M"
     # A comma would begin the next module.
     modules = command[command.index("-initrd") + 1]
     assert modules == f"{tmp_path}/vm,,linuz a=1,,2 console=hvc0,{tmp_path}/initrd"
+
+
+def test_a_card_is_put_in_on_the_bus_or_behind_a_root_port() -> None:
+    assert Card("0000:00:04.0", "e1000").words() == ["-device", "e1000,addr=04.0"]
+    port, card = (
+        "-device pcie-root-port,id=p000002000,addr=07.0,chassis=2",
+        "e1000,bus=p000002000",
+    )
+    words = Card("0000:02:00.0", "e1000", "07.0").words()
+    assert words == [*port.split(), "-device", card]
+    plugged = Card("0000:02:00.0", "e1000", "07.0", "tftp=/x").words()
+    assert plugged[2:4] == ["-netdev", "user,id=n000002000,restrict=on,tftp=/x"]
+    assert plugged[-1] == f"{card},netdev=n000002000"
+
+
+def test_several_cards_are_hidden() -> None:
+    options = machine.Options(hide="0000:01:00.0 0000:02:00.0")
+    assert options.command_line.endswith(" xen-pciback.hide=(0000:01:00.0)(0000:02:00.0)")
+    assert "hide" not in machine.Options(hide="").command_line
+    assert machine.Options().meant == ("0000:00:04.0",)
+    several = GOOD.replace("pciback\n", "pciback\npciback\n")
+    several = several.replace("0000:00:04.0\n", "0000:01:00.0\n0000:02:00.0\n")
+    cards = ("0000:01:00.0", "0000:02:00.0")
+    both = {"hidden card is assignable", "hidden card's driver"}
+    assert {c.name for c in checks(console(several), PARTS, cards) if not c.good} == set()
+    assert {
+        c.name for c in checks(console(several), PARTS, (*cards, "0000:03:00.0")) if not c.good
+    } == both
 
 
 # A machine of the tests' own: it says and does what a real one might.
@@ -178,7 +207,8 @@ def play(
     timeout: float = 30,
     stop: threading.Event | None = None,
 ) -> Console:
-    scripted = Script(Path(), Path(), Path(), "", "", "tcg", script=script)
+    start = Multiboot(Path(), Path(), Path(), "", "")
+    scripted = Script(start, "tcg", script=script)
     return qemu.run(
         scripted,
         tmp_path / "logs" / "boot.log",
@@ -280,6 +310,16 @@ def test_an_accelerator_that_is_not_to_be_had(
     assert qemu.accelerator("tcg") == "tcg"
 
 
-def test_the_verb_waits_as_long_as_the_library() -> None:
-    assert boot_test.Options().timeout == prove.TIMEOUT
-    assert boot_test.GUESTS == guests.KINDS
+def test_the_verb_says_how_long_it_waits() -> None:
+    usual = options(boot_test.Options)["timeout"].help
+    assert f"default: {prove.TIMEOUT:.0f}, and more" in usual
+
+
+def test_a_slow_machine_is_waited_for_longer() -> None:
+    assert prove.later(0, 1) == prove.TIMEOUT
+    assert prove.later(0, 20) > 2 * prove.later(0, 6) > 2 * prove.TIMEOUT
+    assert prove.later(50, 20) == 50
+
+
+def test_the_verb_has_each_kind_of_guest() -> None:
+    assert set(boot_test.GUESTS) == {*guests.KINDS, hvm.KIND}

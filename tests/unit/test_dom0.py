@@ -21,7 +21,7 @@ from builders.pipeline import recipe
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 WHEEZY = recipe.load("xen-4.2-wheezy")
-OLD = Style(grub_dropin=False, xend=True)
+OLD = Style(grub_dropin=False, xend=True, unified=False)
 CARD = ("02:00.0", "0000:02:00.1")
 
 
@@ -107,7 +107,8 @@ def test_more_memory_than_this_machine_is_a_warning() -> None:
 def test_the_suite_decides_the_style() -> None:
     assert dom0.style(BOOKWORM) == Style(grub_dropin=True, xend=False)
     assert dom0.style(WHEEZY) == OLD
-    assert dom0.style(recipe.load("xen-4.2-bullseye")) == Style(grub_dropin=True, xend=True)
+    bullseye = dom0.style(recipe.load("xen-4.2-bullseye"))
+    assert bullseye == Style(grub_dropin=True, xend=True, unified=False)
 
 
 def test_the_package_of_a_current_suite(tmp_path: Path) -> None:
@@ -121,6 +122,53 @@ def test_the_package_of_a_current_suite(tmp_path: Path) -> None:
     assert "/etc/default/xendomains" not in files(made)
     report = audit.audit(made)
     assert [f"{f.rule}: {f.message}" for f in report.findings] == []
+
+
+KEY = {"key": "/etc/xen/host.key", "certificate": "/etc/xen/host.pem"}
+
+
+def test_the_package_that_keeps_a_unified_image(tmp_path: Path) -> None:
+    signed = dom0.settings(CARD, "4G", unified=True, **KEY)  # type: ignore[arg-type]
+    made = dom0.package(BOOKWORM, signed, tmp_path)
+    package, there = Deb.open(made), files(made)
+    assert package.control["Depends"] == ("xen-upstream, grub-common, binutils, cpio, sbsigntool")
+    assert package.control_files["triggers"] == b"interest-noawait /usr/lib/efi\n"
+    script = there["/usr/sbin/xen-uki"]
+    assert script == (dom0.TEMPLATES / "xen-uki").read_bytes()
+    told = shell(f"{there['/etc/default/xen-uki'].decode()}\necho $XEN_UKI_KEY $XEN_UKI_CERT")
+    assert told.split() == list(KEY.values())
+    assert {name for name in there if name.endswith("zz-xen-uki")} == set(dom0._HOOKS)
+    assert set(dom0._HOOKS) < set(package.conffiles)
+    report = audit.audit(made)
+    assert [f"{f.rule}: {f.message}" for f in report.findings] == []
+    assert "--uki --efi-key /etc/xen/host.key --efi-cert /etc/xen/host.pem" in (
+        " ".join(there["/usr/share/dom0-config/settings"].decode().replace("\\\n", "").split())
+    )
+    unsigned = dom0.package(BOOKWORM, dom0.settings(CARD, "4G", unified=True), tmp_path)
+    assert "sbsigntool" not in Deb.open(unsigned).control["Depends"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"unified": True, "like": OLD}, "can be no unified image"),
+        (KEY, "there is nothing to sign"),
+        ({"unified": True, "key": "/a"}, "both a key and its certificate"),
+        ({"unified": True, "key": "a.key", "certificate": "/a"}, "--efi-key a.key: no file"),
+        ({"unified": True, "key": '/a";id;"', "certificate": "/a"}, "no file of a host"),
+        ({"unified": True, "key": "/a", "certificate": "pkcs11:a"}, "--efi-cert pkcs11:a: no file"),
+        (
+            {"unified": True, "key": "pkcs11:token=a;pin-value=1234", "certificate": "/a"},
+            "with a PIN",
+        ),
+        ({"unified": True, "key": "pkcs11:a$(id)", "certificate": "/a"}, "no file of a host"),
+    ],
+)
+def test_a_signature_that_cannot_be_made_is_refused(more: dict[str, object], says: str) -> None:
+    with pytest.raises(BuildError, match=re.escape(says)):
+        dom0.settings(CARD, "4G", **more)  # type: ignore[arg-type]
+    token = "pkcs11:token=host;object=key"  # noqa: S105 - no secret
+    dom0.settings(CARD, "4G", unified=True, key=token, certificate="/etc/xen/host.pem")
 
 
 def test_the_package_of_wheezy(tmp_path: Path) -> None:

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from builders.pipeline.run import Run
 from builders.proofs.boot import cpio, modules, proof
 from builders.proofs.boot.checks import Answer, Boot, Check, answers, checks
 from builders.proofs.boot.machine import Options, boot
-from builders.proofs.boot.modules import Module
 from builders.proofs.boot.parts import Parts
 from builders.proofs.boot.qemu import DRIVER, HIDDEN, Console
 
 KINDS = ("pv", "pvh")
 TOOLSTACKS = ("xl", "xm")
+SHARE = 3  # of a machine's whole time is what one thing in dom0 may take
 _TEMPLATES = Path(__file__).parent / "templates"
 _CARD = f"0x8086 0x100e {DRIVER}"
 _SHORT = HIDDEN.removeprefix("0000:")
@@ -35,12 +34,27 @@ on_crash = "destroy"
 """
 
 
-def options(
-    kind: str, kernel: Path, drivers: Sequence[Module] = (), xend: Path | None = None
-) -> Options:
-    """The boot in which a guest of that kind is tried.
+def files(
+    config: str, these: Parts, patience: float, toolstack: str = "xl"
+) -> tuple[cpio.File, ...]:
+    """What dom0 needs for a guest with that file of the toolstack's; its kernel is dom0's.
 
-    kernel: dom0's, which the guest has too; drivers: its modules that the guest loads.
+    patience: seconds that anything in dom0 may take.
+    """
+    return (
+        cpio.File("guest/proof.cfg", config.encode(), 0o644),
+        cpio.File("guest/toolstack", f"{toolstack}\n".encode(), 0o644),
+        cpio.File("guest/patience", f"{patience:.0f}\n".encode(), 0o644),
+        cpio.File("guest/vmlinuz", these.kernel.read_bytes(), 0o644),
+        cpio.File("guest/root/init", (_TEMPLATES / "guest-init.sh").read_bytes()),
+        cpio.File("proof/guest.sh", (_TEMPLATES / "guest.sh").read_bytes(), 0o644),
+        *modules.files(these.guest, "guest/root/modules"),
+    )
+
+
+def options(kind: str, these: Parts, patience: float, xend: Path | None = None) -> Options:
+    """The boot in which a guest of that kind is tried; patience as `files` has it.
+
     xend: the initramfs with xend and xm, where xm is to make the guest, and not xl.
     """
     card = kind == "pv"
@@ -51,19 +65,12 @@ def options(
         options="iommu=soft" if card else "",
         pci=f'pci = ["{_SHORT}{permissive}"]' if card else "",
     )
-    files: tuple[cpio.File, ...] = (
-        cpio.File("guest/proof.cfg", config.encode(), 0o644),
-        cpio.File("guest/toolstack", b"xm\n" if xend else b"xl\n", 0o644),
-        cpio.File("guest/vmlinuz", kernel.read_bytes(), 0o644),
-        cpio.File("guest/root/init", (_TEMPLATES / "guest-init.sh").read_bytes()),
-        cpio.File("proof/guest.sh", (_TEMPLATES / "guest.sh").read_bytes(), 0o644),
-        *modules.files(drivers, "guest/root/modules"),
-    )
+    laid = files(config, these, patience, toolstack="xm" if xend else "xl")
     if card:
         # A guest with a device of the machine's can't be brought back from a file.
-        files += (cpio.File("proof/no-save", b"", 0o644),)
+        laid += (cpio.File("proof/no-save", b"", 0o644),)
     # A PVH guest needs a processor that can virtualise memory.
-    return Options(files=files, cpu="qemu64" if card else "qemu64,+svm,+npt", tools=xend)
+    return Options(files=laid, cpu="qemu64" if card else "qemu64,+svm,+npt", tools=xend)
 
 
 def guest_checks(console: Console, kind: str, toolstack: str = "xl") -> tuple[Check, ...]:
@@ -80,10 +87,8 @@ def guest_checks(console: Console, kind: str, toolstack: str = "xl") -> tuple[Ch
         good = there.status == 0 and (kind != "pv" or (card and net))
         return Check(_NAMES[name], good, there.text[:90])
 
-    created, dry = answer("create"), answer("dry-run")
     made = [
-        Check("guest's file is understood", dry.status == 0, f"{toolstack} create -n"),
-        Check("guest is created", created.status == 0, created.text[-60:]),
+        *created(answer("dry-run"), answer("create"), toolstack),
         came_up("first"),
         came_up("second"),
     ]
@@ -109,14 +114,30 @@ def guest_checks(console: Console, kind: str, toolstack: str = "xl") -> tuple[Ch
             ),
         ]
     stopped, left = answer("xendomains"), answer("left")
-    gone = stopped.status == 0 and left.status == 0 and "proof" not in left.text
     if kind == "pv":
-        ended = answer("ended").status == 0
-        made.append(Check("xendomains shuts it down", gone and ended, stopped.text[-60:]))
+        made.append(shut_down(stopped, left, answer("ended")))
     else:
-        saved = "proof" in answer("saved").text.split()
-        made.append(Check("xendomains saves it", gone and saved, stopped.text[-60:]))
+        saved = _gone(stopped, left) and "proof" in answer("saved").text.split()
+        made.append(Check("xendomains saves it", saved, stopped.text[-60:]))
     return tuple(made)
+
+
+def created(dry: Answer, create: Answer, toolstack: str = "xl") -> list[Check]:
+    """Whether the toolstack read the guest's file, and made the guest."""
+    return [
+        Check("guest's file is understood", dry.status == 0, f"{toolstack} create -n"),
+        Check("guest is created", create.status == 0, create.text[-60:]),
+    ]
+
+
+def shut_down(stopped: Answer, left: Answer, ended: Answer) -> Check:
+    """Whether the service asked the guest to power off, and it did."""
+    good = _gone(stopped, left) and ended.status == 0
+    return Check("xendomains shuts it down", good, stopped.text[-60:])
+
+
+def _gone(stopped: Answer, left: Answer) -> bool:
+    return stopped.status == 0 and left.status == 0 and "proof" not in left.text
 
 
 _NAMES = {"first": "guest comes up", "second": "guest comes up again"}
@@ -128,7 +149,7 @@ def prove_guest(
     """Boot once with a guest of that kind. xend: as for `options`."""
     toolstack = "xm" if xend else "xl"
     name = f"boot-guest-{kind}" + ("-xm" if xend else "")
-    chosen = options(kind, these.kernel, these.guest, xend)
+    chosen = options(kind, these, timeout / SHARE, xend)
     console, log = boot(run, these, name, chosen, accel=accel, timeout=timeout)
     found = checks(console, these)
     made = Boot(name, found + guest_checks(console, kind, toolstack), console.seconds, log)

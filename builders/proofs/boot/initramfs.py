@@ -7,7 +7,7 @@ It is made in a container of the suite, so that no file of this box gets into it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from builders.errors import BuildError, Exit
@@ -64,7 +64,16 @@ _XEND_BESIDE = (
     *(f"/usr/lib/python2.7/{'*/' * depth}*.pyc" for depth in range(3)),
     "/usr/lib/python2.7/lib-dynload/*.so",
 )
-_XEND_INSTALL = "apt-get install --yes --no-install-recommends procps python2.7"
+# The device model of HVM guests, which is the suite's own, what it reads, and a guest's firmware.
+_MODEL = "qemu-system-xen"  # since Debian 12 (bookworm)
+_MODEL_TAKEN = ("/usr/lib/xen/boot/hvmloader",)
+DEVICE_MODEL = "/usr/libexec/xen-qemu-system-i386"
+_MODEL_BESIDE = (
+    DEVICE_MODEL,
+    "/usr/share/seabios/bios-256k.bin",
+    "/usr/share/qemu/linuxboot*.bin",
+    "/usr/share/qemu/keymaps/*",
+)
 _SCRIPT = Path(__file__).parent / "templates" / "initramfs.sh"
 
 
@@ -113,34 +122,79 @@ def xend(run: Run, builder: Image, xen: Path, digest: str) -> Path:
 
     Kept as a stage. Raises BuildError as a step does.
     """
-    script = _script(_XEND_TAKEN, _XEND_BESIDE)
+    return (
+        made_of_suite(
+            run,
+            builder,
+            "xend",
+            ("procps", "python2.7"),
+            _script(_XEND_TAKEN, _XEND_BESIDE),
+            files={"xen.deb": (xen, digest)},
+            hint="xm and xend are of Xen before 4.5, and of suites with Python 2.7",
+        )
+        / _NAME
+    )
+
+
+def device_model(run: Run, builder: Image, xen: Path, digest: str) -> Path:
+    """What dom0 needs besides that for HVM guests, as an initramfs to put behind the other one.
+
+    The device model is the suite's, hvmloader the package's. Kept as a stage. Raises BuildError as
+    a step does.
+    """
+    script = _script(_MODEL_TAKEN, _MODEL_BESIDE)
+    folder = made_of_suite(
+        run, builder, "device-model", (_MODEL,), script, files={"xen.deb": (xen, digest)}
+    )
+    return folder / _NAME
+
+
+def made_of_suite(
+    run: Run,
+    builder: Image,
+    stage: str,
+    packages: Sequence[str],
+    script: str,
+    files: Mapping[str, tuple[Path, str]] | None = None,
+    hint: str = "",
+) -> Path:
+    """The folder of what a script leaves in OUT, in a builder with more packages of the suite.
+
+    Kept as that stage, whose key does not have the versions of the packages: like those of the
+    builder they are of the day when it was made. files: name in WORK/in -> path and sha256.
+    BuildError where the suite lacks one of the packages, the network is off, or the script fails.
+    """
+    files = files or {}
+    install = f"apt-get install --yes --no-install-recommends {' '.join(packages)}"
     inputs = {
         "image": builder.fingerprint,
-        "xen": digest,
-        "script": hashlib.sha256(f"{_XEND_INSTALL}\n{script}".encode()).hexdigest(),
+        "script": hashlib.sha256(f"{install}\n{script}".encode()).hexdigest(),
+        **{name: digest for name, (_, digest) in files.items()},
     }
     store = Store(run.folder / "stages")
-    found = store.find("xend", inputs)
+    found = store.find(stage, inputs)
     if found is None:
         if run.offline:
             raise BuildError(
-                "the suite's Python for xend is not here yet, and the network is off",
+                f"{stage}: {', '.join(packages)} of the suite are not here yet, and the network "
+                "is off",
                 hint="leave --offline out",
                 exit=Exit.ENGINE,
             )
         with (
-            store.make("xend", inputs) as making,
-            Step(run, "xend", builder.name, network=True, root=True) as step,
+            store.make(stage, inputs) as making,
+            Step(run, stage, builder.name, network=True, root=True) as step,
         ):
             update(run, step)
-            hint = "xm and xend are of Xen before 4.5, and of suites with Python 2.7"
-            downloads.install(run, step, "install", _XEND_INSTALL, hint=hint)
-            step.phase("copy", f"mkdir -p {WORK}/in")
-            step.container.put(f"{WORK}/in", [("xen.deb", xen)])
-            step.phase("tools and libraries", script)
+            hint = hint or f"does {run.recipe.suite.name} have {', '.join(packages)}?"
+            downloads.install(run, step, "install", install, hint=hint)
+            step.phase("copy", f"mkdir -p {WORK}/in {OUT}")
+            given = [(name, path) for name, (path, _) in files.items()]
+            step.container.put(f"{WORK}/in", given)
+            step.phase("make", script)
             step.fetch(OUT, making.folder)
-        found = store.made("xend", inputs)
-    return found.folder / _NAME
+        found = store.made(stage, inputs)
+    return found.folder
 
 
 def _script(taken: Sequence[str], beside: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,16 @@ from builders.errors import BuildError, Exit
 from builders.files import scratch
 from builders.proofs.boot import cpio, modules, proof, qemu
 from builders.proofs.boot.parts import Parts
-from builders.proofs.boot.qemu import HIDDEN, Console, Machine
+from builders.proofs.boot.qemu import (
+    CARDS,
+    HIDDEN,
+    OTHER,
+    Card,
+    Console,
+    Machine,
+    Multiboot,
+    Start,
+)
 
 if TYPE_CHECKING:
     from builders.pipeline.run import Run
@@ -29,7 +39,24 @@ KVM_FAILS = r"KVM internal error|failed to set MSR|kvm_buf_set_msrs|failed to in
 _LOST = re.compile(
     rf"{KVM_FAILS}|Panic on CPU|Kernel panic|Attempted to kill init|too old to load a ram"
     r"|Could not construct d|^qemu-system-x86_64: (?!warning)|Not a Xen-ELF image"
+    # Firmware that starts nothing waits for a key, and so does GRUB; Xen tells of a kernel.
+    r"|BdsDxe: No bootable|: (Security Violation|Access Denied)$|Hardware Dom0 halted"
+    r"|^error: (file|you need|no such)"
 )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is loaded in one boot: the parts, the whole initramfs, and both command lines."""
+
+    parts: Parts
+    initrd: Path
+    xen: str
+    linux: str
+
+    def multiboot(self) -> Multiboot:
+        """QEMU loads it."""
+        return Multiboot(self.parts.xen, self.parts.kernel, self.initrd, self.xen, self.linux)
 
 
 @dataclass(frozen=True)
@@ -37,7 +64,8 @@ class Options:
     """One boot: what is written behind Xen and Linux, and files that are laid over the initramfs.
 
     A file proof/NAME.sh is run by dom0 after its own questions; it may use `ask NAME COMMAND`.
-    tools: a compressed initramfs that is put behind that of the parts; None where there is none.
+    hide: addresses with spaces between. tools: a compressed initramfs that is put behind that of
+    the parts; None where there is none.
     """
 
     xen: str = "com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=all"
@@ -45,12 +73,20 @@ class Options:
     hide: str = HIDDEN
     files: tuple[cpio.File, ...] = ()
     cpu: str = "qemu64"
+    cards: tuple[Card, ...] = CARDS
     tools: Path | None = None
+    start: Callable[[Loaded, Path], Start] = lambda loaded, _: loaded.multiboot()
 
     @property
     def command_line(self) -> str:
-        """Linux's, with the device that is hidden."""
-        return f"{self.linux} xen-pciback.hide=({self.hide})" if self.hide else self.linux
+        """Linux's, with the devices that are hidden."""
+        hidden = "".join(f"({address})" for address in self.hide.split())
+        return f"{self.linux} xen-pciback.hide={hidden}" if hidden else self.linux
+
+    @property
+    def meant(self) -> tuple[str, ...]:
+        """The cards that are to be hidden, by their addresses: whether they are is the question."""
+        return tuple(card.address for card in self.cards if card.address != OTHER)
 
 
 def boot(
@@ -60,11 +96,22 @@ def boot(
 
     A machine that hangs is ended after `timeout` seconds, one that panics at once.
     """
+    console, log = play(run, parts, name, options, accel=accel, timeout=timeout)
+    if "@@off" not in console.lines:
+        raise _lost(name, console, log, timeout)
+    return console, log
+
+
+def play(
+    run: Run, parts: Parts, name: str, options: Options, *, accel: str, timeout: float
+) -> tuple[Console, Path]:
+    """The same, wherever it got to."""
     log = run.logs / f"{name}.log"
     proof.keep_good(log)
     files = (
         cpio.File("init", _INIT.read_bytes()),
         cpio.File("boot/config", parts.config, 0o644),
+        cpio.File("boot/hidden", "".join(f"{x}\n" for x in options.meant).encode(), 0o644),
         *modules.files(parts.drivers, "modules"),
         *options.files,
     )
@@ -76,15 +123,8 @@ def boot(
                 out.write(part.read_bytes())
             out.write(gzip.compress(cpio.archive(files), 1))
         task = stack.enter_context(run.reporter.work(name))
-        machine = Machine(
-            parts.xen,
-            parts.kernel,
-            initrd,
-            options.xen,
-            options.command_line,
-            accel,
-            cpu=options.cpu,
-        )
+        start = options.start(Loaded(parts, initrd, options.xen, options.command_line), folder)
+        machine = Machine(start, accel, cpu=options.cpu, cards=options.cards)
         console = qemu.run(
             machine,
             log,
@@ -93,8 +133,6 @@ def boot(
             watch=lambda line: task.show("boot", line),
             stop=run.live.stopping,
         )
-    if "@@off" not in console.lines:
-        raise _lost(name, console, log, timeout)
     return console, log
 
 

@@ -22,7 +22,12 @@ DOM0 = {
     "XEN_GNTDEV": "xen_gntdev",
     "E1000": "e1000",
 }
-GUEST = {"XEN_PCIDEV_FRONTEND": "xen_pcifront", "E1000": "e1000"}
+GUEST = {
+    "XEN_PCIDEV_FRONTEND": "xen_pcifront",
+    "E1000": "e1000",
+    "VIRTIO_PCI": "virtio_pci",
+    "VIRTIO_NET": "virtio_net",
+}
 _PATH = re.compile(r"(?:/usr)?/lib/modules/[^/]+/.*/([^/]+)\.ko(|\.gz|\.xz|\.zst)")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")  # of .modinfo, as modinfo(8) prints it
 

@@ -53,13 +53,13 @@ def parts(run: Run, builder: Image, xen: Package, kernel: Package) -> Iterator[P
     """
     initrd = initramfs.make(run, builder, xen.path, xen.sha256)
     with scratch("dom0-debs-parts-") as folder:
-        hypervisor, path = _take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
+        hypervisor, path = take(xen.path, r"/boot/xen-[0-9][^/]*\.gz", folder / "xen")
         try:
             hypervisor.write_bytes(gzip.decompress(hypervisor.read_bytes()))
         except (OSError, EOFError, zlib.error) as error:
             raise BuildError(f"{xen.path.name}: {path}: {error}", hint="build it again") from None
-        linux, _ = _take(kernel.path, r"/boot/vmlinu[xz]-[^/]+", folder / "linux")
-        config, _ = _take(kernel.path, r"/boot/config-[^/]+", folder / "config")
+        linux, _ = take(kernel.path, r"/boot/vmlinu[xz]-[^/]+", folder / "linux")
+        config, _ = take(kernel.path, r"/boot/config-[^/]+", folder / "config")
         there = options(config.read_text(encoding="utf-8", errors="replace"))
         _bootable(kernel.package, there)
         dom0, guest = modules.names(there, modules.DOM0), modules.names(there, modules.GUEST)
@@ -114,8 +114,11 @@ def _upstream(version: str) -> str:
     return match[1] if match else version
 
 
-def _take(package: Path, pattern: str, target: Path) -> tuple[Path, str]:
-    """The one file of a package whose path matches, as `target`; its path in the package."""
+def take(package: Path, pattern: str, target: Path) -> tuple[Path, str]:
+    """The one file of a package whose path matches, as `target`; its path in the package.
+
+    BuildError where there is none.
+    """
     for entry, content in Deb.open(package).entries():
         if is_file(entry) and re.fullmatch(pattern, entry.path):
             with target.open("wb") as out:

@@ -15,8 +15,9 @@ from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
 from builders.pipeline.supplies import Supplies
-from builders.proofs.boot import initramfs, proof, qemu
+from builders.proofs.boot import efi, firmware, hvm, initramfs, proof, qemu
 from builders.proofs.boot.checks import Boot, checks
+from builders.proofs.boot.firmware import Key
 from builders.proofs.boot.guests import prove_guest
 from builders.proofs.boot.machine import KVM_FAILS, Options, boot
 from builders.proofs.boot.parts import Parts, chosen, parts
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from builders.pipeline.run import Run
 
 TIMEOUT = 120.0  # seconds; an idle box needs under 15
+# A later boot may take as many times what the first one took; one with an HVM guest takes 15 to 30.
+_FACTOR = 60
 CONTROL = "control"  # the flavour without the PCI back end
 
 
@@ -35,17 +38,24 @@ def prove(
     flavour: str,
     *,
     accel: str = "auto",
-    timeout: float = TIMEOUT,
+    timeout: float = 0,
     controls: bool = False,
     guests: Sequence[str] = (),
     toolstack: str = "xl",
+    uefi: bool = False,
+    secure: bool = False,
+    key: Key | None = None,
 ) -> list[Boot]:
     """Boot the packages that were built and check all that the proof asserts.
 
     flavour: of the kernel, as `current` takes it.
+    timeout: seconds of one boot; 0 is TIMEOUT, and more for the later ones where the first showed
+    that this machine is slow.
     controls: boot three times more, once with nothing hidden, once with an address where there
-    is no device, and once with a kernel that has no PCI back end: each has to fail in its way.
-    guests: kinds of guest, each tried in a boot of its own.
+    is no device, and once with a kernel that has no PCI back end: each has to fail in its way. With
+    an HVM guest three times more again (`hvm.prove_controls`).
+    guests: kinds of guest, each tried in a boot of its own. uefi: boot by UEFI too, in each way.
+    secure: and under Secure Boot, signed with `key`, or with one that is made for it.
     toolstack: what makes the guests, xl or xm.
     Raises BuildError where a machine hangs or panics, or something can't be built.
     """
@@ -53,24 +63,47 @@ def prove(
     built = current(run, flavour)
     run = built.run
     _whole(built)
-    words = ["boot-test", *(["--controls"] if controls else []), *guests]
-    work = " ".join(words + ([toolstack] if toolstack != "xl" else []))
-    with run.alone(), durations.timed(run, work):
+    work = [
+        "boot-test",
+        *(["--controls"] if controls else []),
+        *guests,
+        *([toolstack] if toolstack != "xl" else []),
+        *(["uefi"] if uefi else []),
+        *(["secure"] if secure else []),
+    ]
+    with run.alone(), durations.timed(run, " ".join(work)):
         packages = built.packages()
         xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
         if toolstack == "xm":
             has_xm(xen)
         qemu.ensure(run.reporter)
+        if uefi:
+            firmware.ensure(run.reporter, secure=secure)
         doctor.for_image(run)
         builder = Supplies(run).image()
         xend = None
         if toolstack == "xm":
             xend = initramfs.xend(run, builder, xen.path, xen.sha256)
         with parts(run, builder, xen, kernel) as these:
-            accel, first = _first(run, these, accel, timeout)
+            accel, first = _first(run, these, accel, timeout or TIMEOUT)
+            timeout = later(timeout, first.seconds)
             boots = [first]
             for kind in guests:
-                boots.append(prove_guest(run, these, kind, accel=accel, timeout=timeout, xend=xend))
+                if kind == hvm.KIND:
+                    model = initramfs.device_model(run, builder, xen.path, xen.sha256)
+                    tried = hvm.prove_guest(run, these, model, accel=accel, timeout=timeout)
+                    if controls:
+                        tried += hvm.prove_controls(run, these, model, accel=accel, timeout=timeout)
+                    boots += tried
+                else:
+                    guest = prove_guest(run, these, kind, accel=accel, timeout=timeout, xend=xend)
+                    boots.append(guest)
+            if uefi:
+                boots += efi.prove(run, builder, these, xen, accel=accel, timeout=timeout)
+            if secure:
+                boots += efi.prove_secure(
+                    run, builder, these, xen, key, accel=accel, timeout=timeout
+                )
             if not controls:
                 return boots
             unbound = {"hidden card is assignable", "hidden card's driver"}
@@ -85,6 +118,14 @@ def prove(
             name = "boot-without-back-end"
             boots.append(_checked(run, these, name, Options(), failing, accel, timeout))
     return boots
+
+
+def later(timeout: float, first: float) -> float:
+    """How many seconds each later boot has, where the first one took `first`.
+
+    timeout: what was asked for; 0 leaves it to what this machine can do.
+    """
+    return timeout or max(TIMEOUT, _FACTOR * first)
 
 
 def _whole(built: Current) -> None:
@@ -137,6 +178,8 @@ def _checked(
     timeout: float,
 ) -> Boot:
     console, log = boot(run, these, name, options, accel=accel, timeout=timeout)
-    made = Boot(name, checks(console, these), console.seconds, log, frozenset(wanted))
+    made = Boot(
+        name, checks(console, these, options.meant), console.seconds, log, frozenset(wanted)
+    )
     proof.write(made, these.packages)
     return made

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.ground.engine import box
@@ -23,18 +24,48 @@ from builders.text import printable
 ACCELS = ("auto", "kvm", "tcg")
 LIMIT = 32 << 20  # bytes of console; a machine that says more is in a loop
 _KVM = Path("/dev/kvm")
-# Its network cards: one to hide, one to leave to dom0; and an address with nothing there.
+# Network cards: one to hide, one to leave to dom0; and an address with nothing there.
 HIDDEN, OTHER, EMPTY = "0000:00:04.0", "0000:00:05.0", "0000:00:09.0"
 DRIVER = "e1000"
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|\r")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A PC with an IOMMU and two network cards, which boots Xen by multiboot (qemu-system(1)).
+class Card:
+    """A PCI device of the machine.
 
-    xen: the hypervisor, not compressed. kernel, initrd: dom0's. memory: in MiB.
-    accel: kvm or tcg.
+    address: as dom0 has it; on bus 0 that of the card, on another bus what its root port leads to.
+    model: QEMU's device with its properties. port: slot of its root port on bus 0, "" without one.
+    network: of a network card, for QEMU's -netdev user; "" where its cable is not plugged in.
+    """
+
+    address: str
+    model: str = f"{DRIVER},romfile="
+    port: str = ""
+    network: str = ""
+
+    def words(self) -> list[str]:
+        """The options of QEMU that put it in."""
+        name = re.sub(r"[^0-9a-f]", "", self.address)
+        bus, slot = self.address.split(":")[1:]
+        words, place = [], f"addr={slot}"
+        if self.port:
+            words += ["-device", f"pcie-root-port,id=p{name},addr={self.port},chassis={int(bus)}"]
+            place = f"bus=p{name}"
+        if self.network:
+            words += ["-netdev", f"user,id=n{name},restrict=on,{self.network}"]
+            place += f",netdev=n{name}"
+        return [*words, "-device", f"{self.model},{place}"]
+
+
+CARDS = (Card(HIDDEN), Card(OTHER))
+
+
+@dataclass(frozen=True)
+class Multiboot:
+    """QEMU itself loads Xen, as GRUB does on a PC with a BIOS.
+
+    xen: the hypervisor, not compressed. kernel, initrd: dom0's.
     """
 
     xen: Path
@@ -42,46 +73,78 @@ class Machine:
     initrd: Path
     xen_options: str
     linux_options: str
+    machine = "q35"
+    cpus = 2
+
+    def words(self) -> list[str]:
+        """The options of QEMU."""
+        # -initrd takes a list with commas between modules; a comma of ours is doubled.
+        modules = [
+            f"{doubled(self.kernel)} {self.linux_options.replace(',', ',,')}",
+            doubled(self.initrd),
+        ]
+        return [
+            *("-kernel", str(self.xen)),
+            *("-append", self.xen_options),
+            *("-initrd", ",".join(modules)),
+        ]
+
+
+class Start(Protocol):
+    """How the machine comes to start Xen.
+
+    machine: QEMU's kind of machine, with its properties. cpus: how many it has.
+    """
+
+    @property
+    def machine(self) -> str: ...
+
+    @property
+    def cpus(self) -> int: ...
+
+    def words(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A PC with an IOMMU and some cards (qemu-system(1)).
+
+    accel: kvm or tcg. memory: in MiB.
+    """
+
+    start: Start
     accel: str
     memory: int = 1024
     cpu: str = "qemu64"
+    cards: tuple[Card, ...] = CARDS
 
     def command(self) -> list[str]:
         """The whole command line; QEMU ends with the thread that starts it (prctl(2))."""
-        accel = "tcg,thread=multi" if self.accel == "tcg" else self.accel
-        # -initrd takes a list with commas between modules; a comma of ours is doubled.
-        modules = [
-            f"{_doubled(self.kernel)} {self.linux_options.replace(',', ',,')}",
-            _doubled(self.initrd),
-        ]
+        tcg = self.accel == "tcg"
+        # Interrupts are remapped by the IOMMU that is emulated, not by KVM.
+        kind = self.start.machine if tcg else f"{self.start.machine},kernel-irqchip=split"
         words = [
             "qemu-system-x86_64",
-            *("-accel", accel),
-            # Interrupts are remapped by the IOMMU that is emulated, not by KVM.
-            *("-machine", "q35" if self.accel == "tcg" else "q35,kernel-irqchip=split"),
-            *("-cpu", self.cpu if self.accel == "tcg" else "host"),
+            *("-accel", "tcg,thread=multi" if tcg else self.accel),
+            *("-machine", kind),
+            *("-cpu", self.cpu if tcg else "host"),
             *("-device", "intel-iommu,intremap=on"),
             *("-m", f"{self.memory}M"),
-            *("-smp", "2"),
+            *("-smp", str(self.start.cpus)),
             "-nodefaults",
             *("-display", "none"),
             *("-vga", "none"),
             *("-serial", "stdio"),
             "-no-reboot",
             *("-nic", "none"),
-            *(word for card in (HIDDEN, OTHER) for word in _card(card)),
-            *("-kernel", str(self.xen)),
-            *("-append", self.xen_options),
-            *("-initrd", ",".join(modules)),
+            *(word for card in self.cards for word in card.words()),
+            *self.start.words(),
         ]
         return box.tethered(words, "KILL")
 
 
-def _card(address: str) -> tuple[str, str]:
-    return "-device", f"{DRIVER},addr={address.removeprefix('0000:00:')},romfile="
-
-
-def _doubled(path: Path) -> str:
+def doubled(path: Path) -> str:
+    """A path as a value among QEMU's options, where a comma would end it."""
     return str(path).replace(",", ",,")
 
 

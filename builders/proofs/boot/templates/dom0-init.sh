@@ -30,6 +30,10 @@ load() {
 driver() {
     basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
 }
+# Of the cards that are to be hidden.
+drivers() {
+    while read -r address; do driver "$address"; done </boot/hidden
+}
 option() {
     if test -e /proc/config.gz; then zcat /proc/config.gz; else cat /boot/config; fi |
         grep -w "$1"
@@ -55,12 +59,13 @@ echo "@@dom0"
 ask modules load
 mount -t xenfs xenfs /proc/xen
 ask uname uname -r
+ask firmware sh -c 'if test -d /sys/firmware/efi; then echo efi; else echo bios; fi'
 ask begin begin
 ask info xl info
 ask list xl list
 ask option option CONFIG_XEN_PCIDEV_BACKEND
 ask assignable xl pci-assignable-list
-ask hidden driver 0000:00:04.0
+ask hidden drivers
 ask other driver 0000:00:05.0
 for script in /proof/*.sh; do
     # shellcheck source=/dev/null # what a proof lays over the initramfs

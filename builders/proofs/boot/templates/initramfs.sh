@@ -38,8 +38,9 @@ for path in $beside; do
     case $path in *.pyc) continue ;; esac
     mkdir -p "$work/initrd${path%/*}"
     cp -L "$path" "$work/initrd$path"
+    # The package's libraries come first for the suite's programs too, as on a host.
     # shellcheck disable=SC2046
-    set -- "$@" $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
+    set -- "$@" $(LD_LIBRARY_PATH="$libraries" ldd "$path" 2>/dev/null | grep -o '/[^ )]*' || :)
 done
 for library in "$@"; do
     target="$work/initrd${library#"$PWD"}"
