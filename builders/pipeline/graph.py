@@ -24,7 +24,7 @@ from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLA
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
 from builders.ground.suite import image
-from builders.pipeline import current, durations, finishing, kernel, xen
+from builders.pipeline import current, durations, finishing, kernel, trees, xen
 from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package, note_build, publish
 from builders.pipeline.artifacts import read as read_manifest
 from builders.pipeline.plan import Plan
@@ -146,13 +146,27 @@ class Pipeline:
         target, build = name.partition("-")[0], build_stage(name)
 
         def inputs(outputs: Outputs) -> list[dict[str, str]]:
-            return [finishing.record(recipe, target, outputs[build]).inputs()]
+            its = self._versioned(recipe, name, outputs[build])
+            return [finishing.record(its, target, outputs[build]).inputs()]
 
         def make(outputs: Outputs, making: Making) -> None:
             raw = self._store.verified(outputs[build])
-            finishing.correct(self._run, recipe, target, raw, making)
+            its = self._versioned(recipe, name, raw)
+            finishing.correct(self._run, its, target, raw, making)
 
         return Stage(finish_stage(name), (build,), inputs, make)
+
+    def _versioned(self, recipe: Recipe, name: str, build: Output) -> Recipe:
+        """The recipe that a build is finished by: of a changed tree with a version of its own."""
+        if not trees.changed(recipe, name.partition("-")[0]):
+            return recipe
+        manifest = read_manifest(self._run.folder) or Manifest()
+        return trees.versioned(recipe, name, build.key, manifest)
+
+    def _made(self, recipe: Recipe, name: str, build: Output, finished: Output) -> Made:
+        its = self._versioned(recipe, name, build)
+        target = name.partition("-")[0]
+        return Made(its, build, finished, trees.said(its, target), trees.number(its, name))
 
     # What there is already
 
@@ -199,7 +213,7 @@ class Pipeline:
         outputs = self._there() or self._make()
         self._run.clear_engine()
         made = {
-            target: Made(self._recipe, outputs[build.name], outputs[finish.name])
+            target: self._made(self._recipe, target, outputs[build.name], outputs[finish.name])
             for target, (build, finish) in self._chains.items()
         }
         return publish(self._run.folder, made)
@@ -217,7 +231,7 @@ class Pipeline:
             if build:
                 recipe = current.recipe_of(self._run, noted.overrides)
                 finished = self._output(self._finished(target, recipe), {stage.name: build})
-                made[target] = Made(recipe, build, finished)
+                made[target] = self._made(recipe, target, build, finished)
         if not made:
             raise current.nothing_built(self._run.folder, current.named(self._run))
         return publish(self._run.folder, made)
@@ -358,6 +372,9 @@ class Pipeline:
                     environment=environment if phase.parallel else None,
                 )
             except BuildError as error:
-                raise explain_patch(error, plan) if phase.name == "patch" else error from None
+                if phase.name not in ("patch", "apply"):
+                    raise
+                names = trees.titles(self._recipe, plan.name.partition("-")[0])
+                raise explain_patch(error, plan, names) from None
             if phase.name in plan.after:
                 plan.after[phase.name](step.container.read)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -112,6 +112,12 @@ def patch(series: str) -> list[Phase]:
     """Apply a quilt series, where there is one."""
     script = assigned(work=WORK, tree=TREE) + shell("patch")
     return [Phase("patch", script)] if series else []
+
+
+def apply(patches: Sequence[str]) -> list[Phase]:
+    """Apply sources that are patches, one after the other, where there are any."""
+    script = assigned(work=WORK, tree=TREE, patches=" ".join(patches)) + shell("apply")
+    return [Phase("apply", script)] if patches else []
 
 
 def lines(commands: tuple[str, ...], environment: str) -> str:

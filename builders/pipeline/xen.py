@@ -26,7 +26,7 @@ def describe(recipe: Recipe) -> Plan:
     phases = [plan.unpack(xen.source)]
     if xen.place or xen.files:
         phases.append(Phase("place", _place(xen)))
-    phases += plan.patch(xen.patches)
+    phases += [*plan.patch(xen.patches), *plan.apply(xen.apply)]
     if xen.configure:
         phases.append(Phase("configure", plan.lines(xen.configure, _ENVIRONMENT), parallel=True))
     phases.append(Phase("build", plan.lines(xen.build, _ENVIRONMENT), parallel=True))

@@ -21,7 +21,7 @@ from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import mirror
-from builders.pipeline import current, kernel, recipe, xen
+from builders.pipeline import current, kernel, recipe, trees, xen
 from builders.pipeline.artifacts import Target
 from builders.pipeline.finishing import corrections_digest
 from builders.pipeline.recipe import RECIPES, Recipe, Source
@@ -103,6 +103,11 @@ class Build:
     def cached(self) -> bool:
         """Whether its compilers may have taken objects from ccache; so too where nobody noted."""
         return self.stages[1].notes.get("ccache") is not False
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The trees and patches of somebody's own that it is from, each in words."""
+        return trees.said(self.recipe, self.target.partition("-")[0])
 
     @property
     def digests(self) -> dict[str, str]:

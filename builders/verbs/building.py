@@ -9,7 +9,21 @@ from builders.verbs.option import OfRecipe, Reported, option, recipe_read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(Reported, OfRecipe):
+class OfTree:
+    """Of a verb that can build a tree of the user's own."""
+
+    tree: tuple[str, ...] = option(
+        "build xen or linux from this folder as it lies there, not from the recipe's source",
+        (),
+        value="TARGET=FOLDER",
+    )
+    patch: tuple[str, ...] = option(
+        "put a patch on top of the tree of xen or linux", (), value="[TARGET:]FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(Reported, OfRecipe, OfTree):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from builders.errors import BuildError
 from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, chosen, current, doctor, recipe, run
+from builders.pipeline import artifacts, chosen, current, doctor, recipe, run, trees
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
@@ -43,11 +44,12 @@ def begin(
     jobs: int = 0,
     offline: bool = False,
     reads: bool = False,
+    own: Own | None = None,
 ) -> Run:
     """A run of the recipe of that name.
 
     name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
-    built.
+    built. own: trees and patches in place of the recipe's sources.
     """
     ends.watch()
     meant = chosen.to_read(name) if reads else chosen.to_build(name)
@@ -55,19 +57,48 @@ def begin(
     loaded = recipe.load(name, overrides)
     if meant.why:
         reporter.line(f"recipe {loaded.name} ({meant.why}), for {loaded.suite.name}")
-    if builder := maintainer.overrides(os.environ, loaded.targets):
-        loaded = recipe.load(name, [*builder, *overrides])
+    overrides = [*maintainer.overrides(os.environ, loaded.targets), *overrides]
+    cache = Cache.default()
+    if own and (own.tree or own.patch):
+        usual = own.target if own.target in loaded.targets else ""
+        overrides += trees.overrides(loaded, own.tree, own.patch, cache, reporter, usual=usual)
+    if len(overrides) > len(loaded.overrides):
+        loaded = recipe.load(name, overrides)
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
     if not jobs and (default := defaults.read().jobs):
         jobs = default.value
         reporter.line(f"jobs {jobs} ({default})")
-    return Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
+    return Run(loaded, reporter, folder, cache, jobs=jobs, offline=offline, origin=origin)
 
 
-def begun(options: OfRecipe, *, jobs: int = 0, offline: bool = False, reads: bool = False) -> Run:
+@dataclass(frozen=True)
+class Own:
+    """Trees and patches as they were typed; target: "xen" or "kernel", which a patch is of."""
+
+    tree: Sequence[str] = ()
+    patch: Sequence[str] = ()
+    target: str = ""
+
+
+def begun(
+    options: OfRecipe,
+    *,
+    jobs: int = 0,
+    offline: bool = False,
+    reads: bool = False,
+    own: Own | None = None,
+) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
-    return begin(options.recipe, options.set, Terminal(), jobs=jobs, offline=offline, reads=reads)
+    return begin(
+        options.recipe,
+        options.set,
+        Terminal(),
+        jobs=jobs,
+        offline=offline,
+        reads=reads,
+        own=own,
+    )
 
 
 def make(
@@ -78,7 +109,9 @@ def make(
     keep_going: bool = False,
 ) -> Outcome:
     """Build what the options ask for, or say what that would be."""
-    it = begun(options, jobs=options.jobs, offline=options.offline)
+    targets = list(targets) if targets is not None else None
+    own = Own(options.tree, options.patch, targets[0] if targets else "")
+    it = begun(options, jobs=options.jobs, offline=options.offline, own=own)
     if options.explain:
         return reports.stages(explain(it, flavour, targets))
     shell, clean = options.shell, options.clean

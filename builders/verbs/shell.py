@@ -51,7 +51,7 @@ def interact(it: Run, options: Options) -> int:
                 plan = pipeline.plan(target)
                 prepare(step, plan, fetched)
                 for phase in plan.phases:
-                    if phase.name in {"unpack", "place", "patch"}:
+                    if phase.name in {"unpack", "place", "patch", "apply"}:
                         step.phase(phase.name, phase.script, folder=phase.folder)
             step.pause()
             return terminal.interact(step.container, "/build/tree" if targets else "/build")

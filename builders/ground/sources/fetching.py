@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,8 +34,16 @@ from builders.ground.sources.address import (
 from builders.ground.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.ground.sources.download import Download, probe
 from builders.ground.sources.git import Git, commit_as_tar
-from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianPackage,
+    DebianSource,
+    GitSource,
+    Source,
+    TreeSource,
+    UrlSource,
+)
 from builders.progress import Reporter, Task
+from builders.text import printable
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ def fetch_all(
     work = [
         _Work((source.name,), functools.partial(job.one, source))
         for source in missing
-        if isinstance(source, (UrlSource, GitSource))
+        if isinstance(source, (UrlSource, GitSource, TreeSource))
     ]
     of_debian = [s for s in missing if isinstance(s, (DebianSource, DebianPackage))]
     if of_debian:
@@ -233,7 +242,14 @@ class _Job:
     stop: threading.Event
     offline: bool
 
-    def one(self, source: UrlSource | GitSource) -> list[Fetched]:
+    def one(self, source: UrlSource | GitSource | TreeSource) -> list[Fetched]:
+        if isinstance(source, TreeSource):
+            raise BuildError(
+                f"source {source.name}: what was read from {printable(source.path)} is not kept "
+                "any more",
+                hint=f"read it again: --tree {source.name}={shlex.quote(source.path)}",
+                exit=Exit.SOURCE,
+            )
         return [self.url(source) if isinstance(source, UrlSource) else self.git(source)]
 
     def url(self, source: UrlSource) -> Fetched:

@@ -79,4 +79,19 @@ class DebianPackage:
     version: str
 
 
-Source = UrlSource | GitSource | DebianSource | DebianPackage
+@dataclass(frozen=True)
+class TreeSource:
+    """A local tree as it lay there when a run read it; --tree writes one.
+
+    path: the folder that it was read from.
+    sha256: the digest of its files, as one tar archive.
+    commit: where the folder is a git repository, the one that it was at, changes or not.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    commit: str = ""
+
+
+Source = UrlSource | GitSource | DebianSource | DebianPackage | TreeSource

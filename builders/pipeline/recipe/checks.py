@@ -24,7 +24,14 @@ from builders.debkit.corrections import (
     Corrections,
     purge_problem,
 )
-from builders.ground.sources.pins import DebianSource, GitSource, Pooled, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianSource,
+    GitSource,
+    Pooled,
+    Source,
+    TreeSource,
+    UrlSource,
+)
 from builders.ground.suite.model import Builder, Suite
 from builders.pipeline.recipe import debian
 from builders.pipeline.recipe.files import is_file
@@ -121,6 +128,8 @@ def _check_source(name: str, source: Source, files: bool, reader: Reader) -> Non
             raise reader.error(
                 f"{key}.commit", "is not a commit", "it has 40 lower-case hexadecimal digits"
             )
+    elif isinstance(source, TreeSource):
+        _check_tree(source, key, reader)
     else:
         if problem := debian.name_problem(source.package):
             raise reader.error(f"{key}.package", problem, "name one package of the suite")
@@ -130,6 +139,19 @@ def _check_source(name: str, source: Source, files: bool, reader: Reader) -> Non
             )
         if isinstance(source, DebianSource) and source.pooled:
             _check_pooled(source.pooled, f"{key}.pooled", reader)
+
+
+def _check_tree(tree: TreeSource, key: str, reader: Reader) -> None:
+    """A folder of this box, which the command line alone may name."""
+    if not reader.typed(f"{key}.path"):
+        raise reader.error(
+            f"{key}.path", "is a folder of this box", "--tree xen=FOLDER or linux=FOLDER names one"
+        )
+    if not tree.path.startswith("/"):
+        raise reader.error(f"{key}.path", "is no absolute path", "--tree reads and names it")
+    _check_sha256(tree.sha256, f"{key}.sha256", reader)
+    if not re.fullmatch(r"([0-9a-f]{40}([0-9a-f]{24})?)?", tree.commit):
+        raise reader.error(f"{key}.commit", "is not a commit", "leave it to --tree")
 
 
 def _check_address(url: str, key: str, name: str, files: bool, reader: Reader) -> None:
@@ -176,9 +198,11 @@ def _check_names(recipe: Recipe, reader: Reader) -> None:
     if recipe.xen:
         used["xen.source"] = recipe.xen.source
         used |= {dotted("xen.place", path): name for path, name in recipe.xen.place.items()}
+        used |= {f"xen.apply[{n}]": name for n, name in enumerate(recipe.xen.apply)}
     if recipe.kernel:
         used["kernel.source"] = recipe.kernel.source
         used |= {"kernel.config": recipe.kernel.config} if recipe.kernel.config else {}
+        used |= {f"kernel.apply[{n}]": name for n, name in enumerate(recipe.kernel.apply)}
     for key, name in used.items():
         if name not in recipe.sources:
             raise reader.error(
@@ -186,6 +210,8 @@ def _check_names(recipe: Recipe, reader: Reader) -> None:
                 f"there is no source {name}" + nearest(name, recipe.sources),
                 f"sources here: {', '.join(sorted(recipe.sources))}",
             )
+        if ".apply[" in key and not isinstance(recipe.sources[name], UrlSource):
+            raise reader.error(key, f"source {name} is no file", "a patch is a source of kind url")
 
 
 def _check_suite(suite: Suite, reader: Reader) -> None:

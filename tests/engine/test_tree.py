@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Trees and patches of a person's own, built on a real engine from the tiny sources."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.errors import Exit
+
+from .conftest import FILES, XEN_MAKEFILE, XL_SOURCE, Box
+
+PATCH = """\
+--- a/xl.c
++++ b/xl.c
+@@ -2,2 +2,3 @@
+ #include <zlib.h>
++/* {what} */
+ int main(void) {{ return zlibVersion()[0] == 0; }}
+"""
+
+
+@pytest.fixture
+def tree(box: Box) -> Path:
+    """A repository with the tiny Xen, a change that is not committed, and an object file."""
+    folder = box.folder / "my xen"
+    folder.mkdir()
+    (folder / "Makefile").write_text(XEN_MAKEFILE)
+    (folder / "xl.c").write_text(XL_SOURCE + "\n")
+    (folder / ".gitignore").write_text("*.o\n")
+    settings = ("-c", "user.name=x", "-c", "user.email=x@x.invalid")
+    for words in (["init", "-q"], ["add", "-A"], [*settings, "commit", "-qm", "x"]):
+        command = ["git", "-C", str(folder), *words]
+        subprocess.run(command, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+    (folder / "note.txt").write_text("new\n")
+    return folder
+
+
+def commit(tree: Path) -> str:
+    command = ["git", "-C", str(tree), "rev-parse", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def build(box: Box, *arguments: str) -> str:
+    done = box.run_tool("build-xen", "--set", FILES, *arguments)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def manifest(box: Box) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads((box.artifacts / "tiny" / "manifest.json").read_text())
+    return found
+
+
+def version(box: Box) -> str:
+    (listed,) = [
+        each
+        for each in manifest(box)["targets"]["xen"]["packages"].values()
+        if each["package"] == "xen-upstream"
+    ]
+    return str(listed["version"])
+
+
+def test_a_tree_as_it_lies_there_and_versions_that_rise(box: Box, tree: Path) -> None:
+    given = ("--tree", f"xen={tree}")
+    box.xen_build = "cat note.txt && test ! -e xl.o && make debball"
+    box.write()
+
+    assert "xen-build: done in" in build(box, *given)
+    first = version(box)
+    assert re.fullmatch(rf"9\.9\.1\+dom0\.1~dev\.1\+g{commit(tree)[:12]}", first)
+    # Nothing changed that is not ignored: nothing is built, and the version stays.
+    (tree / "xl.o").write_text("ignored")
+    (tree / "xl.c").touch()
+    assert "done in" not in build(box, *given)
+    assert version(box) == first
+    # Each build of a changed tree is an upgrade, one that goes back too.
+    versions = [first]
+    for text in ("a\n", "new\n"):
+        (tree / "note.txt").write_text(text)
+        said = build(box, *given)
+        assert ("xen-build: done in" in said) == (text == "a\n")
+        versions.append(version(box))
+    for old, new in pairwise(versions):
+        command = ["dpkg", "--compare-versions", new, "gt", old]
+        assert subprocess.run(command, check=False).returncode == 0, (old, new)
+    (about,) = [
+        each
+        for each in manifest(box)["targets"]["xen"]["packages"].values()
+        if each["package"] == "xen-upstream"
+    ]
+    assert any(str(tree) in note and "from a changed tree" in note for note in about["notes"])
+    # Corrections hold on, and what reads the packages needs no tree any more.
+    (tree / "Makefile").unlink()
+    done = box.run_tool("finish", "--set", FILES)
+    assert done.returncode == 0, done.stdout
+    assert version(box) == versions[-1]
+    # The recipe's own source again is no changed tree.
+    box.xen_build = "make debball"
+    box.write()
+    build(box)
+    assert version(box) == "9.9.1+dom0.1"
+
+
+def test_patches_are_applied_in_order_and_the_one_that_fails_is_named(box: Box, tree: Path) -> None:
+    one, two = box.folder / "one.patch", box.folder / "two.patch"
+    one.write_text(PATCH.format(what="first"))
+    two.write_text("""\
+--- a/xl.c
++++ b/xl.c
+@@ -2,2 +2,3 @@
+ #include <zlib.h>
++/* second */
+ /* first */
+""")
+    box.xen_build = "grep -n first xl.c && grep -n second xl.c && make debball"
+    box.write()
+    given = ("--tree", f"xen={tree}", "--patch", str(one), "--patch", f"xen:{two}")
+
+    build(box, *given)
+
+    assert "~dev.1+g" in version(box)
+    notes = [n for p in manifest(box)["targets"]["xen"]["packages"].values() for n in p["notes"]]
+    assert any("one.patch" in note for note in notes)
+    done = box.run_tool("build-xen", "--set", FILES, "--patch", str(two))
+    assert done.returncode == Exit.STEP
+    assert f"{two} does not apply to xl.c (hunk #1 at line" in done.stdout
+    assert box.run_tool("build-xen", "--set", FILES, "--patch", "none").returncode == Exit.USAGE
+
+
+def test_a_release_says_which_tree(box: Box, tree: Path) -> None:
+    build(box, "--tree", f"xen={tree}")
+    # A release names no file of the box.
+    text = box.recipe.read_text()
+    box.recipe.write_text(text.replace(f"file://{box.folder}", "https://example.org"))
+    done = box.run_tool("release")
+    assert done.returncode == 0, done.stdout
+    release = box.artifacts / "tiny" / "release"
+    (provenance,) = release.glob("attestations/*.provenance.json")
+    assert "from a changed tree" in provenance.read_text()
+    assert "from a changed tree" in (release / "index.html").read_text()
