@@ -64,6 +64,8 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
             for n, (name, text) in enumerate(fragments.items())
         },
         makeflags=kernel.makeflags,
+        debs=kernel.deb,
+        applied=kernel.apply,
         after={"configure": check},
     )
 

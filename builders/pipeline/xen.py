@@ -38,6 +38,9 @@ def describe(recipe: Recipe) -> Plan:
         patches=xen.patches,
         files={f"files/{n}": text.encode() for n, text in enumerate(xen.files.values())},
         makeflags=xen.makeflags,
+        debs=(xen.deb,),
+        places=(*xen.place, *xen.files),
+        applied=xen.apply,
     )
 
 

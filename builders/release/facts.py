@@ -180,6 +180,11 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
     said = {file: about.sha256 for file, about in slot.packages.items()}
     plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
     record = BuildRecord.of(built)
+    if record.kept:
+        raise BuildError(
+            f"{target} was built in a kept tree, and has in it what earlier builds left there",
+            hint=f"release --clean builds it in a clean tree first, or: {again}",
+        )
     changed = changes(plan.record().inputs(), record.plan.inputs())
     if FinishRecord.of(finished).corrections != corrections_digest(loaded, kind):
         changed.append("corrections")

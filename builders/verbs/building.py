@@ -32,6 +32,9 @@ class Building(Reported, OfRecipe, OfTree):
     )
     offline: bool = option("use only what is cached", False)
     shell: bool = option("open a shell in the container where a step fails", False)
+    keep_tree: bool = option(
+        "keep the built tree; the next build there sends what changed and runs make", False
+    )
     clean: bool = option("take nothing from ccache, and no earlier build that did", False)
 
 

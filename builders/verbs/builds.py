@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -20,8 +21,9 @@ from builders.ground.suite import image
 from builders.pipeline import artifacts, chosen, current, doctor, recipe, run, trees
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
+from builders.pipeline.record import BuildRecord, build_stage
 from builders.pipeline.run import Run
-from builders.pipeline.stages import State
+from builders.pipeline.stages import STAGES, State, Store
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
 from builders.show import reports
@@ -113,12 +115,30 @@ def make(
     own = Own(options.tree, options.patch, targets[0] if targets else "")
     it = begun(options, jobs=options.jobs, offline=options.offline, own=own)
     if options.explain:
-        return reports.stages(explain(it, flavour, targets))
-    shell, clean = options.shell, options.clean
+        return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()
-    pipeline = _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    pipeline = _pipeline(
+        it,
+        flavour,
+        targets,
+        keep_going=keep_going,
+        shell=options.shell,
+        clean=options.clean,
+        keep=options.keep_tree,
+    )
     packages = _built(it, pipeline)
     return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def build_kept_clean(it: Run) -> None:
+    """Build again, in a clean tree, each current target that was built in a kept one."""
+    store = Store(it.folder / STAGES)
+    for name, target in current.manifest(it.folder, current.named(it)).targets.items():
+        built = store.read(build_stage(name), target.build)
+        if built and BuildRecord.of(built).kept:
+            kind, _, flavour = name.partition("-")
+            again = dataclasses.replace(it, recipe=current.recipe_of(it, target.overrides))
+            build(again, flavour, [kind])
 
 
 def _closing(it: Run, pipeline: Pipeline, seconds: float) -> str:
@@ -163,6 +183,7 @@ def _pipeline(
     keep_going: bool,
     shell: bool,
     clean: bool,
+    keep: bool = False,
 ) -> Pipeline:
     from builders.pipeline.steps import terminal
 
@@ -174,6 +195,7 @@ def _pipeline(
         targets,
         keep_going=keep_going,
         clean=clean,
+        keep=keep,
         shell=terminal.on_failure(it.reporter) if shell else None,
     )
 
@@ -202,9 +224,11 @@ def usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
     return meant.value
 
 
-def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:
+def explain(
+    it: Run, flavour: str, targets: Iterable[str] | None = None, *, keep: bool = False
+) -> list[State]:
     """Every stage with hit or miss, and why."""
-    return Pipeline(it, usual(it, flavour, targets), targets).explain()
+    return Pipeline(it, usual(it, flavour, targets), targets, keep=keep).explain()
 
 
 def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -147,3 +149,85 @@ def test_a_release_says_which_tree(box: Box, tree: Path) -> None:
     (provenance,) = release.glob("attestations/*.provenance.json")
     assert "from a changed tree" in provenance.read_text()
     assert "from a changed tree" in (release / "index.html").read_text()
+
+
+# As make is used: what is older than what it is made of is made again, and nothing else.
+OBJECT = """
+debball: xl.o
+xl.o: xl.c
+\techo compiled >>compiled
+\tcp xl.c xl.o
+"""
+
+
+def compiled(box: Box) -> int:
+    log = (box.artifacts / "tiny" / "logs" / "xen-build.log").read_text()
+    (count,) = re.findall(r"^compiled (\d+)$", log, re.MULTILINE)
+    return int(count)
+
+
+def test_a_kept_tree_is_built_in_again(box: Box, tree: Path) -> None:
+    with (tree / "Makefile").open("a") as out:
+        out.write(OBJECT)
+    (tree / "old.txt").write_text("old\n")
+    box.xen_build = "rm -rf dist; make debball; echo compiled $(wc -l <compiled); ls"
+    box.write()
+    given = ("--tree", f"xen={tree}", "--keep-tree")
+
+    assert "made anew: nothing is kept yet" in build(box, *given)
+    assert compiled(box) == 1
+    # A file that no object is made of: nothing is compiled; one that went is gone.
+    (tree / "old.txt").unlink()
+    (tree / "note.txt").write_text("x\n")
+    said = build(box, *given)
+    assert "in the kept tree 1 file(s) changed, 1 went" in said
+    assert compiled(box) == 1
+    log = (box.artifacts / "tiny" / "logs" / "xen-build.log").read_text()
+    assert "old.txt" not in log.splitlines()
+    # One that an object is made of is compiled, and a build that failed is gone on from.
+    source = (tree / "xl.c").read_text()
+    (tree / "xl.c").write_text("broken\n")
+    done = box.run_tool("build-xen", "--set", FILES, *given)
+    assert done.returncode == Exit.STEP
+    (tree / "xl.c").write_text(source + "/* new */\n")
+    assert "in the kept tree 1 file(s) changed, 0 went" in build(box, *given)
+    assert compiled(box) == 3
+    assert "~dev.3+g" in version(box)
+    # A patch, or another line of the recipe, begins anew; so does a patched file that changes.
+    patch = box.folder / "one.patch"
+    patch.write_text(PATCH.format(what="first"))
+    assert "something other than its files changed" in build(box, *given, "--patch", str(patch))
+    (tree / "xl.c").write_text(source + "/* newer */\n")
+    said = build(box, *given, "--patch", str(patch))
+    assert "made anew: xl.c changed, which a patch" in said
+    # What is from a kept tree is not released, and no build takes it for one of a clean tree.
+    text = box.recipe.read_text()
+    box.recipe.write_text(text.replace(f"file://{box.folder}", "https://example.org"))
+    done = box.run_tool("release")
+    assert done.returncode == Exit.USAGE
+    assert "kept tree" in done.stdout
+    box.recipe.write_text(text)
+    assert "xen-build: done in" in build(box, *given[:2], "--patch", str(patch))
+    box.recipe.write_text(text.replace(f"file://{box.folder}", "https://example.org"))
+    assert box.run_tool("release").returncode == 0
+
+
+def test_a_kept_tree_that_was_cut_off_is_made_anew(box: Box, tree: Path) -> None:
+    box.xen_build = (
+        "rm -rf dist; make debball; test ! -e stop.txt || { touch /tmp/now; sleep 300; }"
+    )
+    box.write()
+    given = ("--tree", f"xen={tree}", "--keep-tree")
+    build(box, *given)
+    (tree / "stop.txt").write_text("x\n")
+    tool = box.tool("build-xen", *given)
+    log = box.artifacts / "tiny" / "logs" / "xen-build.log"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and b"sleep 300" in log.read_bytes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(tool.pid, signal.SIGINT)
+    tool.communicate(timeout=60)
+    (tree / "stop.txt").unlink()
+    (tree / "note.txt").write_text("y\n")
+    assert "made anew: the last build in it was cut off" in build(box, *given)
