@@ -27,6 +27,9 @@ class Options(Reported, OfBuilt, OfRecipe):
         choices=(*GUESTS, "all"),
         what="kind",
     )
+    check: tuple[str, ...] = option(
+        "only checks with this word in their name decide, such as assignable", (), value="WORD"
+    )
     accel: str = option(
         "emulation is tcg; auto: kvm where this user may use it",
         "auto",
@@ -44,17 +47,17 @@ def run(options: Options) -> Outcome:
 
 def boot(it: Run, options: Options) -> Outcome:
     """Boot what was built in that run."""
+    from builders.proofs.boot.checks import only
     from builders.proofs.boot.prove import prove
     from builders.show import boots
 
     guests = GUESTS if options.guest == "all" else tuple(filter(None, [options.guest]))
-    return boots.boots(
-        prove(
-            it,
-            options.flavour,
-            accel=options.accel,
-            timeout=options.timeout,
-            controls=options.controls,
-            guests=guests,
-        )
+    made = prove(
+        it,
+        options.flavour,
+        accel=options.accel,
+        timeout=options.timeout,
+        controls=options.controls,
+        guests=guests,
     )
+    return boots.boots(only(made, options.check))

@@ -164,14 +164,17 @@ def build(
     keep_going: bool = False,
     shell: bool = False,
     clean: bool = False,
+    keep: bool = False,
 ) -> list[Package]:
     """Make all that is missing; the finished packages.
 
     flavour: of the kernel; "" is the usual one. targets: those of the recipe if left out.
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
+    keep: in trees that are kept.
     """
     return _built(
-        it, _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+        it,
+        _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean, keep=keep),
     )
 
 

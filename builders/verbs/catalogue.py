@@ -25,7 +25,7 @@ GROUPS = (
         "Build",
         ("build-all", "build-xen", "build-kernel", "fetch", "image", "finish", "shell", "clean"),
     ),
-    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
+    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),
     Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),

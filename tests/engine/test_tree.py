@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from builders import ROOT
 from builders.errors import Exit
 
 from .conftest import FILES, XEN_MAKEFILE, XL_SOURCE, Box
@@ -231,3 +232,54 @@ def test_a_kept_tree_that_was_cut_off_is_made_anew(box: Box, tree: Path) -> None
     (tree / "stop.txt").unlink()
     (tree / "note.txt").write_text("y\n")
     assert "made anew: the last build in it was cut off" in build(box, *given)
+
+
+def test_bisection_finds_the_commit_that_broke_a_package(box: Box, tree: Path) -> None:
+    identity = ("-c", "user.name=x", "-c", "user.email=x@x.invalid")
+    good = commit(tree)
+    (tree / "note.txt").unlink()
+    makefile = (tree / "Makefile").read_text()
+    fault = "\tln -s xen-9.9.1.gz dist/deb/boot/xen-again.gz\n"
+    broken = makefile.replace("\tchmod -R", f"{fault}\tchmod -R")
+    commits = []
+    for number, text in enumerate((makefile, makefile, "debball:\n\tfalse\n", broken, broken)):
+        (tree / "Makefile").write_text(f"{text}\n# {number}\n")
+        words = ["git", "-C", str(tree), *identity, "commit", "-qam", f"commit {number}"]
+        subprocess.run(words, check=True)
+        commits.append(commit(tree))
+    (tree / "xl.c").write_text("not committed\n")
+    box.xen_build = "rm -rf dist; make debball"
+    box.write()
+    build(box, "--set", "finish.xen.revision=+mine.1")
+    before = manifest(box)["targets"]["xen"]
+    given = ("bisect", "--tree", f"xen={tree}", "--good", good, "--set", FILES)
+
+    # The build judges.
+    done = box.run_tool(*given, "--bad", commits[2])
+    assert done.returncode == 0, done.stdout
+    assert f"{commits[2]} is the first bad commit: commit 2" in done.stdout
+    # A verb judges; the commit that does not build is skipped, and so may be the one.
+    command = [str(ROOT / "inv"), *given, "--recipe", str(box.recipe), "--keep-tree"]
+    words = ["--format", "json", "--", "inspect", "--fail-on", "error"]
+    said = subprocess.run(
+        [*command, *words], env=box.environment(), capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    document = json.loads(said.stdout)
+    assert {each["commit"] for each in document["found"]} == set(commits[2:4])
+    verdicts = {each["commit"]: each["verdict"] for each in document["steps"]}
+    assert verdicts[commits[2]] == "skip"
+    assert verdicts[commits[3]] == "bad"
+    # What was current is so again, and the repository is as it was.
+    assert manifest(box)["targets"]["xen"] == before
+    assert (tree / "xl.c").read_text() == "not committed\n"
+    assert commit(tree) == commits[-1]
+    # Words that judge nothing end it.
+    said = subprocess.run(
+        [*command, "--", "nonsense"],
+        env=box.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert said.returncode == Exit.USAGE

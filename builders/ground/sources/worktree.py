@@ -36,7 +36,7 @@ _MOST = 500_000  # files and links
 _BYTES = 4 << 30  # of them all
 _DEPTH = 8  # repositories in repositories
 _PATH = 4096  # bytes of one
-_INDEX = 256 << 20  # bytes of an index, or of a part of one
+INDEX = 256 << 20  # bytes of an index, or of a part of one
 _SMALL = 1 << 20  # of what else is read of a repository
 _KEPT = 3  # archives that stay, of one folder
 _NAMED = 3  # files that a line names
@@ -98,8 +98,8 @@ def read(
             tar = place / FILE
             changed = _write(top, tar, found, stop, cache)
             changed += _changed(top, found, {*changed})
-            file = cache.adopt(tar, name=FILE)
-        notes = tuple(_notes(top, found, changed))
+            notes = tuple(_notes(top, found, changed))
+            return keep(folder, name, head(folder), cache, tar, len(found.files), notes)
     except (OSError, RecursionError) as error:
         which = printable(os.fsdecode(getattr(error, "filename", None) or ""))
         why = getattr(error, "strerror", None) or "its folders are too deep"
@@ -109,10 +109,55 @@ def read(
         ) from None
     finally:
         os.close(top)
-    source = TreeSource(name, str(folder), file.sha256, head(folder))
-    cache.record(source, Fetched(name, source.commit or source.sha256, (file,)))
+
+
+def keep(
+    folder: Path,
+    name: str,
+    commit: str,
+    cache: Cache,
+    tar: Path,
+    files: int,
+    notes: tuple[str, ...],
+) -> Snapshot:
+    """Put an archive into the cache as that of the tree in `folder`, at `commit`."""
+    file = cache.adopt(tar, name=FILE)
+    source = TreeSource(name, str(folder), file.sha256, commit)
+    cache.record(source, Fetched(name, commit or file.sha256, (file,)))
     cache.keep_newest(source, _KEPT)
-    return Snapshot(source, file, len(found.files), notes)
+    return Snapshot(source, file, files, notes)
+
+
+def normal(archive: Path, target: Path) -> int:
+    """Write what git-archive(1) made as `read` would have it; how many files and links it has.
+
+    Raises BuildError where it is larger than a tree may be, tarfile.TarError where it is none.
+    """
+    with tarfile.open(archive) as tar, target.open("wb") as out:
+        members = {
+            os.fsencode(member.name).partition(b"/")[2]: member
+            for member in tar
+            if member.isreg() or member.issym()
+        }
+        if len(members) > _MOST or sum(member.size for member in members.values()) > _BYTES:
+            raise BuildError(
+                f"the tree has more than {_MOST:,} files or {amount(_BYTES)}",
+                hint="is it the right repository?",
+            )
+        out.write(_member(b"", tarfile.DIRTYPE, 0o755))
+        for path, member in sorted(members.items()):
+            if member.issym():
+                target_of = os.fsencode(member.linkname)
+                out.write(_member(path, tarfile.SYMTYPE, 0o777, target=target_of))
+                continue
+            mode = 0o755 if member.mode & stat.S_IXUSR else 0o644
+            out.write(_member(path, tarfile.REGTYPE, mode, member.size))
+            stream = tar.extractfile(member)
+            while stream and (block := stream.read(_BLOCK)):
+                out.write(block)
+            out.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        out.write(bytes(2 * tarfile.BLOCKSIZE))
+    return len(members)
 
 
 # -- which files there are ----------------------------------------------------
@@ -133,7 +178,7 @@ def _look(
             f"{printable(str(folder))}: repositories in repositories, more than {_DEPTH}",
             hint="name the innermost, or take the others away",
         )
-    paths = _listed(folder, patience, stop) if _repository(folder) else _walked(top, prefix)
+    paths = _listed(folder, patience, stop) if is_repository(folder) else _walked(top, prefix)
     opened = _Opened(top)
     try:
         for path in paths:
@@ -147,7 +192,7 @@ def _look(
                 continue  # it is in the index, and was deleted; or lies behind a link
             if stat.S_ISDIR(state.st_mode):
                 inner = folder / os.fsdecode(path.rstrip(b"/"))
-                if path.endswith(b"/") and not _repository(inner):
+                if path.endswith(b"/") and not is_repository(inner):
                     found.folders.add(whole)
                 else:  # a submodule, or a repository that git does not know
                     _look(inner, top, whole + b"/", found, stop, patience, depth + 1)
@@ -200,7 +245,7 @@ def _is_link(name: bytes, folder: int) -> bool:
         return False
 
 
-def _repository(folder: Path) -> bool:
+def is_repository(folder: Path) -> bool:
     return os.path.lexists(folder / ".git")
 
 
@@ -210,11 +255,11 @@ def _listed(folder: Path, patience: Patience, stop: threading.Event) -> list[byt
     A folder of our own takes the place of its .git: there are copies of the index and of
     info/exclude in it, and no setting but ours.
     """
-    own, common = _git_folders(folder)
+    own, common = git_folders(folder)
     with scratch("dom0-debs-tree-") as place:
         environment = {
             "GIT_WORK_TREE": str(folder),
-            "GIT_INDEX_FILE": str(place / "index"),
+            "GITINDEX_FILE": str(place / "index"),
             "GIT_OPTIONAL_LOCKS": "0",
             # The trees of a sparse index are read from there, and nothing else is.
             "GIT_OBJECT_DIRECTORY": str(common / "objects"),
@@ -223,19 +268,14 @@ def _listed(folder: Path, patience: Patience, stop: threading.Event) -> list[byt
         }
         git = Git(place, patience, stop, folder.name)
         try:
-            form = re.search(
-                rb"^\s*objectformat\s*=\s*sha256\s*$",
-                _content(common / "config"),
-                re.IGNORECASE | re.MULTILINE,
-            )
-            kind = ["--object-format=sha256"] if form else []
+            kind = object_format(common)
             git.run("init", "--quiet", "--bare", "--template=", *kind, str(place / "git"))
             for index in (own / "index", *sorted(own.glob("sharedindex.*"))[:10]):
                 name = place / "index" if index.name == "index" else place / "git" / index.name
-                if content := _content(index, _INDEX):
-                    name.write_bytes(content)
+                if copied := content(index, INDEX):
+                    name.write_bytes(copied)
             (place / "git" / "info").mkdir(exist_ok=True)
-            (place / "git" / "info" / "exclude").write_bytes(_content(common / "info" / "exclude"))
+            (place / "git" / "info" / "exclude").write_bytes(content(common / "info" / "exclude"))
             git = Git(place, patience, stop, folder.name, environment=environment)
             said = git.output(
                 *("-c", "core.bare=false", "-c", "core.untrackedCache=false"),
@@ -251,6 +291,16 @@ def _listed(folder: Path, patience: Patience, stop: threading.Event) -> list[byt
     return list(dict.fromkeys(said.split(b"\0")[:-1]))
 
 
+def object_format(common: Path) -> list[str]:
+    """What git-init(1) has to be told for a repository with the same kind of names."""
+    form = re.search(
+        rb"^\s*objectformat\s*=\s*sha256\s*$",
+        content(common / "config"),
+        re.IGNORECASE | re.MULTILINE,
+    )
+    return ["--object-format=sha256"] if form else []
+
+
 def _excludes(place: Path, patience: Patience, stop: threading.Event) -> list[str]:
     """The user's own list of what git ignores, as their settings name it."""
     home = os.environ.get("GIT_CONFIG_GLOBAL") or str(Path.home() / ".gitconfig")
@@ -261,22 +311,22 @@ def _excludes(place: Path, patience: Patience, stop: threading.Event) -> list[st
     return []
 
 
-def _git_folders(folder: Path) -> tuple[Path, Path]:
+def git_folders(folder: Path) -> tuple[Path, Path]:
     """The folder that `.git` is or names, and the one that its worktrees share (gitrepository(5)).
 
     Only the index, HEAD and lists of what to ignore are read there.
     """
     own = folder / ".git"
     if own.is_file():
-        said = re.fullmatch(rb"gitdir: ([^\0\n]+)\n*", _content(own))
+        said = re.fullmatch(rb"gitdir: ([^\0\n]+)\n*", content(own))
         own = folder / os.fsdecode(said[1]) if said else own
     common = own
-    if shared := _content(own / "commondir").strip(b"\n"):
+    if shared := content(own / "commondir").strip(b"\n"):
         common = own / os.fsdecode(shared.partition(b"\0")[0])
     return own, common
 
 
-def _content(path: Path, limit: int = _SMALL) -> bytes:
+def content(path: Path, limit: int = _SMALL) -> bytes:
     """A plain file of a repository, b"" where it is none; BuildError where it is too large."""
     try:
         # A FIFO must not block the open, nor a link lead to a device.
@@ -286,25 +336,25 @@ def _content(path: Path, limit: int = _SMALL) -> bytes:
     with os.fdopen(file, "rb") as stream:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             return b""
-        content = stream.read(limit + 1)
-    if len(content) > limit:
+        whole = stream.read(limit + 1)
+    if len(whole) > limit:
         raise BuildError(f"{printable(str(path))} has more than {amount(limit)}", hint="git gc")
-    return content
+    return whole
 
 
 def head(folder: Path) -> str:
     """The commit that the repository in `folder` is at; "" where that is not to be seen."""
-    if not _repository(folder):
+    if not is_repository(folder):
         return ""
-    own, common = _git_folders(folder)
-    said = _content(own / "HEAD").strip().decode("ascii", "replace")
+    own, common = git_folders(folder)
+    said = content(own / "HEAD").strip().decode("ascii", "replace")
     if reference := re.fullmatch(r"ref: (refs/[!-~]+)", said):
         name = reference[1]
         if ".." in name:
             return ""
-        said = _content(common / name).strip().decode("ascii", "replace")
+        said = content(common / name).strip().decode("ascii", "replace")
         if not said:
-            packed = _content(common / "packed-refs", _INDEX).decode("utf-8", "replace")
+            packed = content(common / "packed-refs", INDEX).decode("utf-8", "replace")
             line = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", packed, re.MULTILINE)
             said = line[1] if line else ""
     return said if re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", said) else ""
