@@ -172,7 +172,9 @@ class Pipeline:
     def _made(self, recipe: Recipe, name: str, build: Output, finished: Output) -> Made:
         its = self._versioned(recipe, name, build)
         target = name.partition("-")[0]
-        return Made(its, build, finished, trees.said(its, target), trees.number(its, name))
+        commits = build.notes.get("sources", {})
+        notes = (*trees.said(its, target), *trees.followed(its, target, commits))
+        return Made(its, build, finished, notes, trees.number(its, name))
 
     # What there is already
 

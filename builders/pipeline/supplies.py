@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,7 @@ class Supplies:
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
         """Every source in the cache; fetched where it is missing, or all with `refresh`."""
         from builders.ground.sources.fetching import fetch_all
+        from builders.ground.suite import tags
         from builders.ground.suite.pool import Pool
 
         return fetch_all(
@@ -110,6 +112,7 @@ class Supplies:
             offline=self._run.offline,
             refresh=refresh,
             cancel=self._run.live.stopping,
+            trust=partial(tags.check, reporter=self._run.reporter),
         )
 
     def image_inputs(self) -> dict[str, str]:

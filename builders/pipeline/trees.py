@@ -21,7 +21,7 @@ from builders.errors import BuildError
 from builders.ground.sources import worktree
 from builders.ground.sources.address import is_file
 from builders.ground.sources.cache import Cache, Fetched
-from builders.ground.sources.pins import TreeSource, UrlSource
+from builders.ground.sources.pins import GitSource, TreeSource, UrlSource
 from builders.pipeline.artifacts import Manifest
 from builders.pipeline.recipe import Recipe, Source
 from builders.pipeline.recipe.schema import quoted
@@ -174,6 +174,15 @@ def said(recipe: Recipe, target: str) -> tuple[str, ...]:
         elif isinstance(source, UrlSource):
             lines.append(f"with the patch {source.filename} ({source.sha256[:12]})")
     return tuple(lines)
+
+
+def followed(recipe: Recipe, target: str, commits: Mapping[str, str]) -> tuple[str, ...]:
+    """Of each source that is a branch or a tag, the commit that was built; commits: by source."""
+    return tuple(
+        f"source {name}: {source.ref} is at {commits[name]}"
+        for name in recipe.reads(target)
+        if isinstance(source := recipe.sources[name], GitSource) and source.ref and name in commits
+    )
 
 
 def versioned(recipe: Recipe, target: str, build: str, manifest: Manifest) -> Recipe:

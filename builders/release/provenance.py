@@ -77,7 +77,9 @@ def _source(origin: Origin) -> list[dict[str, Any]]:
         item["annotations"] |= {"source": origin.name, "version": origin.version}
         if isinstance(about, TreeSource):
             item["annotations"]["from"] = "a changed tree"
-        if isinstance(about, (GitSource, TreeSource)) and about.commit:
+        if isinstance(about, GitSource):
+            item["digest"]["gitCommit"] = origin.version
+        if isinstance(about, TreeSource) and about.commit:
             item["digest"]["gitCommit"] = about.commit
         item["uri"] = purl.of_source(origin)
         if isinstance(about, (UrlSource, GitSource)):

@@ -9,6 +9,7 @@ digests come from a DebianIndex, which reads them from the suite's signed lists.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import queue
 import shlex
@@ -42,6 +43,7 @@ from builders.ground.sources.pins import (
     TreeSource,
     UrlSource,
 )
+from builders.ground.sources.references import Trust, commit_of
 from builders.progress import Reporter, Task
 from builders.text import printable
 
@@ -83,13 +85,14 @@ def fetch_all(
     jobs: int = 4,
     cancel: threading.Event | None = None,
     patience: Patience | None = None,
+    trust: Trust | None = None,
 ) -> dict[str, Fetched]:
     """All `sources` in the cache, by name and in their order.
 
     scope: what else decides a Debian version (the suite and its mirror).
     offline: only what is cached or on this box. refresh: ask again for Debian
-    versions that were resolved before. verify: read cached files anew, not only
-    their size. jobs: sources at a time.
+    versions, branches and tags that were resolved before. verify: read cached files anew, not only
+    their size. jobs: sources at a time. trust: checks the signatures of tags.
 
     Raises BuildError (source) that names every source that failed, each address
     with its own reason; what could be fetched is kept. Raises Interrupted within
@@ -103,12 +106,12 @@ def fetch_all(
     for source in every:
         if stop.is_set():
             raise Interrupted
-        if not (refresh and not offline and _is_debian(source)):
+        if not (refresh and not offline and _moves(source)):
             cached = cache.resolved(source, scope=scope, verify=verify, note=reporter.line)
             if cached is not None:
                 fetched[source.name] = cached
     missing = [source for source in every if source.name not in fetched]
-    job = _Job(cache, reporter, patience, stop, offline)
+    job = _Job(cache, reporter, patience, stop, offline, trust)
     work = [
         _Work((source.name,), functools.partial(job.one, source))
         for source in missing
@@ -228,7 +231,10 @@ def _joined(failures: Sequence[tuple[_Work, BuildError]]) -> BuildError:
     )
 
 
-def _is_debian(source: Source) -> bool:
+def _moves(source: Source) -> bool:
+    """Whether it may be something else tomorrow: what a mirror lists, a branch or a tag."""
+    if isinstance(source, GitSource):
+        return bool(source.ref)
     return isinstance(source, (DebianSource, DebianPackage))
 
 
@@ -241,6 +247,7 @@ class _Job:
     patience: Patience
     stop: threading.Event
     offline: bool
+    trust: Trust | None = None
 
     def one(self, source: UrlSource | GitSource | TreeSource) -> list[Fetched]:
         if isinstance(source, TreeSource):
@@ -309,14 +316,18 @@ class _Job:
                 try:
                     with self.cache.scratch() as folder:
                         git = Git(folder, self.patience, self.stop, source.name, task)
-                        tar = commit_as_tar(git, source, url)
-                        file = self.cache.adopt(tar, name=f"{source.name}-{source.commit[:12]}.tar")
+                        commit = source.commit or commit_of(git, source, url, self.trust)
+                        pinned = dataclasses.replace(source, commit=commit)
+                        tar = commit_as_tar(git, pinned, url)
+                        file = self.cache.adopt(tar, name=f"{source.name}-{commit[:12]}.tar")
                 except Failed as error:
                     reasons.append((url, error))
                     if url != urls[-1]:
                         self._passed_over(source, url, error)
                     continue
-                fetched = Fetched(source.name, source.commit, (file,))
+                if source.ref:
+                    self.reporter.line(f"{source.name}: {source.ref} is at {commit}")
+                fetched = Fetched(source.name, commit, (file,))
                 self.cache.record(source, fetched)
                 return fetched
         raise BuildError(
