@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import AnyStr
 
 
@@ -22,6 +23,33 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     words = [f"{hours} h"] if hours else []
     return " ".join([*words, f"{minutes} min"] if minutes or not hours else words)
+
+
+def day(seconds: float) -> str:
+    """The day of a time since 1970, as ISO 8601 has it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 to the second, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def columns(
+    rows: Sequence[Sequence[str]], last: Callable[[str, int], str] = lambda text, _: text
+) -> list[str]:
+    """A line for each row: every column as wide as it needs, with two spaces between.
+
+    last: how the last cell of a row is written, given it and the column that it begins in.
+    """
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)] if rows else []
+    indent = sum(widths) + 2 * len(widths)
+    return [
+        "  ".join(
+            [*(c.ljust(w) for c, w in zip(row, widths, strict=False)), last(row[-1], indent)]
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

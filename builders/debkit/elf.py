@@ -16,6 +16,7 @@ _PARTS = 4 << 20  # of the dynamic section and the notes, where they lie between
 _HEADERS = 70_000  # of program or section headers: their numbers have 16 bits
 _TAGS = 20_000  # of the dynamic section; the largest in Debian have some hundred
 _STRING = 4096
+_NAMES = 1 << 20  # bytes of the names of sections
 _LOADS = 512  # segments that are looked through for an address; real files have some ten
 _PATHS = 1000  # folders of a search path
 _UNITS = 1_000_000  # of work for one package: headers, tags and sixteenths of strings
@@ -24,7 +25,8 @@ _EXEC, _DYN = 2, 3
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_STACK = 1, 2, 3, 4, 0x6474E551
 _NEEDED, _STRTAB, _SONAME, _RPATH, _TEXTREL, _RUNPATH, _FLAGS = 1, 5, 14, 15, 22, 29, 30
 _VERNEED, _VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
-_SHT_SYMTAB = 2
+_SHT_SYMTAB, _SHT_NOBITS = 2, 8
+_DEBUG = (b".debug_info", b".zdebug_info")
 _DF_TEXTREL = 4
 _VER_FLG_WEAK = 2
 
@@ -57,6 +59,15 @@ class Elf:
     stack: bool | None = None
     textrel: bool = False
     build_id: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section: its name, and where its content is in the file. size: 0 where it has none."""
+
+    name: str
+    offset: int
+    size: int
 
 
 class Budget:
@@ -210,7 +221,7 @@ def read(window: Window, budget: Budget) -> Elf:
 
 def _read(window: Window, budget: Budget) -> Elf:
     form = _Form.of(window)
-    machine, _, sections, _, headers, step, count, names = form.header(window)
+    machine, _, _, _, headers, _, count, _ = form.header(window)
     budget.spend(8 + headers + count)
     segments = form.segments(window)
     stack: bool | None = None
@@ -223,7 +234,7 @@ def _read(window: Window, budget: Budget) -> Elf:
             dynamic = offset, size
         elif kind == _PT_NOTE and not build_id:
             build_id = _build_id(form, window, offset, size)
-    symbols, debug = _sections(form, window, sections, step, count, names)
+    symbols, debug = _for_debuggers(form, window)
     program = any(kind == _PT_INTERP for kind, *_ in segments)
     if dynamic is None:
         return Elf(
@@ -342,27 +353,43 @@ def _build_id(form: _Form, window: Window, offset: int, size: int) -> str:
     return ""
 
 
-def _sections(
-    form: _Form, window: Window, offset: int, step: int, count: int, names: int
-) -> tuple[bool, bool]:
-    """Whether there is a symbol table, and debugging information."""
+def sections(window: Window) -> list[Section]:
+    """The sections of an ELF file of any kind, which `window` has seen; ElfError if damaged."""
+    try:
+        form = _Form.of(window)
+        headers, strings = _section_headers(form, window)
+    except struct.error as error:
+        raise ElfError(f"a table of it is cut short ({error})") from None
+    return [
+        Section(
+            strings[name : name + _STRING].partition(b"\0")[0].decode("utf-8", "replace"),
+            offset,
+            0 if kind == _SHT_NOBITS else size,
+        )
+        for name, kind, _, _, offset, size, *_ in headers
+    ]
+
+
+def _section_headers(form: _Form, window: Window) -> tuple[list[tuple[int, ...]], bytes]:
+    """The section headers, as elf(5) has them, and their names, none where they are too long."""
+    _, _, offset, _, _, step, count, names = form.header(window)
     layout = "IINNNNIINN"
     least = form.size(layout)
     if not offset or not count:
-        return False, False
+        return [], b""
     if step < least:
         raise ElfError("its section headers are too small")
     table = window.at(offset, step * count)
     headers = [
         form.unpack(layout, table[n * step : n * step + least]) for n in range(min(count, _HEADERS))
     ]
+    if names >= len(headers) or headers[names][5] > _NAMES:
+        return headers, b""
+    return headers, window.at(headers[names][4], headers[names][5])
+
+
+def _for_debuggers(form: _Form, window: Window) -> tuple[bool, bool]:
+    """Whether there is a symbol table, and debugging information."""
+    headers, strings = _section_headers(form, window)
     symbols = any(header[1] == _SHT_SYMTAB for header in headers)
-    if names >= len(headers):
-        return symbols, False
-    start, size = headers[names][4], headers[names][5]
-    if size > 1 << 20:
-        return symbols, False
-    strings = window.at(start, size)
-    found = (strings[h[0] : h[0] + 12] for h in headers)
-    debug = any(name.startswith((b".debug_info", b".zdebug_info")) for name in found)
-    return symbols, debug
+    return symbols, any(strings.startswith(_DEBUG, header[0]) for header in headers)

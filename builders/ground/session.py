@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
+    from builders.ground.suite.pinned import Pinned
+
 
 _MACHINE = Path("/etc/machine-id")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -53,7 +55,7 @@ class Basis(Protocol):
 class Session:
     """A run as far as it concerns the ground.
 
-    folder: where its artifacts go.
+    folder: where its artifacts go. pinned: what a locked run takes of the suite, and nothing else.
     """
 
     recipe: Basis
@@ -61,6 +63,7 @@ class Session:
     folder: Path
     cache: Cache
     offline: bool = False
+    pinned: Pinned | None = None
     live: Live = field(default_factory=Live)
     _client: DockerClient | None = None
     _swept: bool = False

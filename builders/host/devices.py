@@ -16,12 +16,14 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from builders.host import pci
+from builders.host import hardware, pci
 from builders.host import sysfs as fs
 from builders.host.graph import Graph, Node, Vital, function
+from builders.host.hardware import Hardware
 from builders.host.pci import Bdf
 from builders.host.problems import quoted
 from builders.host.uses import HIDDEN, Endpoint, Uses, read
+from builders.text import columns
 
 SYSFS = Path("/sys")
 
@@ -42,7 +44,7 @@ class Device:
     code: the class code, 24 bits. group: of the IOMMU, where the kernel has one. reset: whether
     the kernel can reset it, which it does between two guests. virtual: an SR-IOV virtual function.
     blocks, networks, inputs: names of the disks, interfaces and input devices that are lost with
-    it. mounts: the mount points that depend on it.
+    it. mounts: the mount points that depend on it. hardware: what it asks of a machine.
     """
 
     bdf: Bdf
@@ -61,6 +63,7 @@ class Device:
     mounts: tuple[str, ...] = ()
     verdict: Verdict = Verdict.FINE
     why: tuple[str, ...] = ()
+    hardware: Hardware = field(default_factory=Hardware)
 
     @property
     def bridge(self) -> bool:
@@ -325,12 +328,12 @@ def _joined(lists: Iterable[Sequence[Bdf]]) -> tuple[tuple[Bdf, ...], ...]:
 
 
 def _devices(sysfs: Path) -> Iterator[Device]:
-    folder = sysfs / "bus/pci/devices"
+    folder, top = sysfs / "bus/pci/devices", fs.real(sysfs)
     for name in fs.names(folder):
         bdf = Bdf.parse(name)
-        if bdf is None:
-            continue
         at = folder / name
+        if bdf is None or not fs.below(at, top):  # of a copied tree, a link may lead anywhere
+            continue
         group = fs.link(at / "iommu_group")
         yield Device(
             bdf,
@@ -342,6 +345,7 @@ def _devices(sysfs: Path) -> Iterator[Device]:
             boot_vga=fs.text(at / "boot_vga") == "1",
             reset=fs.there(at / "reset"),
             virtual=fs.there(at / "physfn"),
+            hardware=hardware.read(at),
         )
 
 
@@ -421,17 +425,11 @@ def table(machine: Machine, width: int = 200) -> str:
         group = "-" if d.group is None else str(d.group)
         kind = machine.names.kind(d.code)
         verdict = "hidden" if d.hidden else str(d.verdict)
-        what = f"{kind}: {machine.names.device(d.vendor, d.device)}"
+        what = f"{kind}: {machine.names.brief(d.vendor, d.device)}"
         rows.append((str(d.bdf), group, d.driver or "-", verdict, what))
         if d.why and not d.bridge and not d.hidden:
             reasons += _wrapped(f"{d.bdf} {d.verdict}: {'; '.join(d.why)}", width)
-    widths = [max(len(row[n]) for row in rows) for n in range(4)]
-    lines = [
-        ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) + "  " + row[4])[
-            :width
-        ].rstrip()
-        for row in rows
-    ]
+    lines = [line[:width].rstrip() for line in columns(rows)]
     if reasons:
         lines += ["", *reasons]
     sets = [one for one in machine.together if len(one) > 1]

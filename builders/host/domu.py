@@ -9,7 +9,7 @@ known to be harmless between double quotes, for xl's parser and for xm's, which 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -17,6 +17,7 @@ from typing import TypedDict
 from builders import ROOT
 from builders.errors import BuildError
 from builders.files import appearing
+from builders.host.hvmloader import LEAST, MOST
 from builders.host.pci import FORM, Bdf
 from builders.host.problems import Problems, quoted
 from builders.host.values import LOOPBACK, address, exposed, mebibytes, xen_version
@@ -47,6 +48,10 @@ _PCI_OPTIONS = {
     "seize": ("0", "1"),
     "rdm_policy": ("strict", "relaxed"),
 }
+FIRMWARE = ("seabios", "ovmf")
+_HOLE_SINCE = (4, 5)  # mmio_hole in xl.cfg(5)
+_OVERRIDE_SINCE = (4, 8)  # bios_path_override
+_QEMU_SINCE = (4, 3)  # the newer device model, which has other firmware than ROMBIOS, is the usual
 _PCI_SINCE = {"seize": (4, 3), "rdm_policy": (4, 6)}
 _XM_PCI = ("msitranslate", "power_mgmt")
 
@@ -68,7 +73,9 @@ class Disk:
 @dataclass(frozen=True)
 class Guest:
     """A guest, checked. memory: MiB. vnc: the address, or None for no VNC; display: -1 for the
-    first that is free. pci: address and its options. xen: version of the hypervisor."""
+    first that is free. pci: address and its options. xen: version of the hypervisor. firmware: ""
+    for the usual; blob: its file, "" for Xen's own. hole: "fit", "all" or "no", or MiB in digits.
+    has_ovmf: whether this Xen is configured with it."""
 
     name: str
     memory: int
@@ -87,6 +94,21 @@ class Guest:
     windows: bool
     primary: bool
     xen: tuple[int, int]
+    firmware: str = ""
+    blob: str = ""
+    hole: str = "fit"
+    has_ovmf: bool = True
+
+    @property
+    def traditional(self) -> bool:
+        """It runs with the older device model, qemu-xen-traditional."""
+        older = self.primary and self.xen < (4, 6)
+        return self.toolstack == "xm" or self.xen < _QEMU_SINCE or older
+
+    @property
+    def takes_hole(self) -> bool:
+        """Its file may have mmio_hole."""
+        return self.type == "hvm" and not self.traditional and self.xen >= _HOLE_SINCE
 
 
 @dataclass(frozen=True)
@@ -108,6 +130,8 @@ class Asked:
     extra: str = ""
     windows: bool = False
     primary: bool = False
+    firmware: str = ""
+    hole: str = ""
 
 
 def guest(recipe: Recipe, asked: Asked) -> Guest:
@@ -137,7 +161,13 @@ def guest(recipe: Recipe, asked: Asked) -> Guest:
         windows=asked.windows,
         primary=asked.primary,
         xen=xen,
+        firmware=asked.firmware.partition(",")[0],
+        blob=asked.firmware.partition(",")[2],
+        hole=asked.hole or "fit",
+        has_ovmf=_has_ovmf(recipe),
     )
+    _firmware(made, asked.firmware, problems)
+    _hole(made, asked.hole, problems)
     if asked.type != "hvm":
         for option, given in (
             ("--windows", asked.windows),
@@ -150,6 +180,47 @@ def guest(recipe: Recipe, asked: Asked) -> Guest:
         problems.add("--gfx-passthru without a card", "--pci BDF of the graphics card")
     problems.end()
     return made
+
+
+def _has_ovmf(recipe: Recipe) -> bool:
+    """tools/configure of Xen: OVMF is off unless it is asked for."""
+    lines = recipe.xen.configure if recipe.xen else ("--enable-ovmf",)
+    return any(re.search(r"--enable-ovmf|--with-system-ovmf", line) for line in lines)
+
+
+def _firmware(made: Guest, typed: str, problems: Problems) -> None:
+    """FIRMWARE[,FILE]."""
+    if not typed:
+        return
+    if made.firmware not in FIRMWARE:
+        problems.add(f"--firmware {quoted(typed)}: no such firmware", "seabios, or ovmf")
+    if made.type != "hvm":
+        problems.add("--firmware is for HVM guests", "--type hvm")
+    elif made.traditional:
+        problems.add(
+            "--firmware: the device model of this guest has ROMBIOS alone (xl.cfg(5), bios)",
+            "leave it out; a newer Xen has a choice",
+        )
+    if made.blob or typed.endswith(","):
+        _path(made.blob, "--firmware", problems)
+        if made.xen < _OVERRIDE_SINCE:
+            problems.add("--firmware: this Xen takes no file of yours", "leave the file out")
+
+
+def _hole(made: Guest, typed: str, problems: Problems) -> None:
+    if not typed:
+        return
+    digits = re.fullmatch(r"[1-9][0-9]{0,4}", typed)
+    if typed not in ("all", "no") and not (digits and LEAST <= int(typed) <= MOST):
+        problems.add(
+            f"--mmio-hole {quoted(typed)}: neither all, no, nor a number of MiB",
+            f"{LEAST} to {MOST} MiB (xl.cfg(5)); it is computed where it is left out",
+        )
+    if not made.takes_hole:
+        problems.add(
+            "--mmio-hole: for HVM guests of Xen 4.5 and newer, with the newer device model",
+            "leave it out: hvmloader makes the hole as large as the devices need, up to 2 GiB",
+        )
 
 
 def _name(text: str, problems: Problems) -> str:
@@ -316,13 +387,20 @@ def _boot(asked: Asked, problems: Problems) -> _Boot:
     return {"kernel": asked.kernel, "ramdisk": asked.ramdisk, "extra": asked.extra}
 
 
-def warnings(it: Guest) -> list[str]:
-    """What is allowed and yet worth a second look."""
+def warnings(it: Guest, known: Collection[Bdf] = ()) -> list[str]:
+    """What is allowed and yet worth a second look. known: devices that are looked at elsewhere."""
     found = []
+    if it.firmware == "ovmf" and not it.blob and not it.has_ovmf:
+        found.append(
+            "--firmware ovmf: this Xen is configured without OVMF, and the guest will not start; "
+            "--firmware ovmf,FILE names one on the host that is built for Xen (edk2's OvmfXen)"
+        )
     if it.vnc is not None and exposed(it.vnc):
         found.append(f"--vnc {it.vnc}: {exposed(it.vnc)}")
     functions = {bdf for bdf, _ in it.pci}
     for bdf in sorted(functions):
+        if bdf in known:
+            continue
         if bdf.function and not any(_slot(o) == _slot(bdf) for o in functions - {bdf}):
             found.append(f"--pci {bdf}: the only function of its slot; ./inv devices shows others")
     if it.primary and it.xen >= (4, 6) and not any(_slot(bdf) == _INTEGRATED for bdf in functions):
@@ -343,8 +421,8 @@ def _slot(bdf: Bdf) -> tuple[int, int, int]:
 # --- the file
 
 
-def text(it: Guest) -> str:
-    """The guest file."""
+def text(it: Guest, hole: int | None = None) -> str:
+    """The guest file. hole: mmio_hole in MiB, where one is needed."""
     xm = it.toolstack == "xm"
     lines = [
         f"{HEAD}: {'xmdomain.cfg(5)' if xm else 'xl.cfg(5)'}",
@@ -368,6 +446,13 @@ def text(it: Guest) -> str:
     nets = [f"bridge={bridge}" + (f",mac={mac}" if mac else "") for bridge, mac in it.bridges]
     lines += _list("vif", nets)
     lines += _list("pci", [f"{bdf}{options}" for bdf, options in it.pci])
+    if hole is None and it.hole.isdigit():
+        hole = int(it.hole)
+    if hole is not None:
+        lines += ["# MiB below 4 GiB that are kept for devices.", f"mmio_hole={hole}"]
+    if it.firmware:
+        lines.append(f'bios="{it.firmware}"')
+        lines += [f'bios_path_override="{it.blob}"'] if it.blob else []
     if it.type == "hvm":
         lines += (TEMPLATES / "hvm.cfg").read_text(encoding="utf-8").splitlines()
     if it.windows:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from builders.host import sysfs as fs
 from builders.host.problems import Problems, quoted
 
 # Where distributions keep the list of https://pci-ids.ucw.cz, by the package pci.ids (hwdata).
@@ -147,6 +148,14 @@ class Names:
         maker = self.vendors.get(vendor, f"[{vendor:04x}]")
         return f"{maker} {self.devices.get((vendor, device), f'[{device:04x}]')}"
 
+    def brief(self, vendor: int, device: int) -> str:
+        """The same with the vendor as people call it, for a narrow table: what stands in brackets,
+        such as AMD/ATI, or the name without the form of the company."""
+        maker = self.vendors.get(vendor, f"[{vendor:04x}]")
+        in_brackets = re.fullmatch(r".*\S \[([^\[\]]+)\]", maker)
+        called = in_brackets[1] if in_brackets else _COMPANY.sub("", maker) or maker
+        return f"{called} {self.devices.get((vendor, device), f'[{device:04x}]')}"
+
     def kind(self, code: int) -> str:
         """The name of a class code of 24 bits; the programming interface is left out."""
         base, sub = code >> 16 & 0xFF, code >> 8 & 0xFF
@@ -154,30 +163,33 @@ class Names:
         return self.classes.get((base, sub), known)
 
 
+_COMPANY = re.compile(r",? (Inc|Incorporated|Corp|Corporation|Co|Ltd|LLC|GmbH|AG)\b.*")
+
+
 def names(wanted: Iterable[tuple[int, int]], paths: Sequence[Path] = IDS) -> Names:
     """The names of these (vendor, device) and of all classes, by the first list that is there."""
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        return _parse(text, set(wanted), path)
+        lines = fs.lines(path)
+        if lines is not None:
+            return _parse(lines, set(wanted), path)
     return Names({}, {}, {})
 
 
-_LINE = re.compile(r"(?P<tab>\t?)(?P<class>C )?(?P<id>[0-9a-f]{2}|[0-9a-f]{4})  (?P<name>\S.*)")
+_LINE = re.compile(
+    r"(?P<tab>\t?)(?P<class>C )?(?P<id>[0-9a-f]{2}|[0-9a-f]{4})  (?P<name>\S.{0,999})"
+)
 
 
-def _parse(text: str, wanted: set[tuple[int, int]], path: Path) -> Names:
+def _parse(lines: Iterable[str], wanted: set[tuple[int, int]], path: Path) -> Names:
     """pci.ids(5): a vendor or "C class" at the margin, a device or subclass after one tab."""
     vendors = {vendor for vendor, _ in wanted}
     result = Names({}, {}, {}, path)
     above: tuple[str, int] | None = None
-    for line in text.splitlines():
-        found = _LINE.fullmatch(line)
+    for line in lines:
+        found = _LINE.fullmatch(line.rstrip())
         if not found:
             continue
-        number, name = int(found["id"], 16), found["name"].strip()
+        number, name = int(found["id"], 16), quoted(found["name"])
         if not found["tab"]:
             above = ("class" if found["class"] else "vendor", number)
             if above[0] == "vendor" and number in vendors:

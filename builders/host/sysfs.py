@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import stat
 from pathlib import Path
 
 LINE = 4096  # characters; attributes have at most one page
@@ -29,6 +31,29 @@ def lines(path: Path, most: int = LINES) -> list[str] | None:
 
 def _split(content: str) -> list[str]:
     return content.split("\n")[:LINES]
+
+
+def attribute(folder: Path, name: str, most: int = LINE) -> bytes:
+    """The first `most` bytes of an attribute of a device; empty where it cannot be read.
+
+    An attribute is a plain file. A link, which a copied tree could have in its place, is not
+    followed, and a FIFO not waited for.
+    """
+    try:
+        handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(handle, most) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
+
+
+def below(path: Path, top: Path) -> bool:
+    """Whether a path leads to something inside of `top`, which is real."""
+    return real(path).is_relative_to(top)
 
 
 def number(path: Path, bits: int) -> int:

@@ -153,7 +153,11 @@ def choose(
 def _no_flavour(
     flavour: str, flavours: Sequence[str], recipe: str, folder: Path | None
 ) -> BuildError:
-    """The error where a kernel of that flavour is to be read, and others were built."""
+    """The error where a kernel of that flavour is to be read, and none or others were built.
+
+    Raises that of a build where the recipe has no such flavour.
+    """
+    recipes.flavour(recipes.load(recipe), flavour)
     again = f"./inv build-all --recipe {shlex.quote(recipe)} --flavour {flavour}"
     what = f"kernel-{flavour} of {chosen.recipe_name(recipe)} was not built"
     if not flavours:

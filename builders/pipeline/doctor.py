@@ -20,10 +20,11 @@ from builders.errors import BuildError, Exit
 from builders.ground.engine import connection
 from builders.ground.engine.failures import engine_errors
 from builders.ground.sources.address import Failed, Patience, shown
-from builders.ground.suite import image, mirror, namespace
+from builders.ground.suite import archive, image, mirror, namespace
 from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import GitSource, Source, TreeSource, UrlSource
 from builders.pipeline.run import Run
+from builders.pipeline.supplies import cached
 from builders.text import amount
 
 if TYPE_CHECKING:
@@ -48,11 +49,8 @@ class Check:
 
 def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any]) -> list[Check]:
     """All checks of one recipe; `connect` gives the engine's client or raises BuildError."""
-    cached = {
-        name: run.cache.resolved(source, scope=mirror.scope(run.recipe.suite))
-        for name, source in sources.items()
-    }
-    missing = {name: source for name, source in sources.items() if cached[name] is None}
+    there = cached(run, sources)
+    missing = {name: source for name, source in sources.items() if name not in there}
     checks, has_image = _engine(run, connect)
     checks += [_room("artifacts", run.folder, _ARTIFACTS)]
     checks += [_room("source cache", run.cache.root, _GIB)] if missing else []
@@ -60,11 +58,10 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
     if run.recipe.suite.vsyscall:
         checks.append(_vsyscall())
     checks += [
-        Check(f"source {name}", WARN, f"in the cache {there.version}; {there.behind}", _AGAIN)
-        if there.behind
-        else Check(f"source {name}", OK, f"in the cache {there.version}".strip())
-        for name, there in cached.items()
-        if there
+        Check(f"source {name}", WARN, f"in the cache {fetched.version}; {fetched.behind}", _AGAIN)
+        if fetched.behind
+        else Check(f"source {name}", OK, f"in the cache {fetched.version}".strip())
+        for name, fetched in there.items()
     ]
     if run.offline:
         checks += [
@@ -79,10 +76,10 @@ def examine(run: Run, sources: dict[str, Source], *, connect: Callable[[], Any])
             for name, source in missing.items()
             if isinstance(source, (UrlSource, GitSource))
         }
-        archive = asked.result() if asked else None
-        checks += [archive] if archive else []
+        answered = asked.result() if asked else None
+        checks += [answered] if answered else []
         checks += [
-            looked[name].result() if name in looked else _source(name, source, archive)
+            looked[name].result() if name in looked else _source(name, source, answered)
             for name, source in missing.items()
         ]
     return checks
@@ -180,7 +177,8 @@ def _of_debian_alone(run: Run) -> str:
         except BuildError:
             continue
         kinds = {isinstance(source, (UrlSource, GitSource)) for source in other.sources.values()}
-        if name != run.recipe.name and not other.suite.mirror and kinds == {False}:
+        as_much = set(run.recipe.targets) <= set(other.targets)
+        if name != run.recipe.name and as_much and not other.suite.mirror and kinds == {False}:
             return name
     return ""
 
@@ -248,6 +246,9 @@ def _tools(run: Run, missing: dict[str, Source], has_image: bool) -> list[Check]
             checks.append(Check(tool, FAIL, "not installed", f"apt-get install {tool}"))
     if "mmdebstrap" in wanted and (problem := namespace.obstacle()):
         checks.append(Check("user namespace", FAIL, *problem))
+    if "mmdebstrap" in wanted and shutil.which("mmdebstrap"):
+        why = archive.hookless(run.recipe.suite)
+        checks += [Check("mmdebstrap's hooks", FAIL, why, archive.HOOK_REMEDY)] if why else []
     return checks
 
 
@@ -302,13 +303,13 @@ def _said_by(run: Run) -> str:
     return f"; set by {who}" if who else ""
 
 
-def _source(name: str, source: Source, archive: Check | None) -> Check:
+def _source(name: str, source: Source, answered: Check | None) -> Check:
     from builders.ground.sources.fetching import reachable
 
     if isinstance(source, TreeSource):
         return Check(f"source {name}", FAIL, f"what was read from {source.path} is gone", "--tree")
     if not isinstance(source, (UrlSource, GitSource)):
-        if archive and archive.state == FAIL:
+        if answered and answered.state == FAIL:
             return Check(f"source {name}", WARN, "unknown: it comes from the mirror", "see there")
         return Check(f"source {name}", OK, f"{source.package} {source.version} from the mirror")
     why = reachable(source, timeout=10)

@@ -23,7 +23,6 @@ from builders.errors import BuildError, Interrupted
 from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE, Place
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
-from builders.ground.suite import image
 from builders.pipeline import current, durations, finishing, kernel, trees, xen
 from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package, note_build, publish
 from builders.pipeline.artifacts import read as read_manifest
@@ -105,6 +104,7 @@ class Pipeline:
         self._noting = threading.Lock()  # two builds at once write one manifest
         self._place = variation.place if variation else PLACE
         self._slots: Slots | None = None
+        self._builder = ""  # the image's name in the engine
         self.made: dict[str, float] = {}  # stage -> seconds, of what this run made
         self._plans: dict[str, Plan] = {}
         self._chains: dict[str, tuple[Stage, Stage]] = {}  # by the name that the manifest has
@@ -247,7 +247,9 @@ class Pipeline:
     def _make(self) -> Outputs:
         self._announce()
         with ThreadPoolExecutor(2, "first") as pool:
-            self._all([pool.submit(self.supplies.image), pool.submit(self.supplies.fetch)])
+            made = pool.submit(self.supplies.image)
+            self._all([made, pool.submit(self.supplies.fetch)])
+        self._builder = made.result().name
         outputs = self.supplies.outputs()
         if self._shell:  # it wants the terminal for itself: one after the other
             for target in self._chains:
@@ -257,9 +259,10 @@ class Pipeline:
         missing = [b for b in builds if not self._store.find(b.name, *b.inputs(outputs))]
         # Each build has a slot of its own: with one in all they take turns.
         together = len(missing) > 1 and self._run.jobs > 1
-        builder = image.name(self._recipe)
         with (
-            Slots(self._run, builder, len(missing)) if together else nullcontext() as self._slots,
+            Slots(self._run, self._builder, len(missing))
+            if together
+            else nullcontext() as self._slots,
             ThreadPoolExecutor(2 if together else 1, "build") as pool,
         ):
             futures = [pool.submit(self._chain, target, outputs) for target in self._chains]
@@ -336,10 +339,11 @@ class Pipeline:
         fetched = {name: outputs[source_stage(name)].notes["fetched"] for name in plan.sources}
         volumes = {} if self._clean else {ccache.volume(self._run): "/ccache"}
         volumes |= {self._slots.volume: "/slots"} if self._slots else {}
-        builder = image.name(self._recipe)
         tree = self._kept(plan, outputs, fetched) if self._keep else None
         volumes |= {kept.volume(self._run, plan): plan.work} if tree else {}
-        with Step(self._run, making.stage, builder, volumes=volumes, place=self._place) as step:
+        with Step(
+            self._run, making.stage, self._builder, volumes=volumes, place=self._place
+        ) as step:
             try:
                 if tree:
                     early = [p.name for p in plan.phases if p.name not in ("build", "collect")]

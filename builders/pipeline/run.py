@@ -15,6 +15,7 @@ from builders import ROOT, files
 from builders.errors import BuildError
 from builders.ground.defaults import MOST_JOBS
 from builders.ground.session import Session
+from builders.pipeline.lockfile import Lock
 from builders.pipeline.recipe import Recipe
 from builders.pipeline.stages import STAGES, Store
 
@@ -25,13 +26,17 @@ class Run(Session):
 
     jobs: how many compilers at once, for all steps together.
     origin: the file that the recipe was read from, where that is none of the project's own.
+    lock: what is taken, and nothing else (`pinned` is its part that the ground needs).
     """
 
     recipe: Recipe
     jobs: int = 0
     origin: str = ""
+    lock: Lock | None = None
 
     def __post_init__(self) -> None:
+        if self.lock and not self.pinned:
+            self.pinned = self.lock.pinned()
         if not 0 <= self.jobs <= MOST_JOBS:
             raise BuildError(
                 f"--jobs {self.jobs}: not from 1 to {MOST_JOBS}", hint="0 is every core"

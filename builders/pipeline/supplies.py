@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.ground.suite import image, mirror
-from builders.pipeline import durations
+from builders.pipeline import durations, lockfile
 from builders.pipeline.recipe import Recipe, Source
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, Output, State, Store
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
+    from builders.ground.sources.fetching import DebianIndex
     from builders.ground.suite.image import Image
+    from builders.pipeline.lockfile import Lock, LockedSource
 
 
 def source_stage(name: str) -> str:
@@ -42,6 +45,52 @@ def digest_of(fetched: Fetched) -> str:
     return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
 
+def cached(run: Run, sources: Mapping[str, Source], *, verify: bool = False) -> dict[str, Fetched]:
+    """Those of the sources that the cache has; of a locked run, as the lock has them.
+
+    verify: compute their digests; what is damaged is set aside, and that is said.
+    """
+    scope, note = mirror.scope(run.recipe.suite), run.reporter.line
+    there: dict[str, Fetched] = {}
+    for name, source in sources.items():
+        entry = run.lock.source(name) if run.lock else None
+        if entry:
+            fetched = _locked(run, entry, verify=verify)
+        else:
+            fetched = run.cache.resolved(source, scope=scope, verify=verify, note=note)
+        if fetched:
+            there[name] = fetched
+    return there
+
+
+def _locked(run: Run, entry: LockedSource, *, verify: bool) -> Fetched | None:
+    """What a lock pins of a source, where the cache has all of it."""
+    from builders.ground.sources.cache import CachedFile, Fetched
+
+    files: list[CachedFile] = []
+    for f in entry.files:
+        if verify and not run.cache.lookup(f.sha256, name=f.name, note=run.reporter.line):
+            return None
+        if not run.cache.has(f.sha256, f.size):
+            return None
+        files.append(CachedFile(f.name, f.sha256, f.size, run.cache.path(f.sha256)))
+    return Fetched(entry.name, entry.version, tuple(files))
+
+
+def _same(lock: Lock, fetched: Fetched, run: Run) -> None:
+    """BuildError (SOURCE) where what was fetched is not what is locked."""
+    entry = lock.source(fetched.name)
+    if entry and [f.sha256 for f in entry.files] == [f.sha256 for f in fetched.files]:
+        return
+    raise BuildError(
+        f"source {fetched.name} {fetched.version} is not what was locked: its files have other "
+        "digests",
+        hint=f"./inv lock --recipe {shlex.quote(run.origin or run.recipe.name)} locks what it is "
+        "now",
+        exit=Exit.SOURCE,
+    )
+
+
 class Supplies:
     """The builder image of a recipe, and sources of it.
 
@@ -60,18 +109,11 @@ class Supplies:
 
     def resolved(self) -> dict[str, Fetched]:
         """The sources that the cache has."""
-        scope = mirror.scope(self._recipe.suite)
-        there = {
-            name: self._run.cache.resolved(source, scope=scope)
-            for name, source in self.sources.items()
-        }
-        return {name: fetched for name, fetched in there.items() if fetched}
+        return cached(self._run, self.sources)
 
     def check(self, names: Iterable[str]) -> None:
         """Compute the digests of sources in the cache; what is damaged is set aside and said."""
-        scope, note = mirror.scope(self._recipe.suite), self._run.reporter.line
-        for name in names:
-            self._run.cache.resolved(self.sources[name], scope=scope, verify=True, note=note)
+        cached(self._run, {name: self.sources[name] for name in names}, verify=True)
 
     def outputs(self) -> dict[str, Output]:
         """What is there, as outputs of stages: "image", and "source NAME" for each source.
@@ -79,7 +121,7 @@ class Supplies:
         A source's notes have what was fetched, so that a build reads the files of its key, whatever
         another run has fetched since.
         """
-        recorded = self._store.find("image", self.image_inputs())
+        recorded = self._record()
         outputs = {"image": recorded} if recorded else {}
         for name, fetched in self.resolved().items():
             stage, files = source_stage(name), {f.name: f.sha256 for f in fetched.files}
@@ -99,16 +141,50 @@ class Supplies:
 
     def fetch(self, *, refresh: bool = False) -> dict[str, Fetched]:
         """Every source in the cache; fetched where it is missing, or all with `refresh`."""
-        from builders.ground.sources.fetching import fetch_all
-        from builders.ground.suite import tags
+        from builders.ground.suite.pinned import PinnedIndex
         from builders.ground.suite.pool import Pool
 
+        run, lock, pinned = self._run, self._run.lock, self._run.pinned
+        if not lock or not pinned:
+            return self._fetch(self.sources, Pool(run), refresh=refresh)
+        if refresh:
+            raise BuildError(
+                "a locked run asks for nothing newer",
+                hint="leave --again or --locked out; ./inv lock --again locks what is newest",
+            )
+        fetched = self.resolved()
+        # What a second build needs that plays another box is in no lock, and in no package.
+        others = {n: s for n, s in self.sources.items() if not lock.source(n)}
+        missing = {n: s for n, s in self.sources.items() if n not in fetched and n not in others}
+        pins = {
+            name: lockfile.source_as_locked(source, entry)
+            for name, source in missing.items()
+            if (entry := lock.source(name))
+        }
+        index = PinnedIndex(self._recipe.suite, pinned)
+        fetched |= self._fetch(pins, index, scope=f"lock {lock.digest}")
+        fetched |= self._fetch(others, Pool(run))
+        for name in pins:
+            _same(lock, fetched[name], run)
+        return fetched
+
+    def _fetch(
+        self,
+        sources: Mapping[str, Source],
+        index: DebianIndex,
+        *,
+        scope: str = "",
+        refresh: bool = False,
+    ) -> dict[str, Fetched]:
+        from builders.ground.sources.fetching import fetch_all
+        from builders.ground.suite import tags
+
         return fetch_all(
-            list(self.sources.values()),
+            list(sources.values()),
             self._run.cache,
             self._run.reporter,
-            debian=Pool(self._run),
-            scope=mirror.scope(self._recipe.suite),
+            debian=index,
+            scope=scope or mirror.scope(self._recipe.suite),
             offline=self._run.offline,
             refresh=refresh,
             cancel=self._run.live.stopping,
@@ -119,10 +195,29 @@ class Supplies:
         """What the key of the image's stage is made of."""
         return image.inputs(self._recipe)
 
+    def _record(self) -> Output | None:
+        """The record of the image; of a locked run, of one that has what is locked."""
+        pinned = self._run.pinned
+        if not pinned:
+            return self._store.find("image", self.image_inputs())
+        fingerprint = image.fingerprint(image.name(self._recipe), pinned.installed)
+        for inputs in (self.image_inputs(), self._locked_inputs()):
+            output = self._store.find("image", inputs)
+            if output and output.notes["fingerprint"] == fingerprint:
+                return output
+        return None
+
+    def _locked_inputs(self) -> dict[str, str]:
+        """What the image's key is made of where an ordinary run has another image."""
+        pinned = self._run.pinned
+        return self.image_inputs() | ({"locked packages": pinned.digest} if pinned else {})
+
     def image(self, *, refresh: bool = False) -> Image:
         """The builder image in the engine, with its record; made where it is missing."""
+        if refresh and self._run.pinned:
+            raise BuildError("a locked image is never another one", hint="leave --again out")
         there = None if refresh else image.find(self._run)
-        recorded = self._store.find("image", self.image_inputs())
+        recorded = self._record()
         begun = time.monotonic()
         if there is None:
             if self._run.offline:
@@ -137,7 +232,7 @@ class Supplies:
             there = image.build(self._run)
             durations.note(self._run.folder, "image", time.monotonic() - begun)
         if recorded is None or recorded.notes["fingerprint"] != there.fingerprint:
-            with self._store.make("image", self.image_inputs()) as making:
+            with self._store.make("image", self._locked_inputs()) as making:
                 (making.folder / "packages.txt").write_text(there.packages, encoding="utf-8")
                 making.notes = {"fingerprint": there.fingerprint, "name": there.name}
                 making.before = time.monotonic() - begun

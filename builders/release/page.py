@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.text import amount
+from builders.text import amount, day
 
 _TEMPLATE = Path(__file__).parent / "templates"
 
@@ -157,7 +156,7 @@ def render(facts: Facts) -> str:
     templates.filters["seconds"] = seconds_for_people
     templates.filters["count"] = count_for_people
     bars, whole = timeline(facts.spans)
-    made = datetime.datetime.fromtimestamp(facts.made, datetime.UTC).strftime("%Y-%m-%d")
+    made = day(facts.made)
     counts = {
         severity: sum(finding.severity == severity for finding in facts.findings)
         for severity in _SEVERITIES

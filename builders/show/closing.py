@@ -28,8 +28,7 @@ def closing(
     where = face.near(folder)
     if made:
         lines = [f"made in {duration(seconds)}, in {where}:"]
-        widest = max(map(len, made))
-        lines += [f"  {stage.ljust(widest)}  {clock(took)}" for stage, took in made.items()]
+        lines.append(face.table([("", stage, clock(took)) for stage, took in made.items()]))
     else:
         lines = [f"nothing to do: all of it was built before, in {where}"]
     which = f"--recipe {shlex.quote(recipe)}" + (f" --flavour {flavour}" if flavour else "")

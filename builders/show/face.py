@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 from builders import ends
 from builders.errors import BuildError, Exit, Interrupted
-from builders.text import cut, plain
+from builders.text import columns, cut, plain
 
 if TYPE_CHECKING:
     from builders.pipeline.doctor import Check
+    from builders.pipeline.online import Address
     from builders.pipeline.stages import State
 
 P = ParamSpec("P")
@@ -103,15 +104,42 @@ def near(path: Path) -> str:
 
 
 def present(error: BuildError) -> str:
-    """An error as people read it: what, the log's telling lines, its path, what next."""
-    parts = [paint("error: ", "red") + error.message]
+    """An error as people read it: what, the log's telling lines, its path, what next.
+
+    Message and hint are no wider than a terminal on standard error.
+    """
+    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    parts = [paint("error: ", "red") + _folded(error.message, len("error: "), columns)]
     if error.excerpt:
         parts += ["", *(f"  | {line}" for line in error.excerpt.splitlines()), ""]
     if error.log:
         parts.append(f"{paint('log:', 'bold')}  {error.log}")
     if error.hint:
-        parts.append(f"{paint('next:', 'bold')} {error.hint}")
+        parts.append(f"{paint('next:', 'bold')} {_folded(error.hint, len('next: '), columns)}")
     return "\n".join(parts)
+
+
+# ./inv, its verb, and after it options with their values, and files.
+_COMMAND = r"\./inv [\w.-]+(?: --?[\w-]+(?: [^\s-]\S*)?| \S*[./]\S+)*"
+_WORDS = re.compile(rf"{_COMMAND}\S*|\S+")
+
+
+def _folded(text: str, indent: int, columns: int) -> str:
+    """`text` within `columns` after `indent` of them, where there are that many.
+
+    No word is cut, and no command of this tool either: it can be copied from the terminal.
+    """
+    room = columns - indent
+    if room < _LEAST:
+        return text
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines.append(line if len(line) <= room else "")
+        for word in _WORDS.findall(line) if len(line) > room else ():
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+                lines.append("")
+            lines[-1] += f" {word}" if lines[-1] else word
+    return f"\n{' ' * indent}".join(lines)
 
 
 def status(body: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
@@ -255,15 +283,7 @@ def hang(text: str, indent: int) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows in columns as wide as they need; the last column is wrapped where a terminal ends."""
-    if not rows:
-        return ""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
-    indent = sum(widths) + 2 * len(widths)
-    lines = []
-    for row in rows:
-        cells = (cell.ljust(w) for cell, w in zip(row, widths, strict=False))
-        lines.append("  ".join([*cells, hang(row[-1], indent)]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(columns(rows, hang))
 
 
 def states(found: Sequence[State]) -> str:
@@ -296,4 +316,16 @@ def checks(found: Sequence[Check]) -> str:
         lines.append(f"{state}  {check.name.ljust(widest)}  {hang(check.why, widest + 8)}")
         if check.remedy and check.state != "ok":
             lines.append(f"{' ' * (widest + 8)}-> {hang(check.remedy, widest + 11)}")
+    return "\n".join(lines)
+
+
+def addresses(found: Sequence[Address]) -> str:
+    """What `doctor --online` says: each address, and below it what it serves."""
+    colours = {"pinned": "green", "likely": "yellow", "failed": "red"}
+    widest = max(len(a.what) for a in found)
+    lines = []
+    for address in found:
+        state = paint(address.state.ljust(6), colours[address.state])
+        lines.append(f"{state}  {address.what.ljust(widest)}  {address.url}".rstrip())
+        lines.append(f"{' ' * (widest + 10)}{hang(address.why, widest + 10)}")
     return "\n".join(lines)

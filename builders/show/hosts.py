@@ -7,10 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from builders.host import detail
 from builders.host import devices as host
-from builders.host.devices import Machine, Verdict
+from builders.host.devices import Device, Machine, Verdict
+from builders.host.hardware import Link
 from builders.show import face
 from builders.show.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class BarEntry:
+    index: Annotated[int, "0 to 5", {"minimum": 0, "maximum": 5}]
+    kind: Annotated[str, "what lies behind it", {"enum": ["memory", "ports"]}]
+    bits: Annotated[int, "of its address", {"enum": [32, 64]}]
+    size: Annotated[int, "bytes, a power of two"]
+    address: Annotated[str, "on the host: sixteen hexadecimal digits, 0 where it has none"]
+    prefetchable: bool
+    resizable_to: Annotated[Sequence[int], "sizes in bytes"]
+
+
+@dataclass(frozen=True)
+class InterruptsEntry:
+    msi: Annotated[bool | None, "it has MSI; null where only root can tell"]
+    msix: Annotated[bool | None, "likewise, of MSI-X"]
+    in_use: Annotated[int, "vectors of either now", {"minimum": 0}]
+    kept_off: Annotated[bool, "the kernel lets it have none"]
+
+
+@dataclass(frozen=True)
+class LinkEntry:
+    speed: Annotated[float, "GT/s now, 0 where it is not known"]
+    width: Annotated[int, "lanes now, 0 where it is not known"]
+    max_speed: float
+    max_width: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +60,16 @@ class DeviceEntry:
     networks: Sequence[str]
     verdict: Annotated[Verdict, "on handing it to a guest"]
     why: Sequence[str]
+    boot_vga: Annotated[bool, "the firmware's own graphics card"]
+    virtual: Annotated[bool, "a virtual function of SR-IOV"]
+    bars: Sequence[BarEntry]
+    rom: Annotated[int, "bytes of the expansion ROM, 0 without one"]
+    reset_methods: Annotated[
+        Sequence[str] | None, "in the order of the kernel; null before Linux 5.15"
+    ]
+    numa_node: Annotated[int | None, "null where it is not known"]
+    interrupts: InterruptsEntry
+    link: Annotated[LinkEntry | None, "of PCI Express; null without one"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +109,21 @@ class GuestDocument:
     toolstack: Annotated[str, "that reads it", {"enum": ["xl", "xm"]}]
     text: Annotated[str, "the guest's file"]
     warnings: Sequence[str]
+    notes: Annotated[Sequence[str], "what to know of its devices, each with its source"]
+    mmio_hole_mib: Annotated[int | None, "in the file; null where the usual one is enough"]
+    memory_below_4g_mib: Annotated[int | None, "of an HVM guest's memory"]
 
 
-def devices(machine: Machine) -> Outcome:
-    """The PCI devices of a machine."""
-    return Outcome(lambda: document(machine), lambda: host.table(machine, face.width()))
+def devices(machine: Machine, detailed: Sequence[Device] = ()) -> Outcome:
+    """The PCI devices of a machine; the table has all of the `detailed` ones, where there are."""
+    width = face.width()
+    return Outcome(
+        lambda: document(machine),
+        lambda: (
+            "\n\n".join(detail.text(d, machine, width) for d in detailed)
+            or host.table(machine, width)
+        ),
+    )
 
 
 def document(machine: Machine) -> DevicesDocument:
@@ -83,27 +132,54 @@ def document(machine: Machine) -> DevicesDocument:
         xen=machine.xen,
         memory_mib=machine.memory,
         notes=machine.notes,
-        devices=[
-            DeviceEntry(
-                address=str(d.bdf),
-                class_=f"{d.code:06x}",
-                class_name=machine.names.kind(d.code),
-                vendor=f"{d.vendor:04x}",
-                device=f"{d.device:04x}",
-                name=machine.names.device(d.vendor, d.device),
-                driver=d.driver,
-                iommu_group=d.group,
-                reset=d.reset,
-                hidden=d.hidden,
-                mounts=list(d.mounts),
-                disks=list(d.blocks),
-                inputs=list(d.inputs),
-                networks=list(d.networks),
-                verdict=d.verdict,
-                why=list(d.why),
-            )
-            for d in machine.devices
-        ],
+        devices=[_entry(d, machine) for d in machine.devices],
         together=[[str(bdf) for bdf in one] for one in machine.together],
         suggested=[host.command(one, machine.memory) for one in host.candidates(machine)],
     )
+
+
+def _entry(d: Device, machine: Machine) -> DeviceEntry:
+    it = d.hardware
+    return DeviceEntry(
+        address=str(d.bdf),
+        class_=f"{d.code:06x}",
+        class_name=machine.names.kind(d.code),
+        vendor=f"{d.vendor:04x}",
+        device=f"{d.device:04x}",
+        name=machine.names.device(d.vendor, d.device),
+        driver=d.driver,
+        iommu_group=d.group,
+        reset=d.reset,
+        hidden=d.hidden,
+        mounts=list(d.mounts),
+        disks=list(d.blocks),
+        inputs=list(d.inputs),
+        networks=list(d.networks),
+        verdict=d.verdict,
+        why=list(d.why),
+        boot_vga=d.boot_vga,
+        virtual=d.virtual,
+        bars=[
+            BarEntry(
+                index=bar.index,
+                kind="ports" if bar.ports else "memory",
+                bits=64 if bar.wide else 32,
+                size=bar.size,
+                address=f"{bar.address:016x}",
+                prefetchable=bar.prefetchable,
+                resizable_to=list(bar.sizes),
+            )
+            for bar in it.bars
+        ],
+        rom=it.rom,
+        reset_methods=None if it.reset_methods is None else list(it.reset_methods),
+        numa_node=it.numa,
+        interrupts=InterruptsEntry(it.msi, it.msix, it.vectors, it.no_msi),
+        link=_link(it.link),
+    )
+
+
+def _link(link: Link | None) -> LinkEntry | None:
+    if link is None:
+        return None
+    return LinkEntry(link.speed, link.width, link.most_speed, link.most_width)

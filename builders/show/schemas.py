@@ -14,12 +14,14 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from builders.debkit.audit.document import AuditDocument
+from builders.pipeline.lockfile import Lock
 from builders.show import (
     bisected,
     boots,
     changes,
     hosts,
     jobs,
+    locks,
     made,
     recipes,
     releases,
@@ -33,6 +35,8 @@ DOCUMENTS: tuple[type, ...] = (
     made.StagesDocument,
     made.SourcesDocument,
     made.ImageDocument,
+    Lock,
+    locks.OutdatedDocument,
     AuditDocument,
     changes.ComparisonDocument,
     rules.RulesDocument,
@@ -45,6 +49,7 @@ DOCUMENTS: tuple[type, ...] = (
     releases.VerificationDocument,
     releases.ChangesDocument,
     upkeep.ChecksDocument,
+    upkeep.AddressesDocument,
     upkeep.RecipesDocument,
     recipes.JoinedDocument,
     hosts.DevicesDocument,

@@ -8,7 +8,6 @@ import shutil
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from builders import ends
@@ -58,12 +57,7 @@ class _Bar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         self._slots.give(self._slot)
 
@@ -112,12 +106,7 @@ class _Phase:
         self._draw()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._ticker.join()
         self._bar.close()

@@ -13,6 +13,7 @@ from builders.proofs.trial.install import FAILED, OK, SKIPPED
 from builders.proofs.trial.judges import ERROR, OVERRIDDEN, WARNING
 from builders.show import face
 from builders.show.outcome import Outcome
+from builders.text import columns
 
 _SHOWN = 10  # of what is wrong with one case
 
@@ -92,14 +93,11 @@ def cases_in_brief(outcomes: Sequence[install.CaseResult]) -> str:
 
 def case_rows(outcomes: Sequence[install.CaseResult]) -> list[tuple[str, str]]:
     """Lines for people, each with the state that it belongs to ("" for one that goes on)."""
-    widths = [
-        max((len(str(getattr(o, key))) for o in outcomes), default=0) for key in ("machine", "case")
-    ]
+    took = (f"{o.seconds:5.1f} s" if o.state != SKIPPED else "" for o in outcomes)
+    heads = columns([(o.machine, o.case, t, o.saw) for o, t in zip(outcomes, took, strict=True)])
     lines: list[tuple[str, str]] = []
-    for o in outcomes:
-        took = f"{o.seconds:5.1f} s" if o.state != SKIPPED else "       "
-        head = f"{o.machine.ljust(widths[0])}  {o.case.ljust(widths[1])}  {took}  {o.saw}"
-        lines.append((o.state, head.rstrip()))
+    for o, head in zip(outcomes, heads, strict=True):
+        lines.append((o.state, head))
         lines += [("", f"    {line}") for line in o.wrong[:_SHOWN]]
         if len(o.wrong) > _SHOWN:
             lines.append(("", f"    and {len(o.wrong) - _SHOWN} more"))

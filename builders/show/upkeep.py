@@ -12,6 +12,7 @@ from builders.show.outcome import Outcome
 
 if TYPE_CHECKING:
     from builders.pipeline import doctor
+    from builders.pipeline.online import Address
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,27 @@ class ChecksDocument:
     kind: ClassVar[str] = "doctor"
     schema: ClassVar[int] = 1
     checks: Sequence[DoctorEntry]
+
+
+@dataclass(frozen=True)
+class AddressEntry:
+    what: Annotated[str, 'whose address it is, such as "source xen"']
+    url: str
+    state: Annotated[
+        Literal["pinned", "likely", "failed"],
+        "pinned: it serves what is pinned; likely: what was looked at agrees with that",
+    ]
+    why: str
+
+
+@dataclass(frozen=True)
+class AddressesDocument:
+    """What each address of a recipe serves; said with status 0 or 3."""
+
+    kind: ClassVar[str] = "doctor-online"
+    schema: ClassVar[int] = 1
+    addresses: Sequence[AddressEntry]
+    unserved: Annotated[Sequence[str], "what no address serves"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +106,16 @@ def checks(made: Sequence[doctor.Check], code: int, verdict: str, recipe: str) -
         for c in made
     ]
     return Outcome(ChecksDocument(documents), f"{face.checks(made)}\n\n{verdict}", code)
+
+
+def addresses(found: Sequence[Address]) -> Outcome:
+    """What each address of a recipe serves."""
+    from builders.pipeline import online
+
+    entries = [
+        AddressEntry(a.what, a.url, cast(Literal["pinned", "likely", "failed"], a.state), a.why)
+        for a in found
+    ]
+    document = AddressesDocument(entries, online.unserved(found))
+    text = f"{face.addresses(found)}\n\n{face.hang(online.verdict(found), 0)}"
+    return Outcome(document, text, online.status(found))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from builders.errors import BuildError
 from builders.verbs.building import OfBuilt
 from builders.verbs.option import OfRecipe, Reported, option
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from builders.show.outcome import Outcome
 
 GUESTS = ("pv", "pvh")
+TOOLSTACKS = ("xl", "xm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,12 @@ class Options(Reported, OfBuilt, OfRecipe):
     )
     check: tuple[str, ...] = option(
         "only checks with this word in their name decide, such as assignable", (), value="WORD"
+    )
+    toolstack: str = option(
+        "what makes the guest; xm is of Xen before 4.5",
+        "xl",
+        choices=TOOLSTACKS,
+        what="toolstack",
     )
     accel: str = option(
         "emulation is tcg; auto: kvm where this user may use it",
@@ -52,6 +60,8 @@ def boot(it: Run, options: Options) -> Outcome:
     from builders.show import boots
 
     guests = GUESTS if options.guest == "all" else tuple(filter(None, [options.guest]))
+    if options.toolstack == "xm" and guests != ("pv",):
+        raise BuildError("--toolstack xm makes PV guests only", hint="add --guest pv")
     made = prove(
         it,
         options.flavour,
@@ -59,5 +69,6 @@ def boot(it: Run, options: Options) -> Outcome:
         timeout=options.timeout,
         controls=options.controls,
         guests=guests,
+        toolstack=options.toolstack,
     )
     return boots.boots(only(made, options.check))

@@ -23,7 +23,14 @@ class OfTree:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(Reported, OfRecipe, OfTree):
+class FromLock:
+    """Of a verb that fetches or builds."""
+
+    locked: bool = option("take what the recipe's lock names, and nothing else", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(FromLock, Reported, OfRecipe, OfTree):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")

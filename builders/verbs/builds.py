@@ -18,7 +18,7 @@ from builders.errors import BuildError
 from builders.ground import defaults
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, chosen, current, doctor, recipe, run, trees
+from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.record import BuildRecord, build_stage
@@ -46,12 +46,14 @@ def begin(
     jobs: int = 0,
     offline: bool = False,
     reads: bool = False,
+    locked: bool = False,
     own: Own | None = None,
 ) -> Run:
     """A run of the recipe of that name.
 
     name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
-    built. own: trees and patches in place of the recipe's sources.
+    built. locked: it takes what the recipe's lock names, and nothing else. own: trees and patches
+    in place of the recipe's sources.
     """
     ends.watch()
     meant = chosen.to_read(name) if reads else chosen.to_build(name)
@@ -71,7 +73,16 @@ def begin(
     if not jobs and (default := defaults.read().jobs):
         jobs = default.value
         reporter.line(f"jobs {jobs} ({default})")
-    return Run(loaded, reporter, folder, cache, jobs=jobs, offline=offline, origin=origin)
+    it = Run(loaded, reporter, folder, cache, jobs=jobs, offline=offline, origin=origin)
+    return from_lock(it) if locked else it
+
+
+def from_lock(it: Run) -> Run:
+    """The same run, of what the lock of its recipe names; that is said."""
+    at = lockfile.path(current.named(it))
+    lock = lockfile.read(it.recipe, at)
+    it.reporter.line(f"locked: {at.name} of {lock.made}")
+    return dataclasses.replace(it, lock=lock)
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ def begun(
     jobs: int = 0,
     offline: bool = False,
     reads: bool = False,
+    locked: bool = False,
     own: Own | None = None,
 ) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
@@ -99,6 +111,7 @@ def begun(
         jobs=jobs,
         offline=offline,
         reads=reads,
+        locked=locked,
         own=own,
     )
 
@@ -113,7 +126,7 @@ def make(
     """Build what the options ask for, or say what that would be."""
     targets = list(targets) if targets is not None else None
     own = Own(options.tree, options.patch, targets[0] if targets else "")
-    it = begun(options, jobs=options.jobs, offline=options.offline, own=own)
+    it = begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own)
     if options.explain:
         return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()

@@ -21,10 +21,8 @@ class Group(NamedTuple):
 
 # In the order in which they are shown.
 GROUPS = (
-    Group(
-        "Build",
-        ("build-all", "build-xen", "build-kernel", "fetch", "image", "finish", "shell", "clean"),
-    ),
+    Group("Build", ("build-all", "build-xen", "build-kernel", "finish", "shell", "clean")),
+    Group("Inputs", ("fetch", "image", "lock", "outdated")),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),

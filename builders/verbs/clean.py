@@ -2,7 +2,7 @@
 """Remove what was built.
 
 Of one recipe, or with --all of every one; a release stays, and so do sources and images, unless an
-option says otherwise. Without any option it asks.
+option says otherwise. Without any option it asks; --yes answers.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Options(Reported):
     images: bool = option("the images and volumes in the engine", False)
     cache: bool = option("the cached sources", False)
     all: bool = option("what was built of every recipe, images and sources", False)
+    yes: bool = option("do not ask before what was built of every recipe goes", False)
 
 
 def run(options: Options) -> Outcome:
@@ -88,7 +89,7 @@ def _meant(options: Options, folders: Sequence[Path]) -> bool:
 
     Raises BuildError where there is nobody to ask.
     """
-    if options.recipe or options.old or options.all or not folders:
+    if options.recipe or options.old or options.all or options.yes or not folders:
         return True
     if options.images or options.cache:
         return False
@@ -96,7 +97,7 @@ def _meant(options: Options, folders: Sequence[Path]) -> bool:
     if not sys.stdin.isatty():
         raise BuildError(
             f"this would remove what was built of every recipe: {names}",
-            hint="name one with --recipe, or take --all: then images and sources go too",
+            hint="name one with --recipe, or take --yes; --all removes images and sources too",
         )
     try:
         answer = input(f"Remove what was built of {names}? [y/N] ")

@@ -10,9 +10,11 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.errors import BuildError
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
+    from builders.host.devices import Machine
     from builders.pipeline.run import Run
     from builders.show.outcome import Outcome
 
@@ -46,6 +48,20 @@ class Options(Reported, OfRecipe):
     gfx_passthru: bool = option(
         "the PCI graphics card is the guest's primary one (xl.cfg(5))", False
     )
+    firmware: str = option(
+        "seabios or ovmf, and a file of yours for it", value="NAME[,FILE]", usual="seabios"
+    )
+    mmio_hole: str = option(
+        "MiB below 4 GiB for devices: a number, no, or all for 64-bit BARs too",
+        value="SIZE",
+        usual="what 32-bit BARs need",
+    )
+    devices: str = option(
+        "the host's devices: what devices --format json wrote there", value="FILE"
+    )
+    sysfs: str = option(
+        "or a folder of the host, laid out like /sys", value="FOLDER", usual="this machine"
+    )
     out: str = option("the file for it", value="FILE", usual="print it")
 
 
@@ -57,8 +73,8 @@ def run(options: Options) -> Outcome:
 
 def write(it: Run, options: Options) -> Outcome:
     """Write the guest's file, or give its text where none is named."""
-    from builders.host import domu
-    from builders.show import hosts
+    from builders.host import domu, handover
+    from builders.show import face, hosts
     from builders.show.outcome import Outcome
 
     guest = domu.guest(
@@ -79,15 +95,41 @@ def write(it: Run, options: Options) -> Outcome:
             extra=options.extra,
             windows=options.windows,
             primary=options.gfx_passthru,
+            firmware=options.firmware,
+            hole=options.mmio_hole,
         ),
     )
-    warnings = domu.warnings(guest)
-    for warning in warnings:
-        it.reporter.line(f"warning: {warning}")
-    content, out = domu.text(guest), options.out
+    advice, known = handover.Advice(), set()
+    if guest.pci or options.devices or options.sysfs:
+        machine, place = host(options)
+        advice = handover.advise(guest, machine, place)
+        known = {device.bdf for device in machine.devices}
+    warnings = [*domu.warnings(guest, known), *advice.warnings]
+    for kind, lines in (("warning", warnings), ("note", advice.notes)):
+        for line in lines:
+            it.reporter.line(f"{kind}: {face.hang(line, len(kind) + 2)}")
+    content, out = domu.text(guest, advice.hole), options.out
     text = content.rstrip("\n")
     if out:
         domu.write(content, Path(out))
         text = f"{out}\n\nlook at it, then start the guest:\n  {guest.toolstack} create {out}"
     file = str(Path(out).absolute()) if out else None
-    return Outcome(hosts.GuestDocument(file, guest.toolstack, content, warnings), text)
+    document = hosts.GuestDocument(
+        file, guest.toolstack, content, warnings, advice.notes, advice.hole, advice.below
+    )
+    return Outcome(document, text)
+
+
+def host(options: Options) -> tuple[Machine, str]:
+    """The host's devices, and what they are known from; BuildError where that cannot be read."""
+    from builders.host import listed
+    from builders.host.devices import Machine
+    from builders.verbs.devices import looked
+
+    if options.devices and options.sysfs:
+        raise BuildError("--devices and --sysfs: one host has one list", hint="give one of the two")
+    if options.devices:
+        return listed.read(Path(options.devices)), options.devices
+    if options.sysfs or Path("/sys/bus").is_dir():
+        return looked(options.sysfs or "/sys"), options.sysfs or "this machine"
+    return Machine(()), "this machine"  # a container may have no sysfs

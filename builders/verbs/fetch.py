@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from builders.verbs.building import FromLock
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Reported, OfRecipe):
+class Options(FromLock, Reported, OfRecipe):
     again: bool = option("ask the suite again for its newest version", False)
 
 
@@ -21,4 +22,6 @@ def run(options: Options) -> Outcome:
     from builders.show import reports
     from builders.verbs import builds
 
-    return reports.sources(builds.fetch(builds.begun(options), refresh=options.again))
+    return reports.sources(
+        builds.fetch(builds.begun(options, locked=options.locked), refresh=options.again)
+    )

@@ -32,6 +32,8 @@ _ENVIRONMENT = {
     "DOM0_DEBS_ARTIFACTS": "the folder of what is built, in place of artifacts/ of the project",
     "DOM0_DEBS_MIRROR": "where the suites are served, if not where the box gets its own packages",
     "DOM0_DEBS_SECURITY_MIRROR": "the same for security updates",
+    "DOM0_DEBS_SNAPSHOT": "the archive of all days that a locked build asks for what the mirror "
+    "has dropped, if not https://snapshot.debian.org/archive",
     "DOM0_DEBS_SETUP": "no: install and start nothing on the box, as --no-setup before the verb",
     "DOCKER_HOST": "the container engine",
     "DEBEMAIL": "with DEBFULLNAME, the maintainer of the packages",

@@ -23,6 +23,9 @@ class Options(Reported, OfRecipe):
         "of the kernel; one that was not built is built", usual="the one that was built"
     )
     target: str = option("only this build", choices=TARGETS, hidden=("only",))
+    fresh_image: bool = option(
+        "the second build's image is made anew from the recipe's lock", False
+    )
     seconds: int = option("how far the second build's clock is ahead", 97_200, value="SECONDS")
 
 
@@ -46,6 +49,12 @@ def again(it: Run, options: Options) -> Outcome:
         first = current(it, only=options.target)
         it, flavour = first.run, first.flavour
         targets = [target.partition("-")[0] for target in first.targets]
-    compared = reproduce.reproduce(it, flavour, targets, seconds=options.seconds)
+    if options.fresh_image:
+        from builders.verbs import builds
+
+        it = builds.from_lock(it)
+    compared = reproduce.reproduce(
+        it, flavour, targets, seconds=options.seconds, fresh_image=options.fresh_image
+    )
     kept = it.folder / reproduce.FOLDER / STAGES
     return boots.rebuild(compared, Variation(seconds=options.seconds).about(), kept)

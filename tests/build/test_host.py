@@ -18,6 +18,7 @@ from builders.pipeline.run import Run
 from builders.progress import Silent
 from tests.build.test_bookworm import built  # noqa: F401 - a fixture
 from tests.engine import hosts
+from tests.unit.machines import NINE
 
 BOOKWORM = recipe.load("xen-4.17-bookworm")
 GUESTS = {
@@ -40,6 +41,16 @@ GUESTS = {
         disks=["/dev/vg/a:b=c"],
         pci=["03:00.0"],
         vnc="::1",
+    ),
+    "windows-9": Asked(  # the example of docs/guest.md
+        name="windows-9",
+        memory="6G",
+        vcpus="4",
+        disks=["/dev/vg/windows-9"],
+        pci=NINE,
+        bridges=["xenbr0"],
+        windows=True,
+        hole="512",
     ),
     "pvh": Asked(name="pvh", memory="64M", type="pvh", kernel="/boot/a", extra="a=b c"),
 }

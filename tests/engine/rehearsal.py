@@ -32,6 +32,7 @@ from builders.ground.engine import connection
 from builders.ground.suite import image
 from builders.pipeline.recipe import DEFAULT, GitSource, Recipe, UrlSource, load
 from builders.progress import Silent
+from tests.engine import oldtools
 from tests.engine.suites import download, index, package
 from tests.unit.archives import Keys, packed, release
 from tests.unit.servers import Site
@@ -156,8 +157,11 @@ class Wheezy:
         # kernel-package is in no suite any more.
         wanted = [name for name in recipe.builder.packages if name != "kernel-package"]
         state = self.folder.parent / f"{self.folder.name}-apt"
-        # The last two are what the source packages need to be built.
-        download(pool, state, *wanted, "libaio-dev", "bc")
+        old = oldtools.folder()
+        # The first two are what the source packages need to be built.
+        download(pool, state, *wanted, "libaio-dev", "bc", *(oldtools.NEEDS if old else ()))
+        if old:
+            oldtools.take(pool, old)
         kpkg = FIXTURES / "kernel-package" / "make-kpkg"
         tools = {f"/usr/local/bin/{name}": FIXTURES / "old" / "tool" for name in OLD_TOOLS}
         package(pool, "kernel-package", "12.036", {"/usr/bin/make-kpkg": kpkg, **tools})
@@ -174,6 +178,9 @@ class Wheezy:
             named = config + f"CONFIG_LOCALVERSION={version}\n".encode()
             files = {"/boot/config-3.2.0-4-amd64": named}
             package(where, "linux-image-3.2.0-4-amd64", version, files, "amd64")
+        if old:
+            oldtools.adapt(pool)
+            oldtools.adapt(security)
 
     def publish(
         self, prefix: str = "", *, main: Mapping[str, bytes] | None = None, stranger: bool = False

@@ -20,11 +20,13 @@ import pytest
 from builders import ROOT
 from builders.ground.engine import connection
 from builders.ground.engine.labels import LABEL
+from builders.ground.engine.step import Step
 from builders.ground.sources.cache import Cache
+from builders.ground.suite import image
 from builders.pipeline.recipe import DEFAULT, GitSource, UrlSource, load
 from builders.pipeline.run import Run
 from builders.progress import Silent
-from tests.engine import rehearsal
+from tests.engine import oldtools, rehearsal
 from tests.engine.rehearsal import Archive, Wheezy, moved, quoted
 from tests.engine.suites import needs_debian
 from tests.unit.archives import Keys
@@ -478,3 +480,70 @@ def test_a_package_of_other_content_than_its_list_states(
         refused(world, tmp_path, {}, "source linux, linux-source-3.2", "Hash Sum mismatch")
     finally:
         path.write_bytes(good)
+
+
+# -- with the tools of 2012 -----------------------------------------------------------
+
+old_tools = pytest.mark.skipif(
+    oldtools.folder() is None, reason=f"{oldtools.VARIABLE} names no folder of apt and dpkg of 2012"
+)
+TAKE = rehearsal.FIXTURES / "dpkg" / "take.sh"
+
+
+def inside(world: World, here: Path, debs: list[Path], script: str) -> str:
+    """What a script says in a container of the builder image, root and without a network."""
+    run = Run(load(DEFAULT, world.words({})), Silent(), here, Cache(here / "cache"))
+    with Step(run, "old", image.name(run.recipe), root=True) as step:
+        step.phase("folder", "mkdir /trial")
+        step.container.put("/trial", [(deb.name, deb) for deb in debs])
+        try:
+            step.phase("try", script)
+        finally:
+            said = step.log.read_text()
+            print(said)
+    return said
+
+
+@old_tools
+def test_the_old_tools_did_the_work(built: Built) -> None:
+    (listed,) = built.folder.glob("stages/image/*/packages.txt")
+    versions = dict(line.split()[:2] for line in listed.read_text().splitlines())
+    assert versions["dpkg"] == "1.16.18"
+    assert versions["apt"].startswith("0.9.7.9")
+
+
+@old_tools
+def test_dpkg_of_2012_takes_what_was_finished(built: Built, world: World, tmp_path: Path) -> None:
+    raw = {name: built.raw(name) for name in ("xen", "kernel-debian")}
+    debs = [raw["xen"], built.xen, raw["kernel-debian"], built.kernel]
+    words = " ".join(f"/trial/{deb.name}" for deb in debs)
+    said = inside(world, tmp_path, [*debs, TAKE], f"sh /trial/{TAKE.name} {words}")
+    assert "left: .\n" in said
+
+
+@old_tools
+def test_dpkg_of_2012_takes_the_settings_of_a_host(
+    built: Built, world: World, tmp_path: Path
+) -> None:
+    """dom0-config in wheezy's way: what it sets aside comes back."""
+    out = tmp_path / "out"
+    words = ("--hide", "02:00.0", "--dom0-mem", "512M", "--out", str(out))
+    done = world.inv(built.here, "dom0-config", *words, cache=built.cache)
+    assert done.returncode == 0, done.stdout
+    (settings,) = out.glob("*.deb")
+    assert output("ar", "t", settings).split()[1] == "control.tar.gz"
+    script = f"""
+    set -eux
+    rm -f /etc/os-release /usr/lib/os-release # it says bookworm
+    dpkg --force-depends --install /trial/{built.xen.name} /trial/{built.kernel.name}
+    before=$(sha256sum /etc/xen/xl.conf)
+    dpkg --force-depends --install /trial/{settings.name}
+    dpkg-divert --list dom0-config | grep -F /etc/xen/xl.conf
+    [ "$(sha256sum /etc/xen/xl.conf)" != "$before" ]
+    dpkg --force-depends --install /trial/{settings.name}
+    dpkg --remove dom0-config
+    dpkg --purge dom0-config
+    [ "$(sha256sum /etc/xen/xl.conf)" = "$before" ]
+    [ -z "$(dpkg-divert --list dom0-config)" ]
+    """
+    inside(world, tmp_path, [built.xen, built.kernel, settings], script)

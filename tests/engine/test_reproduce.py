@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from builders.ground.engine import connection
 from builders.pipeline.graph import Pipeline
+from builders.progress import Silent
 from builders.proofs.rebuild.reproduce import FOLDER, reproduce
 from builders.proofs.rebuild.variation import Variation
 from builders.verbs import builds
@@ -98,3 +100,28 @@ def test_another_engine_builds_the_same(
     compared = reproduce(box.run(), "minimal")
 
     assert [(c.file, c.differences) for c in compared if not c.same] == []
+
+
+def test_the_second_image_is_made_anew_from_the_lock(box: Box) -> None:
+    def tool(*words: str) -> tuple[int, str]:
+        process = box.tool(*words)
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    assert tool("build-xen")[0] == 0
+    code, said = tool("reproduce", "--target", "xen", "--fresh-image")
+    assert code == 2
+    assert "there is no lock" in said
+    code, said = tool("lock")
+    assert code == 0, said
+    code, said = tool("build-xen", "--locked", "--explain")
+    assert code == 0, said
+    assert "miss" not in said  # the image and the sources are those of the lock already
+    client = connection.connect(Silent())
+    before = {tag for found in client.images.list() for tag in found.tags}
+    code, said = tool("reproduce", "--target", "xen", "--fresh-image")
+    print(said)
+    assert code == 0, said
+    log = (box.artifacts / "tiny" / FOLDER / "logs" / "image.log").read_text()
+    assert "file:/locked" in log
+    assert {tag for found in client.images.list() for tag in found.tags} <= before

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -616,6 +617,68 @@ def test_a_keyring_that_is_not_there(served: Archive, tmp_path: Path) -> None:
     served.lists()
 
 
+@pytest.fixture
+def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of mmdebstrap's hooks for old suites."""
+    folder = tmp_path / "hooks"
+    folder.mkdir()
+    monkeypatch.setattr(archive, "_OLD", folder)
+    monkeypatch.setattr(archive, "ensure_tools", lambda *_: None)
+    return folder
+
+
+def test_a_root_of_an_old_suite_needs_mmdebstraps_hooks(served: Archive, hooks: Path) -> None:
+    with archive.bootstrap(served.run()) as options:
+        assert f"--hook-dir={hooks}" in options
+    hooks.rmdir()
+    with pytest.raises(BuildError) as caught, archive.bootstrap(served.run()):
+        pass
+    assert str(hooks) in caught.value.message
+    assert "mmdebstrap 1.3.0" in caught.value.hint
+    assert caught.value.exit == Exit.ENGINE
+    # A suite whose dpkg needs none is made without.
+    assert not archive.hookless(dataclasses.replace(served.run().recipe.suite, name="jessie"))
+
+
+def test_the_doctor_misses_the_hooks(
+    served: Archive, hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builders.ground.suite.namespace.obstacle", lambda: None)
+    monkeypatch.setattr("builders.pipeline.doctor.shutil.which", lambda tool: f"/usr/bin/{tool}")
+    run = served.run()
+    assert "mmdebstrap's hooks" not in {c.name for c in doctor._tools(run, {}, False)}
+    hooks.rmdir()
+    (check,) = (c for c in doctor._tools(run, {}, False) if c.name == "mmdebstrap's hooks")
+    assert check.state == doctor.FAIL
+    assert check.remedy
+
+
+def test_packages_behind_https_are_told_before_anything_is_installed(served: Archive) -> None:
+    stanza = f"Package: one\nVersion: 1\nFilename: pool/one.deb\nSize: 1\nSHA256: {'0' * 64}\n\n"
+    served.files = packed({**PLAIN, "main/binary-amd64/Packages": stanza.encode()})
+    served.publish()
+    served.lists()  # that the file is not there tells the download
+    (asked,) = (r for r in served.site.requests if r.path == "/debian/pool/one.deb")
+    assert asked.method == "HEAD"
+    there = {"Location": f"{served.site.root.replace('http', 'https')}/one.deb"}
+    served.site.pages["/debian/pool/one.deb"] = status(302, there)
+    served.lists()  # https that does not answer is no redirect to it yet
+    landed = "https://m/debian/pool/one.deb"
+    with pytest.MonkeyPatch.context() as patch:
+        real = download.get
+
+        def get(url: str, *args: object, **options: object) -> download.Answer:
+            if url.endswith("one.deb"):
+                return download.Answer(200, landed, b"")
+            return real(url, *args, **options)  # type: ignore[arg-type]
+
+        patch.setattr(download, "get", get)
+        with pytest.raises(BuildError, match=r"pool/one\.deb redirects to https") as caught:
+            served.lists()
+    assert "the apt of wheezy knows no https" in caught.value.message
+
+
+@pytest.mark.usefixtures("hooks")
 def test_mmdebstrap_is_given_the_lists_and_told_not_to_update(served: Archive) -> None:
     with archive.bootstrap(served.run()) as options:
         update, hook, *_ = options

@@ -587,7 +587,7 @@ def test_every_rule_has_a_case() -> None:
             "kernel-option",
         ),
         "control-form",
-        "compression-of-suite",
+        *("compression-of-suite", "script-of-suite"),
         *("missing-dependency", "missing-interpreter", "stray-boot-link", "xen-syms-in-boot"),
         *("md5sums", "installed-size", "elf-unread", "libc-too-old", "unknown-dependency"),
         *("build-host", "static-program", "missing-folder", "unmerged-path"),

@@ -9,7 +9,9 @@ import pytest
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.pipeline.recipe import load, names
+from builders.pipeline import online
+from builders.pipeline.online import Address
+from builders.pipeline.recipe import DEFAULT, load, names
 from builders.progress import Silent
 from builders.release import signing
 from builders.show.jobs import PartEntry, PartsDocument
@@ -141,3 +143,47 @@ def test_the_workflows_name_what_there_is_and_call_nothing_else(name: str) -> No
     assert all(re.match(r"\./inv ci --part (tests|release)", call) for call in calls)
     used = re.findall(r"uses: (\S+)", text)
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
+
+
+@pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
+def test_the_default_recipe_is_run_from_the_real_archive_by_schedule(name: str) -> None:
+    indent = "  " if name.startswith(".github") else ""
+    parts = re.split(rf"(?m)^{indent}([\w.-]+):\n", (ROOT / name).read_text())
+    jobs = dict(zip(parts[1::2], parts[2::2], strict=True))
+    (flavour,) = kernel_of(load(DEFAULT)).flavours
+    call = f"./inv ci --part release --recipe {DEFAULT} --flavour {flavour}\n"
+    assert call in jobs["reference"]
+    assert "schedule" in jobs["reference"]
+    assert "cache" not in jobs["reference"]  # all of it is fetched
+    for job in ("tests", "release"):  # these are of what was pushed
+        assert re.search(r"!= 'schedule'|extends: \.unscheduled|needs: tests", jobs[job])
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *states: str) -> tuple[int, list[str]]:
+    """The exit status of a job on the default recipe whose addresses are as said, and its lines."""
+    found = [Address("source xen", f"http://{n}/x", s, "why") for n, s in enumerate(states)]
+    monkeypatch.setattr(online, "examine", lambda *_, **__: found)
+    monkeypatch.setenv("DOM0_DEBS_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("builders.verbs.builds.make_image", lambda _: raises())
+    heard = Heard()
+    try:
+        code = ci.job(ci.Options(part="release", recipe=DEFAULT), heard, ci.Summary())
+    except BuildError as error:
+        code = int(error.exit)
+    return code, heard.lines
+
+
+def test_a_job_says_which_address_stops_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, lines = asked(monkeypatch, tmp_path, "failed", "failed")
+    assert code == Exit.SOURCE
+    assert any("nobody serves source xen" in line for line in lines)
+    assert any("http://1/x" in line for line in lines)
+    code, lines = asked(monkeypatch, tmp_path, "failed", "pinned")
+    assert code == Exit.ENGINE  # it went on to the image
+    assert any("http://0/x" in line for line in lines)
+
+
+def test_only_what_names_addresses_is_asked() -> None:
+    assert online.names_addresses(load(DEFAULT))
+    assert not online.names_addresses(load("xen-4.17-bookworm"))

@@ -77,6 +77,20 @@ def test_a_person_is_asked(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (artifacts / "else").exists()
 
 
+def test_yes_asks_nobody_and_leaves_the_sources(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answer(monkeypatch, None)
+    cache = artifacts.parent / "cache" / "dom0-debs"
+    cache.mkdir(parents=True)
+    cleaned(yes=True)
+    assert not asked
+    assert [path.name for path in (artifacts / ONE).iterdir()] == ["release"]
+    assert not (artifacts / TWO).exists()
+    assert (artifacts / "else").exists()
+    assert cache.exists()
+
+
 def test_a_release_is_kept_unless_it_is_named(artifacts: Path) -> None:
     heard = Heard()
     cleaned(heard, recipe=ONE)

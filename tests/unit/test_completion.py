@@ -133,7 +133,7 @@ def shell(*command: str) -> str:
         ("./inv fetch --recipe=xen-4.1", [BOOKWORM]),
         (f"./inv fetch --recipe {BOOKWORM} --set sources.xen.v", ["sources.xen.version="]),
         ("./inv inspect README", ["README.md"]),
-        ("./inv recipes ", ["--show", "--set", "--format", "--help"]),
+        ("./inv recipes --s", ["--show", "--suite", "--set"]),
     ],
 )
 def test_bash(line: str, found: list[str]) -> None:

@@ -247,8 +247,11 @@ def test_diff_of_what_is_no_release_says_how_to_make_one(tmp_path: Path) -> None
     assert "./inv release makes one" in caught.value.hint
 
 
+DEBIAN = '\n[kernel.flavours.debian]\nbase="tinyconfig"\nfragments=[]\nlocalversion="-x"'
+
+
 def test_of_two_flavours_one_has_to_be_named(world: World) -> None:
-    world.text += '\n[kernel.flavours.debian]\nbase="tinyconfig"\nfragments=[]\nlocalversion="-x"'
+    world.text += DEBIAN
     run = world.run()
     made = [digests(Pipeline(run, name).build()) for name in ("minimal", "debian")]
     world.client.created.clear()
@@ -262,6 +265,7 @@ def test_of_two_flavours_one_has_to_be_named(world: World) -> None:
 
 
 def test_a_flavour_that_was_not_built(world: World) -> None:
+    world.text += DEBIAN
     build(world, A)
     world.client.created.clear()
     caught = error(world, "debian")

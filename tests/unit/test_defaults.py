@@ -198,6 +198,13 @@ def test_of_two_flavours_the_default_is_read(files: Files) -> None:
         current.choose(names, "", BOOKWORM)
 
 
+def test_a_flavour_that_the_recipe_lacks_is_not_to_be_built() -> None:
+    with pytest.raises(BuildError, match="no flavour minimall") as caught:
+        current.choose(["kernel-minimal", "xen"], "minimall", BOOKWORM)
+    assert "minimal" in caught.value.hint
+    assert "build" not in caught.value.hint
+
+
 def test_the_mirror(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = dataclasses.replace(made().suite, pockets=())
     files.user.write_text(ALL)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -143,12 +144,13 @@ def test_names_and_json(tmp_path: Path) -> None:
     )
     machine = look(workstation(tmp_path).sysfs, ids=(tmp_path / "none", ids))
     text = devices.table(machine, 120)
-    assert "VGA compatible controller: NVIDIA Corporation GP107" in text
+    assert "VGA compatible controller: NVIDIA GP107" in text
     assert max(map(len, text.splitlines()[:12])) <= 120
     told = json.loads(hosts.devices(machine).said("json"))
     assert (told["schema"], told["kind"]) == (1, "devices")
     card = next(d for d in told["devices"] if d["address"] == "0000:01:00.0")
     assert card["class_name"] == "VGA compatible controller"
+    assert card["name"] == "NVIDIA Corporation GP107"
     assert card["iommu_group"] == 1
     assert told["suggested"][0] == (
         "./inv dom0-config --hide 01:00.0 --hide 01:00.1 --dom0-mem 4096M"
@@ -261,7 +263,36 @@ def test_what_is_read_is_what_is_written(text: str) -> None:
 
 @given(st.text())
 def test_pci_ids_of_any_content(text: str) -> None:
-    assert pci._parse(text, {(1, 1)}, Path("pci.ids")).path
+    assert pci._parse(text.split("\n"), {(1, 1)}, Path("pci.ids")).path
+
+
+@pytest.mark.parametrize(
+    ("maker", "brief"),
+    [
+        ("Advanced Micro Devices, Inc. [AMD/ATI]", "AMD/ATI"),
+        ("Intel Corporation", "Intel"),
+        ("Realtek Semiconductor Co., Ltd.", "Realtek Semiconductor"),
+        ("Red Hat, Inc.", "Red Hat"),
+        ("Incognito", "Incognito"),
+        ("[bare]", "[bare]"),
+    ],
+)
+def test_vendors_in_a_narrow_table(maker: str, brief: str) -> None:
+    known = pci.Names({1: maker}, {(1, 2): "card"}, {})
+    assert known.brief(1, 2) == f"{brief} card"
+    assert known.brief(3, 2) == "[0003] [0002]"
+
+
+def test_a_list_of_names_has_bounds(tmp_path: Path) -> None:
+    ids = tmp_path / "pci.ids"
+    ids.write_text("0001  Maker\n" + "\n" * 70_000 + "\t0002  card\n0001  x\x1b[2J\n")
+    found = pci.names([(1, 2)], [ids])
+    assert (found.vendors, found.devices) == ({1: "Maker"}, {})  # what is beyond is not read
+    ids.write_text("0001  Ma\x1bker" + "r" * 900 + "\n")
+    assert pci.names([(1, 2)], [ids]).vendors[1].startswith("Ma?ker")
+    assert len(pci.names([(1, 2)], [ids]).vendors[1]) < 300
+    os.mkfifo(tmp_path / "fifo")
+    assert pci.names([(1, 2)], [tmp_path / "fifo"]).path is None
 
 
 # Layouts of real machines: what is lost is credited to all above it, and what goes together is

@@ -154,6 +154,15 @@ def test_one_function_of_a_slot_is_a_warning() -> None:
         ({"kernel": "/boot/vmlinuz"}, "--kernel is for PV and PVH guests"),
         ({"type": "pv", "extra": "ro"}, "--extra without --kernel"),
         ({"type": "pv", "kernel": "/k", "extra": 'a"b'}, "cannot be put between quotes"),
+        ({"firmware": "uefi"}, "no such firmware"),
+        ({"firmware": "ovmf,"}, "no path"),
+        ({"firmware": 'ovmf,/a"b'}, "no path"),
+        ({"firmware": "ovmf", "type": "pv"}, "--firmware is for HVM guests"),
+        ({"hole": "255"}, "--mmio-hole 255"),
+        ({"hole": "3841"}, "--mmio-hole 3841"),
+        ({"hole": "1G"}, "--mmio-hole 1G"),
+        ({"hole": "\uff15\uff11\uff12"}, "--mmio-hole"),
+        ({"hole": "all", "type": "pv"}, "for HVM guests of Xen 4.5"),
     ],
 )
 def test_what_is_wrong_is_said(more: dict[str, Any], says: str) -> None:
@@ -175,6 +184,32 @@ def test_what_an_older_xen_cannot_do() -> None:
     with pytest.raises(BuildError, match="no such guests"):
         written(OLD, type="pvh")
     assert written(OLD, usb=["mouse"], windows=True)["usbdevice"] == "mouse"
+    with pytest.raises(BuildError, match="ROMBIOS alone"):
+        written(OLD, firmware="seabios")
+    with pytest.raises(BuildError, match="newer device model"):
+        written(OLD, hole="512")
+
+
+def test_firmware_and_the_hole() -> None:
+    both = written(firmware="ovmf,/srv/OVMF.fd", hole="512")
+    assert (both["bios"], both["bios_path_override"]) == ("ovmf", "/srv/OVMF.fd")
+    assert both["mmio_hole"] == 512
+    assert written(firmware="seabios")["bios"] == "seabios"
+    assert {"bios", "mmio_hole"} & set(written(hole="no")) == set()
+
+    def warned(firmware: str, configure: str) -> bool:
+        xen = BOOKWORM.xen
+        assert xen
+        it = dataclasses.replace(
+            BOOKWORM, xen=dataclasses.replace(xen, configure=(*xen.configure, configure))
+        )
+        guest = domu.guest(it, dataclasses.replace(BASE, firmware=firmware))
+        return any("configured without OVMF" in text for text in domu.warnings(guest))
+
+    assert warned("ovmf", "true")
+    assert not warned("seabios", "true")
+    assert not warned("ovmf,/srv/OVMF.fd", "true")
+    assert not warned("ovmf", "./configure --with-system-ovmf=/usr/share/ovmf/OVMF.fd")
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -224,6 +259,8 @@ TYPED = st.text(max_size=10) | st.text("\"'\\,/.:=[]() \n\r\x00#$%-_abc012", max
         kernel=TYPED | st.sampled_from(["", "/boot/vmlinuz"]),
         extra=TYPED | st.just(""),
         windows=st.booleans(),
+        firmware=TYPED | st.sampled_from(["", "ovmf", "seabios,/a b"]),
+        hole=TYPED | st.sampled_from(["", "all", "512"]),
     ),
     st.sampled_from([BOOKWORM, OLD]),
 )

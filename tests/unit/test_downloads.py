@@ -17,10 +17,11 @@ from builders.errors import BuildError, Exit
 from builders.ground.engine import container
 from builders.ground.engine.step import Step
 from builders.ground.sources.cache import Cache
-from builders.ground.suite import downloads, mirror
+from builders.ground.suite import downloads, image, mirror
 from builders.ground.suite.archive import file_name
 from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
+from builders.proofs.trial import clean
 from tests.unit.archives import Keys, release
 from tests.unit.containers import Archives, Client, Played, tar
 from tests.unit.engines import Heard
@@ -99,7 +100,7 @@ class Old:
         with pytest.raises(BuildError) as caught:
             self.install()
         assert caught.value.exit is Exit.SOURCE
-        assert INSTALL not in self.ran("apt-get")
+        assert f"{INSTALL} --no-download" not in self.ran("apt-get")
         return caught.value
 
 
@@ -115,11 +116,11 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Old]:
 
 def test_what_is_as_listed_is_installed(old: Old) -> None:
     old.install()
-    assert old.ran("apt-get") == [f"{INSTALL} --download-only", INSTALL]
+    assert old.ran("apt-get") == [f"{INSTALL} --download-only", f"{INSTALL} --no-download"]
     old.client.execs.clear()
     old.sums = {}  # nothing was to be downloaded
     old.install()
-    assert old.ran("apt-get")[-1] == INSTALL
+    assert old.ran("apt-get")[-1] == f"{INSTALL} --no-download"
 
 
 def test_a_forged_file_under_its_proper_name_is_never_installed(old: Old) -> None:
@@ -146,7 +147,26 @@ def test_lists_that_the_container_changed_are_no_measure(old: Old) -> None:
     old.lists[url.replace("main/binary-amd64/Packages", "Release")] += b"\n"
     assert "is not what was signed" in old.refused().message
     old.lists = {}
-    assert "holds no signature" in old.refused().message
+    assert "has no signature of it" in old.refused().message
+
+
+def test_an_update_in_the_container_takes_the_signature_away(old: Old) -> None:
+    del old.lists[f"{BASE}/dists/wheezy/Release.gpg"]  # as apt-get update of 0.9.7.9 does
+    error = old.refused()
+    assert "an apt-get update that ran there removes it" in error.message
+
+
+@pytest.mark.parametrize(
+    "script", [image.APT_SETUP, image._BUILD_DEP, image._INSTALL, clean._SETUP]
+)
+def test_no_container_of_a_build_updates_its_lists(script: str) -> None:
+    assert "update" not in script
+
+
+@pytest.mark.parametrize("script", [image.APT_SETUP, clean._SETUP])
+def test_an_apt_that_fetches_tries_again(script: str) -> None:
+    """By its own default one 503 fails it. The judge and the supply stand on the second."""
+    assert """echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries""" in script
 
 
 def test_a_file_that_is_expected_and_missing(old: Old) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import struct
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from builders.debkit import elf
 from builders.proofs.rebuild.evidence import Known, why
 from builders.proofs.rebuild.variation import Variation
 
@@ -161,6 +163,24 @@ def test_the_section_that_tells(objects: tuple[bytes, bytes]) -> None:
     text = told(*objects)
     assert text.startswith("the host's name: from byte 8 of .rodata on: 'made at builder ")
     assert text.endswith(" (sections that differ: .note.gnu.build-id, .rodata)")
+
+
+def test_sections_are_those_of_readelf(objects: tuple[bytes, bytes], tmp_path: Path) -> None:
+    (tmp_path / "x.o").write_bytes(objects[0])
+    shown = subprocess.run(
+        ["readelf", "--wide", "--sections", "x.o"], cwd=tmp_path, capture_output=True, check=True
+    ).stdout.decode()
+    rows = re.findall(r"\] (\S+) +(\w+) +\w+ (\w+) (\w+) ", shown)
+    window = elf.Window()
+    window.feed(objects[0])
+    assert [(each.name, each.offset, each.size) for each in elf.sections(window)[1:]] == [
+        (name, int(at, 16), 0 if kind == "NOBITS" else int(size, 16))
+        for name, kind, at, size in rows
+    ]
+    window = elf.Window()
+    window.feed(objects[0][:-9])
+    with pytest.raises(elf.ElfError):
+        elf.sections(window)
 
 
 def test_only_a_build_id(objects: tuple[bytes, bytes]) -> None:

@@ -119,6 +119,25 @@ def test_a_coloured_error_has_the_same_words(tty: Are) -> None:
     assert coloured == face.present(ERROR)
 
 
+def test_an_error_fits_the_terminal_and_its_command_stays_whole(
+    tty: Are, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    command = "./inv build-all --recipe xen-4.17-bookworm --flavour minimal"
+    words = " ".join(f"word{n}" for n in range(30))
+    error = BuildError(
+        words, hint=f"wait for it, or build it again, which may take long: {command}"
+    )
+    tty(False, False)
+    plain = face.present(error)
+    assert len(plain.splitlines()) == 2
+    tty(False, True)
+    lines = face.present(error).splitlines()
+    assert all(len(line) <= 60 for line in lines if command not in line)
+    assert lines[-1].strip() == command
+    assert " ".join("\n".join(lines).split()) == plain.replace("\n", " ")
+
+
 # Verbs
 
 

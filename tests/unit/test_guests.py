@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from builders.errors import BuildError
-from builders.proofs.boot import guests, parts
+from builders.pipeline.artifacts import Package
+from builders.proofs.boot import guests, parts, prove
 from builders.proofs.boot.modules import Module
 from builders.proofs.boot.qemu import Console
+from builders.verbs import boot_test
 from builders.verbs.catalogue import VERBS
+from tests.unit import debs
 
 
 def said(**answers: tuple[int, str]) -> Console:
@@ -37,9 +40,10 @@ GOOD = {
 }
 
 
-def failing(kind: str, **changes: tuple[int, str]) -> set[str]:
+def failing(kind: str, toolstack: str = "xl", **changes: tuple[int, str]) -> set[str]:
     console = said(**{**GOOD, **changes})
-    return {check.name for check in guests.guest_checks(console, kind) if not check.good}
+    found = guests.guest_checks(console, kind, toolstack)
+    return {check.name for check in found if not check.good}
 
 
 def test_all_holds_of_a_pv_guest() -> None:
@@ -67,7 +71,46 @@ def test_all_holds_of_a_pv_guest() -> None:
 def test_each_check_of_a_pv_guest_fails_where_it_has_to(
     name: str, answer: tuple[int, str], fails: str
 ) -> None:
-    assert failing("pv", **{name: answer}) == {fails}
+    assert failing("pv", "xl", **{name: answer}) == {fails}
+
+
+XEND = {"xend": (0, "running"), "xm_list": (0, "Domain-0 0 512")}
+
+
+def test_xend_has_to_answer() -> None:
+    assert failing("pv", "xm", **XEND) == set()
+    assert failing("pv", "xm", **XEND | {"xend": (1, "")}) == {"xend answers"}
+    assert failing("pv", "xm", **XEND | {"xm_list": (0, "Error: Is xend running?")}) == {
+        "xend answers"
+    }
+    assert failing("pv", "xm") == {"xend answers"}
+
+
+def test_what_xm_is_given(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(b"kernel")
+    chosen = guests.options("pv", kernel, xend=tmp_path / "xend.gz")
+    files = {f.path: f.content or b"" for f in chosen.files}
+    assert files["guest/toolstack"] == b"xm\n"
+    assert b'pci = ["00:04.0"]' in files["guest/proof.cfg"]
+    assert chosen.tools == tmp_path / "xend.gz"
+
+
+@pytest.mark.parametrize("guest", ["", "pvh", "all"])
+def test_xm_makes_pv_guests_alone(guest: str) -> None:
+    asked = {"guest": guest} if guest else {}
+    with pytest.raises(BuildError, match="--toolstack xm"):
+        boot_test.boot(None, boot_test.Options(toolstack="xm", **asked))  # type: ignore[arg-type]
+
+
+def test_a_package_without_xm_is_told(tmp_path: Path) -> None:
+    def package(program: str) -> Package:
+        path = debs.make(tmp_path / f"{program}.deb", [debs.Item(f"./usr/sbin/{program}", b"")])
+        return Package(path, "xen-upstream", "1", "amd64", "0", ())
+
+    with pytest.raises(BuildError, match="has no xm"):
+        prove.has_xm(package("xl"))
+    prove.has_xm(package("xm"))
 
 
 def test_a_pvh_guest_has_no_card_and_is_saved() -> None:

@@ -16,7 +16,7 @@ from builders.debkit.deb.error import DebError
 from builders.debkit.deb.metadata import read_conffiles, read_md5sums, read_templates, read_triggers
 from builders.debkit.deb.relations import read_relations
 from builders.debkit.deb.scripts import code_lines, interpreter, open_documents
-from builders.debkit.deb.versions import parsed_version, version_fault
+from builders.versions import parsed_version, version_fault
 
 _MIB = 1 << 20
 

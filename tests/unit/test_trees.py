@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from debian.debian_support import Version
 
-from builders.debkit.deb.versions import parsed_version, version_fault
 from builders.errors import BuildError
 from builders.ground.sources.cache import Cache
 from builders.pipeline import trees
 from builders.pipeline.artifacts import Manifest, Target
 from builders.pipeline.recipe import Recipe, TreeSource, UrlSource, load
 from builders.progress import Silent
+from builders.versions import parsed_version, version_fault
 
 NAME = "xen-4.17-bookworm"
 

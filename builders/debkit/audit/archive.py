@@ -7,16 +7,15 @@ import contextlib
 import hashlib
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders.debkit.deb.versions import parsed_version
+from builders.debkit.deb.relations import read_relations
 from builders.errors import BuildError, Exit
 from builders.files import appearing
+from builders.versions import parsed_version
 
-# Of a suite's own lists: hundreds of thousands, and none that is malformed. deb.relations,
-# which looks for faults, takes nine times as long.
-_PROVIDED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?(?:\s*\(=\s*([^)\s]+)\s*\))?")
 _LIST = re.compile(rb"^(Package|Version|Provides): (.*)$", re.MULTILINE)
 
 
@@ -29,12 +28,15 @@ class Archive:
     _provided: dict[str, list[str]] = field(default_factory=dict)  # name to versions, "" for none
 
     def add(self, package: str, version: str, provides: str = "") -> None:
-        """One more package, as of a repository of one's own."""
+        """One more package, as of a repository of one's own. provides: the field."""
+        self._add(package, version, _provided(provides))
+
+    def _add(self, package: str, version: str, provided: Iterable[str]) -> None:
+        """provided: as `_provided` has it."""
         self._versions.setdefault(package, []).append(version)
-        for part in provides.split(",") if provides else ():
-            match = _PROVIDED.fullmatch(part.strip())
-            if match:
-                self._provided.setdefault(match[1], []).append(match[2] or "")
+        for word in provided:
+            name, _, its_version = word.partition("=")
+            self._provided.setdefault(name, []).append(its_version)
 
     def knows(self, package: str) -> bool:
         return package in self._versions or package in self._provided
@@ -51,6 +53,13 @@ class Archive:
             return self.knows(package)
         versions = self._versions.get(package, []) + self._provided.get(package, [])
         return any(_meets(each, operator, version) for each in versions if each)
+
+
+def _provided(field: str) -> list[str]:
+    """What the field Provides names: NAME or NAME=VERSION each."""
+    groups, _ = read_relations("Provides", field)
+    ones = [one for group in groups for one in group.choices]
+    return [f"{one.name}={one.version}" if one.version else one.name for one in ones]
 
 
 def _meets(have: str, operator: str, wanted: str) -> bool:
@@ -89,7 +98,7 @@ def of_box(suite: str, cache: Path, lists: Path = LISTS) -> Archive | None:
     if not files:
         return None
     stated = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((1, stated)).encode()).hexdigest()
+    key = hashlib.sha256(repr((2, stated)).encode()).hexdigest()
     kept = cache / f"{suite}-{key[:24]}.tsv"
     archive = Archive(suite)
     try:
@@ -99,19 +108,21 @@ def of_box(suite: str, cache: Path, lists: Path = LISTS) -> Archive | None:
         _keep(kept, rows)
     for row in rows.splitlines():
         name, version, provides = row.split("\t", 2)
-        archive.add(name, version, provides)
+        archive._add(name, version, provides.split())
     return archive
 
 
 def _rows(packages: bytes) -> str:
-    """A package list (deb822(5)) as lines of name, version and what it provides."""
+    """A package list (deb822(5)) as lines of name, version and what it provides (`_provided`)."""
     rows: list[list[str]] = []
     for key, value in _LIST.findall(packages):
         text = value.decode("utf-8", "replace").strip().replace("\t", " ")
         if key == b"Package":
             rows.append([text, "", ""])
+        elif rows and key == b"Version":
+            rows[-1][1] = text
         elif rows:
-            rows[-1][1 if key == b"Version" else 2] = text
+            rows[-1][2] = " ".join(_provided(text))
     return "".join("\t".join(row) + "\n" for row in rows)
 
 

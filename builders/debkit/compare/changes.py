@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-
-from debian.debian_support import Version
 
 from builders.debkit.audit import Severity
 from builders.debkit.audit.rules.depends import Bringers
 from builders.debkit.compare import contents
 from builders.debkit.compare.snapshot import Snapshot, take
 from builders.debkit.compare.terms import Change, change
-from builders.debkit.deb.relations import RELATIONS
+from builders.debkit.deb.relations import RELATIONS, read_relations
 from builders.errors import Exit
 from builders.text import printable
+from builders.versions import parsed_version
 
 _RELATIONS = (*RELATIONS, "Built-Using")
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
@@ -94,11 +92,10 @@ def _content(it: Snapshot) -> object:
 
 
 def _version(before: str, after: str) -> tuple[Severity | None, str]:
-    try:
-        older = Version(after) < Version(before)
-    except ValueError:
+    old, new = parsed_version(before), parsed_version(after)
+    if old is None or new is None:
         return Severity.ERROR, "is no version that dpkg can compare (deb-version(7))"
-    if older:
+    if new < old:
         return Severity.WARNING, "a downgrade: apt does it only when told to"
     return None, ""
 
@@ -154,15 +151,17 @@ def _size(name: str, before: int, after: int) -> Iterator[Change]:
 def parse_relations(text: str) -> dict[str, str]:
     """The alternatives' names, joined with " | ", to the relation as it is written.
 
-    Where one name has several relations they are joined with ", " (Policy 7.1).
+    Where one name has several relations they are joined with ", " (Policy 7.1). What is no
+    relation of a binary package stands for itself.
     """
     found: dict[str, list[str]] = {}
     for part in text.split(","):
         written = " ".join(part.split())
         if not written:
             continue
-        names = [re.split(r"[\s(\[<]", word.strip(), maxsplit=1)[0] for word in written.split("|")]
-        found.setdefault(" | ".join(names), []).append(written)
+        groups, _ = read_relations("Depends", written)
+        names = [f"{one.name}{one.arch}" for group in groups for one in group.choices]
+        found.setdefault(" | ".join(names) or written, []).append(written)
     return {key: ", ".join(relations) for key, relations in found.items()}
 
 

@@ -15,7 +15,7 @@ from builders.debkit.deb.relations import (
     read_relations,
 )
 from builders.debkit.deb.suites import BOOKWORM, Tools
-from builders.debkit.deb.versions import version_fault
+from builders.versions import version_fault
 
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
 _MULTI_ARCH = ("no", "same", "foreign", "allowed")

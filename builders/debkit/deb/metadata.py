@@ -23,6 +23,7 @@ _DIGEST = 32
 _ABSOLUTE = (1, 20, 5)  # versions of dpkg
 _AWAIT = (1, 17, 21)
 _REMOVED = b"remove-on-upgrade"
+_REMOVES = (1, 20, 6)
 NAME_LIMIT = 100  # bytes of the name of a file of control.tar, but for those with a dot
 
 
@@ -68,7 +69,7 @@ def _unended(data: bytes) -> Iterator[Fault]:
 def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conffile], list[Fault]]:
     """The conffiles that a package lists (deb-conffiles(5)). dpkg: its version.
 
-    Before 1.20.5 it took what is no absolute path for one all the same.
+    Before 1.20.5 it took what is no absolute path for one all the same, flags included.
     """
     listed: list[Conffile] = []
     faults: list[Fault] = []
@@ -101,6 +102,9 @@ def read_conffiles(data: bytes, dpkg: Number = BOOKWORM.dpkg) -> tuple[list[Conf
                 faults.append(Fault(word, dpkg >= _ABSOLUTE, text(path)))
             else:
                 listed.append(Conffile(normal(text(path)), text(path), removed=True))
+                if dpkg < _REMOVES:
+                    word = "is marked remove-on-upgrade, which dpkg heeds from 1.20.6 on"
+                    faults.append(Fault(word, False, text(path)))
     for conffile in listed:
         if why := _path_fault(conffile.path):
             faults.append(Fault(why, True, conffile.path))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from builders.debkit.deb.fault import MOST, Fault
 from builders.debkit.deb.suites import BOOKWORM, Number
-from builders.debkit.deb.versions import parsed_version, version_fault
+from builders.versions import parsed_version, version_fault
 
 RELATIONS = (
     "Pre-Depends",

@@ -12,10 +12,10 @@ from builders.debkit.deb import Deb
 from builders.debkit.deb.fields import PRIORITIES, field_faults, relation_faults
 from builders.debkit.deb.relations import STRICT_NAME
 from builders.debkit.deb.suites import Tools, tools
-from builders.debkit.deb.versions import parsed_version
 from builders.debkit.finish.relations import joined_depends, parse_relations
 from builders.errors import BuildError
 from builders.text import printable
+from builders.versions import parsed_version
 
 _ADDED = ("Recommends", "Suggests", "Provides", "Conflicts", "Replaces", "Breaks")
 _KEPT = ("Pre-Depends", "Enhances")

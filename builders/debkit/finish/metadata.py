@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from builders.debkit.codecs import by_name
 from builders.debkit.deb.fault import Fault
 from builders.debkit.deb.metadata import NAME_LIMIT, read_conffiles, read_triggers
-from builders.debkit.deb.scripts import SCRIPTS
+from builders.debkit.deb.scripts import SCRIPTS, shell_of
+from builders.debkit.deb.since import member_fault, script_faults
+from builders.debkit.deb.suites import tools
 from builders.debkit.finish.work import Work
 from builders.errors import BuildError
 from builders.text import printable
@@ -42,10 +45,15 @@ def line_ends(work: Work) -> None:
 
 
 def check(work: Work) -> None:
-    """BuildError where dpkg would refuse one of them all the same."""
+    """BuildError where the suite's dpkg would refuse one of them all the same.
+
+    What a script calls that the suite does not know is noted: the package's own lines stay.
+    """
+    suite = work.beside.suite
+    dpkg = tools(suite).dpkg
     faults = [
-        *read_triggers(work.control_file("triggers"))[1],
-        *read_conffiles(work.control_file("conffiles"))[1],
+        *read_triggers(work.control_file("triggers"), dpkg)[1],
+        *read_conffiles(work.control_file("conffiles"), dpkg)[1],
     ]
     names = {*work.package.control_files, *work.control_files}
     faults += [Fault(f"{n} has too long a name") for n in names if len(n) > NAME_LIMIT]
@@ -56,3 +64,12 @@ def check(work: Work) -> None:
                 f"{work.package.path}: dpkg would refuse it: {subject}{printable(fault.message)}",
                 hint="correct that file of control.tar where the package is built",
             )
+    for name in SCRIPTS:
+        content = work.control_file(name)
+        if content and shell_of(content):
+            for number, why in script_faults(content.decode("utf-8", "replace"), suite):
+                work.notes.append(f"{name}, line {number}: {why}")
+    compression = work.corrections.compression
+    suffix = by_name(compression).suffix if compression else ""
+    if why := member_fault(f"data.tar{suffix}", suite):
+        raise BuildError(f"compression {compression}: {why}", hint="gzip and xz are read by all")

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 
 from builders.debkit.deb.paths import folder_of, folders_above
+from builders.debkit.deb.since import has_symlink_to_dir
+from builders.debkit.deb.suites import tools
 from builders.debkit.finish.work import Work
 from builders.text import printable
 
@@ -15,6 +17,28 @@ if [ -d {folder} ]; then
     rmdir --ignore-fail-on-non-empty {folder}
 fi
 """
+# What dpkg-maintscript-helper(1) symlink_to_dir does, which came with dpkg 1.17.14.
+_BY_HAND = {
+    "preinst": """\
+if [ -n "${{2:-}}" ] && [ -h {path} ] && [ "$(readlink {path})" = "{link}" ] &&
+    dpkg --compare-versions "$2" le-nl "{version}~"; then
+    mv -f {path} {path}.dpkg-backup
+fi
+""",
+    "postinst": """\
+if [ "$1" = "configure" ] && [ -h {path}.dpkg-backup ]; then
+    rm -f {path}.dpkg-backup
+fi
+""",
+    "postrm": """\
+if [ -h {path}.dpkg-backup ]; then
+    case "$1" in
+        purge) rm -f {path}.dpkg-backup ;;
+        abort-install | abort-upgrade) [ -e {path} ] || mv {path}.dpkg-backup {path} ;;
+    esac
+fi
+""",
+}
 
 
 def correct(work: Work) -> None:
@@ -58,6 +82,10 @@ def _opened(work: Work) -> None:
             continue
         if not re.fullmatch(r"[\w./+:@-]+", entry.path + entry.info.linkname, re.ASCII):
             work.notes.append(f"{printable(entry.path)} stays a link on hosts that have it")
+            continue
+        if not has_symlink_to_dir(tools(work.beside.suite)):
+            words = {"path": entry.path, "link": entry.info.linkname, "version": work.version}
+            work.snippets += [(script, text.format(**words)) for script, text in _BY_HAND.items()]
             continue
         what = f"symlink_to_dir {entry.path} {entry.info.linkname} {work.version}~"
         line = f'dpkg-maintscript-helper {what} -- "$@"\n'

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import re
-
 from builders.debkit.deb import Added
+from builders.debkit.deb.places import IN_MEMORY, beneath
 from builders.debkit.finish.members import below, unwanted
 from builders.debkit.finish.work import Work
 
-_VOLATILE = re.compile(r"/(run|var/run|var/lock)(/|$)")
 _TODAY = (("/var/run/", "/run/"), ("/var/lock/", "/run/lock/"))
 
 # As debhelper's dh_installtmpfiles(1).
@@ -22,7 +20,7 @@ fi
 
 def volatile(work: Work) -> set[str]:
     """All members below /run, /var/run and /var/lock."""
-    return {entry.path for entry in work.entries if _VOLATILE.match(entry.path)}
+    return {entry.path for entry in work.entries if beneath(f"{entry.path}/", IN_MEMORY)}
 
 
 def correct(work: Work) -> None:
@@ -35,12 +33,12 @@ def correct(work: Work) -> None:
     gone = below(work.entries, unwanted(work, []))
     for entry in work.entries:
         path = entry.path + "/"
-        if not _VOLATILE.match(path) or entry.path in gone:
+        if not beneath(path, IN_MEMORY) or entry.path in gone:
             continue
         for old, new in _TODAY:
             path = path.replace(old, new, 1) if path.startswith(old) else path
         path = path.rstrip("/")
-        if path in ("/run", "/run/lock", "/var/run", "/var/lock"):
+        if path in (*IN_MEMORY, "/run/lock"):
             continue
         if not entry.info.isdir():
             work.notes.append(f"{entry.path} is not shipped: /run is empty at each boot")

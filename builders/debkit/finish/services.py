@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from builders.debkit.corrections import SERVICE, WORDS
 from builders.debkit.deb import Added
+from builders.debkit.deb.since import has_defaults_disabled
+from builders.debkit.deb.suites import tools
 from builders.debkit.deb.units import has_install
 from builders.debkit.finish.work import Work, is_plain
 from builders.errors import BuildError
@@ -81,7 +83,8 @@ def correct(work: Work) -> None:
     for service in stated:
         if service.word == "sysv":
             work.add.append(Added(f"{folder}/{service.name}.service", link="/dev/null"))
-    for script, text in _lines(stated, _careful(work)):
+    disabled = has_defaults_disabled(tools(work.beside.suite))
+    for script, text in _lines(stated, _careful(work), disabled=disabled):
         work.snippets.append((script, text))
 
 
@@ -168,14 +171,19 @@ def _careful(work: Work) -> set[str]:
     return {paths[path] for path, text in work.read(paths).items() if _GUARD.search(text)}
 
 
-def _lines(services: list[_Service], careful: Container[str]) -> list[tuple[str, str]]:
-    """Script names, and what is to run in them; an empty list for no service."""
+def _lines(
+    services: list[_Service], careful: Container[str], *, disabled: bool
+) -> list[tuple[str, str]]:
+    """Script names, and what is to run in them; an empty list for no service.
+
+    disabled: the suite's update-rc.d(8) has a word for a service that is not to start.
+    """
     lines: list[tuple[str, str]] = []
     inits = [service for service in services if service.init]
     units = [service for service in services if service.unit]
     for service in inits:
         lines.append(("preinst", _PREINST.format(name=service.name)))
-        lines.append(("postinst", _register(service)))
+        lines.append(("postinst", _register(service, disabled=disabled)))
         lines.append(("postrm", _POSTRM_INIT.format(name=service.name)))
         if service.name not in careful:
             lines.append(("postrm", _STILL.format(name=service.name)))
@@ -227,7 +235,18 @@ fi
 """
 
 
-def _register(service: _Service) -> str:
+# Only what is not registered yet: what an administrator enabled stays.
+_DISABLED = """\
+if [ -x /etc/init.d/{name} ] && ! ls /etc/rc?.d/[SK][0-9][0-9]{name} >/dev/null 2>&1; then
+    update-rc.d {name} defaults >/dev/null
+    update-rc.d {name} disable >/dev/null
+fi
+"""
+
+
+def _register(service: _Service, *, disabled: bool) -> str:
+    if service.word == "manual" and not disabled:
+        return _DISABLED.format(name=service.name)
     how = "defaults-disabled" if service.word == "manual" else "defaults"
     return (
         f"if [ -x /etc/init.d/{service.name} ]; then\n"

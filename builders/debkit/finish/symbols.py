@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
 import tarfile
@@ -11,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builders.debkit import deb
+from builders.debkit import deb, elf
 from builders.debkit.codecs import Slice
 from builders.debkit.deb import Added
 from builders.debkit.finish.names import file_name
 from builders.debkit.finish.work import Work, is_plain
 from builders.errors import BuildError
 
+_CHUNK = 1 << 20
 _BUILD_ID = re.compile(r"/usr/lib/debug/\.build-id/([0-9a-f]{2})/([0-9a-f]+)\.debug")
 _HYPERVISOR = re.compile(r"xen-(shim-)?syms")
 _SYMBOLS = re.compile(r"/usr/lib/debug(/|$)|/boot/xen-syms")
@@ -92,15 +92,16 @@ def _target(added: Added) -> str:
 
 def _informed(content: Slice) -> bool:
     """Whether an ELF file has debugging information; a damaged one may."""
-    from elftools.elf.elffile import ELFFile
-
+    window = elf.Window()
+    left = content.size
     with content.path.open("rb") as stream:
         stream.seek(content.start)
-        data = io.BytesIO(stream.read(content.size))
+        while left and (part := stream.read(min(left, _CHUNK))):
+            window.feed(part)
+            left -= len(part)
     try:
-        names = {section.name for section in ELFFile(data).iter_sections()}
-    # A damaged file makes pyelftools raise nearly anything.
-    except Exception:
+        names = {section.name for section in elf.sections(window)}
+    except elf.ElfError:
         return True
     return bool(names & {".debug_info", ".zdebug_info"})
 

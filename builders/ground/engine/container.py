@@ -34,7 +34,6 @@ from builders.ground.engine.transfer import CHUNK, archive, read, tar
 from builders.text import printable
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from docker import DockerClient
@@ -185,12 +184,7 @@ class Container:
         self._live.add(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.discard(self)
         with suppress(Exception):
             self._stdin.close()

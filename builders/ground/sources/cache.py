@@ -271,7 +271,7 @@ class Cache:
         scope: for Debian kinds, what else decides the outcome (the suite and its mirror).
         """
         content = {
-            "source": _identity(source, scope),
+            "source": identity_of(source, scope),
             "version": fetched.version,
             "files": [{"name": f.name, "sha256": f.sha256, "size": f.size} for f in fetched.files],
             **({"unserved": list(fetched.unserved)} if fetched.unserved else {}),
@@ -339,7 +339,7 @@ class Cache:
                     path.unlink(missing_ok=True)
 
     def _record_path(self, source: Source, scope: str) -> Path:
-        text = json.dumps(_identity(source, scope), sort_keys=True)
+        text = json.dumps(identity_of(source, scope), sort_keys=True)
         return self.root / "resolved" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 
     # -- what is under way --------------------------------------------------
@@ -462,7 +462,7 @@ class Cache:
             return False
 
 
-def _identity(source: Source, scope: str) -> dict[str, Any]:
+def identity_of(source: Source, scope: str = "") -> dict[str, Any]:
     """What decides the content of a source: its fields, without the addresses.
 
     A pinned file or commit is the same wherever it was served.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import hashlib
 import html
 import http.client
 import random
@@ -125,7 +126,7 @@ class Download:
     def _settle(self) -> CachedFile:
         """The complete file taken into the cache, or thrown away where it is wrong."""
         with self._partial.path.open("rb") as stream:
-            title = _page_title(stream.read(_HEAD))
+            title = page_title(stream.read(_HEAD))
         try:
             return self._cache.adopt(self._partial.path, self._source.sha256, name=self._name)
         except WrongDigest as error:
@@ -485,7 +486,7 @@ def _page_reason(first: bytes, rest: Iterator[bytes]) -> str:
     )
 
 
-def _page_title(head: bytes) -> str | None:
+def page_title(head: bytes) -> str | None:
     """The title of a page, as it is shown; None where `head` does not begin a page."""
     return _title(head) if _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) else None
 
@@ -501,11 +502,15 @@ def _title(head: bytes) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an address gave: the status, the address at the end of redirects, the body."""
+    """What an address gave: the status, the address at the end of redirects, the body.
+
+    size: bytes of the whole file, where the server said how many.
+    """
 
     status: int
     url: str
     body: bytes
+    size: int | None = None
 
 
 def get(
@@ -556,7 +561,57 @@ def _got(
             length = _length(response)
             if length is not None and len(body) < length:
                 raise Passing(f"the answer ended after {len(body)} of {length} bytes")
-        return Answer(status, str(response.url), bytes(body))
+        return Answer(status, str(response.url), bytes(body), _length(response))
+
+
+def piece(
+    url: str, span: str, most: int, patience: Patience, stop: threading.Event
+) -> Answer | None:
+    """A part of a file, at most `most` bytes of it; one try.
+
+    span: as a Range header has it, "0-1023" or "-1024" (RFC 9110, 14.1.2). None where the server
+    gives the whole file for it. Raises Failed with the reason.
+    """
+    with Deadline() as deadline, session_of(deadline) as session:
+        headers = {"Range": f"bytes={span}"}
+        with _answer(session, deadline, "GET", url, headers, patience) as response:
+            status = response.status_code
+            if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+                raise _refusal(response)
+            partly = status == HTTPStatus.PARTIAL_CONTENT
+            if not partly and span.startswith("-"):
+                return None
+            body = bytearray()
+            for chunk in _chunks(response, deadline, patience, stop):
+                body += chunk[: most - len(body)]
+                if len(body) >= most:
+                    break
+            size = _content_range(response)[1] if partly else _length(response)
+            return Answer(status, str(response.url), bytes(body), size)
+
+
+def digest(url: str, limit: int, patience: Patience, stop: threading.Event) -> tuple[str, int, str]:
+    """The sha256 of what an address serves, its size, and the address at the end of redirects.
+
+    Nothing of it is kept; one try. limit: bytes that it may have. Raises Failed.
+    """
+    with (
+        Deadline() as deadline,
+        session_of(deadline) as session,
+        _answer(session, deadline, "GET", url, {}, patience) as response,
+    ):
+        if response.status_code != HTTPStatus.OK:
+            raise _refusal(response)
+        whole, size = hashlib.sha256(), 0
+        for chunk in _chunks(response, deadline, patience, stop):
+            whole.update(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise Wrong(f"the server sends more than {limit} bytes")
+        length = _length(response)
+        if length is not None and size < length:
+            raise Failed(f"the answer ended after {size} of {length} bytes")
+        return whole.hexdigest(), size, str(response.url)
 
 
 def probe(url: str, source: UrlSource, patience: Patience) -> None:

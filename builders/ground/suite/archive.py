@@ -36,14 +36,14 @@ from urllib.parse import unquote, urlsplit
 
 from builders.errors import BuildError, Exit
 from builders.files import of_file, scratch
-from builders.ground.engine.box import ensure_tools
+from builders.ground.engine.box import ensure_tools, install_command, missing
 from builders.ground.engine.container import Container
 from builders.ground.session import Session
-from builders.ground.sources.address import Failed
+from builders.ground.sources.address import Failed, Patience
 from builders.ground.sources.pins import UrlSource
-from builders.ground.suite import mirror
+from builders.ground.suite import index, mirror
 from builders.ground.suite.model import Suite
-from builders.text import printable
+from builders.text import day, printable
 
 LISTS = "/var/lib/apt/lists"
 LISTED = "dom0-debs-lists-"  # of the box's folders for package lists: what their names begin with
@@ -54,6 +54,7 @@ _LARGEST = 1 << 30  # and no package list
 _CHUNK = 1 << 20
 # mmdebstrap(1)'s own answer to a dpkg before 1.17.11; it looks for itself whether it is needed.
 _OLD = Path("/usr/share/mmdebstrap/hooks/maybe-jessie-or-older")
+_PROBED = Patience(connect=10, stall=10, answer=20, attempts=1)
 _DAY = 86400  # seconds that the clock of a signer may be ahead of ours
 _OPEN: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open, ".gz": gzip.open, "": open}
 # One signed text and nothing else (RFC 4880, 7): what stands beside it nobody signed.
@@ -210,10 +211,6 @@ def _time(text: str) -> int:
     return int(text)
 
 
-def _day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-
-
 def _judge(
     words: Mapping[str, list[str]], expiries: Mapping[str, int | None], signed_by: set[str]
 ) -> Signature | str:
@@ -240,14 +237,14 @@ def _judge(
     if algorithm in _WEAK:
         return f"the signature of key {primary} rests on {_WEAK[algorithm]}, which is broken"
     if made > time.time() + _DAY:
-        return f"the signature of key {primary} is dated {_day(made)}, which is to come"
+        return f"the signature of key {primary} is dated {day(made)}, which is to come"
     if signer not in expiries or primary not in expiries:
         return f"gpg does not know when key {primary} expires"
     ends = [end for end in (expiries[signer], expiries[primary]) if end is not None]
     if ends and made >= min(ends):
         return (
-            f"the signature of key {primary} was made on {_day(made)}, "
-            f"after the key had expired ({_day(min(ends))})"
+            f"the signature of key {primary} was made on {day(made)}, "
+            f"after the key had expired ({day(min(ends))})"
         )
     return Signature(primary, made, min(ends, default=None))
 
@@ -306,12 +303,27 @@ class Lists:
     """Verified files as apt-get update would leave them.
 
     packages, sources: the lists of either kind, each with the address of its archive, from which
-    the names of files in it count.
+    the names of files in it count. states: of the suite and its pockets, in their order; `lists`
+    says them.
     """
 
     files: tuple[Path, ...]
     packages: tuple[tuple[Path, str], ...]
     sources: tuple[tuple[Path, str], ...]
+    states: tuple[ReleaseState, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReleaseState:
+    """A verified Release file: of which suite or pocket, served where, its sha256 and its time.
+
+    made: seconds since 1970 (field Date); 0 where it states none.
+    """
+
+    suite: str
+    archive: str
+    sha256: str
+    made: int
 
 
 def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
@@ -325,21 +337,18 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
     keyring = _keyring(run)
     package_lists: list[_List] = []
     written: list[Path] = []
+    states: list[ReleaseState] = []
     for address, name in mirror.places(suite, mirror.of(suite)):
         archive = address.rstrip("/")
         base = f"{archive}/dists/{name}"
         release = _release(run, keyring, base, name)
+        if suite.signed_by:
+            run.reporter.line(f"{name}: {release.verdict}")
+        states.append(_state(name, archive, release.text))
         for part, content in release.files.items():
             written.append(folder / file_name(f"{base}/{part}"))
             written[-1].write_bytes(content)
-        files = listed(release.text, name, f"{base}/Release", fresh=not suite.signed_by)
-        by_hash = bool(re.search(rb"(?m)^Acquire-By-Hash: *yes", release.text))
-        for component in suite.components:
-            paths = [f"{component}/binary-{ARCHITECTURE}/Packages"]
-            paths += [f"{component}/source/Sources"] if sources else []
-            package_lists += [
-                _choose(files, archive, base, path, by_hash=by_hash) for path in paths
-            ]
+        package_lists += _of_release(suite, archive, name, release.text, sources=sources)
     places = dict(zip(package_lists, _fetch(run, folder, package_lists), strict=True))
     of = {
         kind: tuple(
@@ -349,7 +358,72 @@ def lists(run: Session, folder: Path, *, sources: bool = True) -> Lists:
         )
         for kind in ("/Packages", "/Sources")
     }
-    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"])
+    for path, archive in of["/Packages"]:
+        _plain_http(run, path, archive)
+    return Lists((*written, *places.values()), of["/Packages"], of["/Sources"], tuple(states))
+
+
+def _state(suite: str, archive: str, release: bytes) -> ReleaseState:
+    date = re.search(rb"(?m)^Date: ([ -~]{1,100})$", release)
+    made = _moment(date[1].decode("ascii")) if date else 0.0
+    return ReleaseState(suite, archive, hashlib.sha256(release).hexdigest(), max(0, int(made)))
+
+
+def _of_release(
+    suite: Suite, archive: str, name: str, release: bytes, *, sources: bool
+) -> list[_List]:
+    """The package lists of the suite's components that a verified Release file states."""
+    base = f"{archive}/dists/{name}"
+    files = listed(release, name, f"{base}/Release", fresh=not suite.signed_by)
+    by_hash = bool(re.search(rb"(?m)^Acquire-By-Hash: *yes", release))
+    paths = []
+    for component in suite.components:
+        paths.append(f"{component}/binary-{ARCHITECTURE}/Packages")
+        paths += [f"{component}/source/Sources"] if sources else []
+    return [_choose(files, archive, base, path, by_hash=by_hash) for path in paths]
+
+
+def served(
+    run: Session, address: str, name: str, patience: Patience
+) -> tuple[str, list[UrlSource]]:
+    """How the Release file at an address was verified, in words, and the package lists it states.
+
+    name: of the suite, as sources.list(5) has it. Nothing is kept and nothing is installed.
+    Raises BuildError where it can't be had, is not the pinned one or not to be trusted.
+    """
+    suite, archive = run.recipe.suite, address.rstrip("/")
+    if problem := mirror.too_new(suite, archive):
+        raise problem
+    path = keyring(suite)
+    if missing(["gpgv", "gpg"]) or not path.is_file():
+        raise BuildError(
+            f"its signature can't be verified: this box has no gpgv, no gpg or no {path}",
+            hint=f"{install_command(['gpgv', 'gpg'])}; suite.keyring names the keys",
+            exit=Exit.ENGINE,
+        )
+    release = _release(run, path, f"{archive}/dists/{name}", name, patience)
+    package_lists = _of_release(suite, archive, name, release.text, sources=True)
+    return release.verdict, [each.source(f"list-{n}") for n, each in enumerate(package_lists)]
+
+
+def _plain_http(run: Session, packages: Path, archive: str) -> None:
+    """BuildError where an archive's packages lead to https, which the suite's own apt lacks.
+
+    The first that its list has is asked for. Any other failure is told by the download itself.
+    """
+    from builders.ground.sources.download import get
+
+    suite = run.recipe.suite
+    offer = next(index.packages(packages, archive), None) if mirror.has_no_https(suite) else None
+    if offer is None:
+        return
+    url = offer.files[0].url
+    try:
+        landed = get(url, 0, run.live.stopping, method="HEAD", patience=_PROBED).url
+    except Failed:
+        return
+    if problem := mirror.too_new(suite, url, landed):
+        raise problem
 
 
 def held(run: Session, container: Container, folder: Path) -> Lists:
@@ -370,6 +444,11 @@ def held(run: Session, container: Container, folder: Path) -> Lists:
             for part in ("InRelease", "Release", "Release.gpg")
         }
         release = parts["Release"]
+        if not parts["InRelease"] and not parts["Release.gpg"]:
+            why = (
+                "the container has no signature of it: an apt-get update that ran there removes it"
+            )
+            raise _refused(f"{base}/Release", [why])
         if parts["InRelease"] and not suite.signed_by:
             release = opened(parts["InRelease"], keyring, f"{base}/InRelease")
         else:
@@ -404,6 +483,11 @@ class _List:
     served: Listed
     plain: Listed | None
     by_hash: bool
+
+    def source(self, name: str) -> UrlSource:
+        """It as a source of that name, pinned by what its Release states."""
+        filename = file_name(self.url) + self.packing
+        return UrlSource(name, self.urls, self.served.sha256, self.served.size, filename)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -456,26 +540,35 @@ def _keyring(run: Session) -> Path:
 
 @dataclass(frozen=True)
 class _Release:
-    """A verified Release file: its text, and the files that apt wants for it, by their names."""
+    """A verified Release file: its text, and the files that apt wants for it, by their names.
+
+    verdict: how it was verified, in words.
+    """
 
     text: bytes
     files: Mapping[str, bytes]
+    verdict: str
 
 
-def _release(run: Session, keyring: Path, base: str, name: str) -> _Release:
+def _release(
+    run: Session, keyring: Path, base: str, name: str, patience: Patience | None = None
+) -> _Release:
     """A suite's verified Release file."""
     if run.recipe.suite.signed_by:
-        return _detached(run, keyring, base, name)
+        return _detached(run, keyring, base, name, patience)
     # Text and signature in one: a mirror that is just being updated has no two that differ.
-    inline = _get(run, f"{base}/InRelease", missing=b"")
+    inline = _get(run, f"{base}/InRelease", absent=b"", patience=patience)
     if not inline:
-        return _detached(run, keyring, base, name)
-    return _Release(opened(inline, keyring, f"{base}/InRelease"), {"InRelease": inline})
+        return _detached(run, keyring, base, name, patience)
+    text = opened(inline, keyring, f"{base}/InRelease")
+    return _Release(text, {"InRelease": inline}, f"InRelease verified by {keyring}")
 
 
-def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
+def _detached(
+    run: Session, keyring: Path, base: str, name: str, patience: Patience | None
+) -> _Release:
     suite = run.recipe.suite
-    release = _get(run, f"{base}/Release")
+    release = _get(run, f"{base}/Release", patience=patience)
     digest = hashlib.sha256(release).hexdigest()
     pinned = suite.release_sha256.get(name, "")
     if pinned and digest != pinned:
@@ -486,28 +579,29 @@ def _detached(run: Session, keyring: Path, base: str, name: str) -> _Release:
             "(--set suite.mirror=...); for a snapshot see docs/old-suites.md",
             exit=Exit.SOURCE,
         )
-    signature = _get(run, f"{base}/Release.gpg")
+    signature = _get(run, f"{base}/Release.gpg", patience=patience)
     accepted = verify(release, signature, keyring, suite.signed_by, f"{base}/Release")
-    if suite.signed_by:
-        since = f", which expired on {_day(accepted.expired)}" if accepted.expired else ""
-        run.reporter.line(
-            f"{name}: Release of {_day(accepted.made)} verified by key {accepted.fingerprint}"
-            + (since if accepted.expired and accepted.expired < time.time() else "")
-            + (", and pinned" if pinned else "")
-        )
-    return _Release(release, {"Release": release, "Release.gpg": signature})
+    since = f", which expired on {day(accepted.expired)}" if accepted.expired else ""
+    verdict = (
+        f"Release of {day(accepted.made)} verified by key {accepted.fingerprint}"
+        + (since if accepted.expired and accepted.expired < time.time() else "")
+        + (", and pinned" if pinned else "")
+    )
+    return _Release(release, {"Release": release, "Release.gpg": signature}, verdict)
 
 
-def _get(run: Session, url: str, missing: bytes | None = None) -> bytes:
-    """What `url` serves, of at most _LIMIT bytes; `missing`, where given, if there is no such."""
+def _get(
+    run: Session, url: str, absent: bytes | None = None, patience: Patience | None = None
+) -> bytes:
+    """What `url` serves, of at most _LIMIT bytes; `absent`, where given, if there is no such."""
     from builders.ground.sources.download import get
 
     try:
-        answer = get(url, _LIMIT, run.live.stopping)
+        answer = get(url, _LIMIT, run.live.stopping, patience=patience)
     except Failed as error:
         raise _unserved(url, f"can't be had: {error.reason}") from None
-    if answer.status == 404 and missing is not None:
-        return missing
+    if answer.status == 404 and absent is not None:
+        return absent
     if answer.status == 404 and url.endswith(".gpg"):
         raise _refused(url.removesuffix(".gpg"), ["it has no signature: Release.gpg"])
     if answer.status != 200:
@@ -533,16 +627,7 @@ def _fetch(run: Session, folder: Path, package_lists: Sequence[_List]) -> list[P
     urls = {f"list-{n}": package_list for n, package_list in enumerate(package_lists)}
     try:
         fetched = fetch_all(
-            [
-                UrlSource(
-                    name,
-                    package_list.urls,
-                    package_list.served.sha256,
-                    package_list.served.size,
-                    file_name(package_list.url) + package_list.packing,
-                )
-                for name, package_list in urls.items()
-            ],
+            [package_list.source(name) for name, package_list in urls.items()],
             run.cache,
             run.reporter,
             offline=run.offline,
@@ -597,13 +682,33 @@ def bootstrap(run: Session) -> Iterator[list[str]]:
 
     They hold for the length of the block.
     """
+    ensure_tools(["mmdebstrap"], run.reporter)
+    if why := hookless(run.recipe.suite):
+        raise BuildError(why, hint=HOOK_REMEDY, exit=Exit.ENGINE)
     with scratch(LISTED) as folder:
         for path in lists(run, folder, sources=False).files:
             path.chmod(0o644)
         folder.chmod(0o755)  # mmdebstrap runs as another user
-        hooks = [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []
         yield [
             "--skip=update,check/signed-by",
             f"--setup-hook=sync-in {shlex.quote(str(folder))} {LISTS}",
-            *hooks,
+            *old_hooks(),
         ]
+
+
+HOOK_REMEDY = "install mmdebstrap 1.3.0 or newer: Debian 12 and later have it"
+
+
+def hookless(suite: Suite) -> str:
+    """Why the box's mmdebstrap(1) makes no root of the suite; "" where it does.
+
+    A folder of hooks that is not there would be passed over, and the bootstrap fail midway.
+    """
+    if not suite.signed_by or not mirror.has_old_dpkg(suite) or _OLD.is_dir():
+        return ""
+    return f"mmdebstrap has no {_OLD} here, which a dpkg as old as that of {suite.name} needs"
+
+
+def old_hooks() -> list[str]:
+    """The options with which mmdebstrap(1) copes with an old dpkg."""
+    return [f"--hook-dir={_OLD}"] if _OLD.is_dir() else []

@@ -27,11 +27,12 @@ _SUM = re.compile(r"([0-9a-f]{64})  (\S+\.deb)")
 def install(run: Session, step: Step, phase: str, command: str, hint: str = "") -> None:
     """Run `command` (an apt-get that installs), once what it downloads was compared.
 
-    BuildError (SOURCE) where a file is not what the index lists; nothing is installed then.
+    BuildError (SOURCE) where a file is not what the index lists; nothing is installed then. What
+    was not compared is not fetched by the second run either (apt-get(8) --no-download).
     """
     step.phase(f"download {phase}", f"{command} --download-only", hint=hint)
     check(run, step, ARCHIVES)
-    step.phase(phase, command, hint=hint)
+    step.phase(phase, f"{command} --no-download", hint=hint)
 
 
 def check(run: Session, step: Step, folder: str, names: Sequence[str] | None = None) -> None:

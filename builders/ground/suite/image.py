@@ -34,6 +34,8 @@ from builders.ground.suite.model import Suite
 if TYPE_CHECKING:
     from docker import DockerClient
 
+    from builders.ground.suite.pinned import Pinned
+
 # dpkg need not sync: an image that was not finished is never used.
 APT_SETUP = """
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
@@ -42,7 +44,7 @@ echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries
 """
 _BUILD_DEP = "apt-get build-dep --yes -o APT::Install-Recommends=false {sources}"
 _INSTALL = "apt-get install --yes --no-install-recommends {packages}"
-_BUILDER_SETUP = """
+BUILDER_SETUP = """
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 groupadd --gid {uid} builder
@@ -52,7 +54,7 @@ chown {uid}:{uid} /build /ccache /slots
 dpkg-query --show --showformat='${{Package}} ${{Version}} ${{Architecture}}\n' |
     LC_ALL=C sort >/.packages
 """
-_APT_OPTIONS = '"$1/etc/apt/apt.conf.d/99mmdebstrap"'
+APT_OPTIONS = '"$1/etc/apt/apt.conf.d/99mmdebstrap"'
 PACKAGES = "/.packages"  # in the image: a line "name version architecture" each
 
 
@@ -60,16 +62,18 @@ PACKAGES = "/.packages"  # in the image: a line "name version architecture" each
 class Image:
     """An image in the engine: its name there, and what it is made of.
 
-    packages: a line "name version architecture" for each installed package.
+    packages: a line "name version architecture" for each installed package. usual: the name of the
+    image that an ordinary run has in its place, where that is another one.
     """
 
     name: str
     packages: str
+    usual: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Digest of how it was made and all that is installed; the same on every engine."""
-        return _digest(f"{self.name}\n{self.packages}")
+        return fingerprint(self.usual or self.name, self.packages)
 
 
 def inputs(recipe: Basis) -> dict[str, str]:
@@ -90,7 +94,7 @@ def inputs(recipe: Basis) -> dict[str, str]:
         "mirror": mirror.named(suite),
         "packages": " ".join(sorted(builder.packages)),
         # The form of these words is of no meaning: the keys of the images that are there hold.
-        "script": _digest(f"{APT_SETUP}apt-get update\n\n{_INSTALL}{_BUILDER_SETUP}"),
+        "script": _digest(f"{APT_SETUP}apt-get update\n\n{_INSTALL}{BUILDER_SETUP}"),
     } | {name: value for name, value in more.items() if value}
 
 
@@ -115,10 +119,28 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def fingerprint(usual: str, packages: str) -> str:
+    """Of an image that an ordinary run would call so, and in which these packages are installed."""
+    return _digest(f"{usual}\n{packages}")
+
+
 def find(run: Session) -> Image | None:
-    """The builder image, where the engine has it."""
-    tag = name(run.recipe)
-    return Image(tag, _packages(run, tag)) if exists(run.client, tag) else None
+    """The builder image, where the engine has it; of a locked run, the one with what is locked."""
+    usual = name(run.recipe)
+    if run.pinned is None:
+        return Image(usual, packages_of(run, usual)) if exists(run.client, usual) else None
+    tags = [locked_name(run.recipe, run.pinned)]
+    for tag in tags if run.pinned.anew else [usual, *tags]:
+        if exists(run.client, tag):
+            there = Image(tag, packages_of(run, tag), usual)
+            if there.packages == run.pinned.installed:
+                return there
+    return None
+
+
+def locked_name(recipe: Basis, lock: Pinned) -> str:
+    """The name of the image that is made from a lock."""
+    return f"{name(recipe)}-{lock.digest[:12]}{'-anew' if lock.anew else ''}"
 
 
 def name(recipe: Basis) -> str:
@@ -138,8 +160,19 @@ def exists(client: DockerClient, tag: str) -> bool:
     return True
 
 
-def _packages(run: Session, tag: str) -> str:
-    """The list of packages that lies in the image; its container is never started."""
+def remove(run: Session) -> None:
+    """Remove the image that was made anew from a lock, where there is one."""
+    if (
+        run.pinned
+        and run.pinned.anew
+        and exists(run.client, tag := locked_name(run.recipe, run.pinned))
+    ):
+        with engine_errors("removing an image"):
+            run.client.images.remove(tag)
+
+
+def packages_of(run: Session, tag: str) -> str:
+    """The list of packages that lies in an image of that name; its container is never started."""
     with engine_errors("reading the builder image"):
         container = run.client.containers.create(
             tag,
@@ -192,10 +225,10 @@ def _bootstrap(run: Session, suite: Suite, tag: str) -> None:
         # apt is of priority "required" in new suites only
         command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar"]
         # mmdebstrap leaves its options of apt in the root.
-        command += ['--aptopt=Acquire::Retries "3"', f"--customize-hook=rm -f {_APT_OPTIONS}"]
+        command += ['--aptopt=Acquire::Retries "3"', f"--customize-hook=rm -f {APT_OPTIONS}"]
         command += options
         command += [suite.name, "-", *lines]
-        _import(run, namespace.confine(command, run.reporter), tag)
+        import_root(run, namespace.confine(command, run.reporter), tag)
 
 
 def _keyring(suite: Suite) -> list[str]:
@@ -203,7 +236,7 @@ def _keyring(suite: Suite) -> list[str]:
     return [f"--keyring={keyring}"] if suite.keyring or keyring.exists() else []
 
 
-def _import(run: Session, command: list[str], tag: str) -> None:
+def import_root(run: Session, command: list[str], tag: str) -> None:
     """Run mmdebstrap(1) and import the root that it writes to its standard output."""
     suite = run.recipe.suite
     log = run.logs / "root.log"
@@ -281,7 +314,11 @@ def _build_dep(recipe: Basis) -> str:
 
 
 def build(run: Session) -> Image:
-    """Make the builder image from the clean root."""
+    """Make the builder image from the clean root; of a locked run, from what is locked alone."""
+    if run.pinned is not None:
+        from builders.ground.suite import locked
+
+        return locked.build(run, run.pinned)
     recipe = run.recipe
     repository, _, tag = name(recipe).rpartition(":")
     base = clean_root(run)
@@ -302,7 +339,7 @@ def build(run: Session) -> Image:
             _INSTALL.format(packages=packages),
             hint="is every package of builder.packages in this suite?",
         )
-        it.phase("builder", _BUILDER_SETUP.format(uid=BUILDER))
+        it.phase("builder", BUILDER_SETUP.format(uid=BUILDER))
         it.container.commit(repository, tag, {"role": "builder"})
     made = find(run)
     if made is None:

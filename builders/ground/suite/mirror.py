@@ -19,7 +19,8 @@ from builders.text import printable
 
 MAIN = "DOM0_DEBS_MIRROR"
 SECURITY = "DOM0_DEBS_SECURITY_MIRROR"
-_NO_HTTPS = {"lenny", "squeeze", "wheezy", "jessie", "stretch"}  # their apt is older than 1.5
+_OLD_DPKG = {"lenny", "squeeze", "wheezy"}  # older than 1.17.11
+_NO_HTTPS = {*_OLD_DPKG, "jessie", "stretch"}  # their apt is older than 1.5
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ def scope(suite: Suite) -> str:
     return " ".join(words).strip()
 
 
+def has_no_https(suite: Suite) -> bool:
+    """Whether the suite's own apt fetches nothing by https."""
+    return suite.name in _NO_HTTPS
+
+
+def has_old_dpkg(suite: Suite) -> bool:
+    """Whether its dpkg is older than 1.17.11, which installs no root by itself."""
+    return suite.name in _OLD_DPKG
+
+
 def too_new(suite: Suite, address: str, landed: str = "") -> BuildError | None:
     """The error for an address that the suite's own apt can't use; None where it can.
 
@@ -123,7 +134,7 @@ def too_new(suite: Suite, address: str, landed: str = "") -> BuildError | None:
     would say so only in the middle of a build.
     """
     secure = next((u for u in (address, landed) if urlsplit(u).scheme == "https"), "")
-    if suite.name not in _NO_HTTPS or not secure:
+    if not has_no_https(suite) or not secure:
         return None
     culprit = address if secure == address else f"{address} redirects to https, and it"
     return BuildError(

@@ -10,8 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
-
-from debian.debian_support import Version
+from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.files import scratch
@@ -20,8 +19,11 @@ from builders.ground.sources.fetching import Candidate
 from builders.ground.sources.pins import DebianPackage, DebianSource, Pooled, UrlSource
 from builders.ground.suite import archive, index, mirror
 from builders.ground.suite.index import Offer
+from builders.versions import parsed_version
 
-_VERSION = re.compile(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*")  # deb-version(7)
+if TYPE_CHECKING:
+    from debian.debian_support import Version
+
 # Of a source package only the upstream tarball is used (dpkg-source(1)): not what Debian adds.
 _UPSTREAM = re.compile(r".*\.tar\.(gz|bz2|xz|lzma|zst)")
 _DEBIAN = re.compile(r".*\.debian\.tar\.[a-z0-9]+")
@@ -68,25 +70,24 @@ def admitted(
 
     main: address of the main archive.
     """
-    files_of: dict[str, tuple[UrlSource, ...]] = {}
+    read: dict[str, tuple[Version, tuple[UrlSource, ...]]] = {}
     for offer in offered:
-        if offer.package == source.package and _VERSION.fullmatch(offer.version):
-            files = _wanted(source, offer)
-            if files:
-                files_of.setdefault(offer.version, files)
+        version = parsed_version(offer.version) if offer.package == source.package else None
+        if version is not None and (files := _wanted(source, offer)):
+            read.setdefault(offer.version, (version, files))
+    files_of = {text: read[text][1] for text in sorted(read, key=lambda text: read[text][0])}
     if not files_of:
         raise BuildError(
             f"sources.{source.name}: {suite} has no package {source.package}",
             hint=f"correct sources.{source.name}.package, or suite.components",
             exit=Exit.SOURCE,
         )
-    versions = [version for version in files_of if _admits(source, version)]
-    candidates = [Candidate(v, files_of[v]) for v in sorted(versions, key=Version, reverse=True)]
+    candidates = [Candidate(v, files_of[v]) for v in reversed(files_of) if _admits(source, v)]
     pooled = _pooled(source)
     if pooled and pooled.version not in files_of:
         candidates.append(Candidate(pooled.version, (_of_pool(source, pooled, main),), pinned=True))
     if not candidates:
-        has = ", ".join(sorted(files_of, key=Version))
+        has = ", ".join(files_of)
         raise BuildError(
             f"sources.{source.name}: {suite} has no {source.package} {source.version}: "
             f"it has {has}",

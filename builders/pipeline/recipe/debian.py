@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from builders.debkit.deb.relations import STRICT_NAME, written_relations
-from builders.debkit.deb.versions import version_fault
+from builders.versions import version_fault
 
 NAME = STRICT_NAME.pattern
 PRIORITIES = ("required", "important", "standard", "optional", "extra")  # Policy 2.5

@@ -44,6 +44,15 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+class RecipeError(BuildError):
+    """A key that is wrong: where it was written (a file, or the --set as it was typed)."""
+
+    def __init__(self, message: str, hint: str, origin: str, key: str) -> None:
+        super().__init__(message, hint=hint)
+        self.origin = origin
+        self.key = key
+
+
 class Reader:
     """Turns plain TOML values into the classes of `model`."""
 
@@ -55,7 +64,9 @@ class Reader:
         """The error for one key: where it was written, what is wrong, what to do."""
         origin = printable(self.origin(key) or self._path)
         shown = printable(key if len(key) <= _SHOWN else f"{key[:_SHOWN]}...")
-        return BuildError(f"{origin}: {shown}: {printable(what)}", hint=hint)
+        return RecipeError(
+            f"{origin}: {shown}: {printable(what)}", hint, self.origin(key) or self._path, key
+        )
 
     def origin(self, key: str) -> str:
         """Where a key was written: a file, or the --set as it was typed; "" where nobody knows."""

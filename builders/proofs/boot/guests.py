@@ -15,10 +15,12 @@ from builders.proofs.boot.parts import Parts
 from builders.proofs.boot.qemu import DRIVER, HIDDEN, Console
 
 KINDS = ("pv", "pvh")
+TOOLSTACKS = ("xl", "xm")
 _TEMPLATES = Path(__file__).parent / "templates"
 _CARD = f"0x8086 0x100e {DRIVER}"
 _SHORT = HIDDEN.removeprefix("0000:")
-# xl.cfg(5). A PV guest has no IOMMU of its own: its DMA goes through bounce buffers.
+# xl.cfg(5), xmdomain.cfg(5). A PV guest has no IOMMU of its own: its DMA goes through bounce
+# buffers.
 _CONFIG = """\
 name = "proof"
 type = "{kind}"
@@ -33,19 +35,25 @@ on_crash = "destroy"
 """
 
 
-def options(kind: str, kernel: Path, drivers: Sequence[Module] = ()) -> Options:
+def options(
+    kind: str, kernel: Path, drivers: Sequence[Module] = (), xend: Path | None = None
+) -> Options:
     """The boot in which a guest of that kind is tried.
 
     kernel: dom0's, which the guest has too; drivers: its modules that the guest loads.
+    xend: the initramfs with xend and xm, where xm is to make the guest, and not xl.
     """
     card = kind == "pv"
+    # xend has a file of its own for that.
+    permissive = "" if xend else ",permissive=1"
     config = _CONFIG.format(
         kind=kind,
         options="iommu=soft" if card else "",
-        pci=f'pci = ["{_SHORT},permissive=1"]' if card else "",
+        pci=f'pci = ["{_SHORT}{permissive}"]' if card else "",
     )
     files: tuple[cpio.File, ...] = (
         cpio.File("guest/proof.cfg", config.encode(), 0o644),
+        cpio.File("guest/toolstack", b"xm\n" if xend else b"xl\n", 0o644),
         cpio.File("guest/vmlinuz", kernel.read_bytes(), 0o644),
         cpio.File("guest/root/init", (_TEMPLATES / "guest-init.sh").read_bytes()),
         cpio.File("proof/guest.sh", (_TEMPLATES / "guest.sh").read_bytes(), 0o644),
@@ -55,10 +63,10 @@ def options(kind: str, kernel: Path, drivers: Sequence[Module] = ()) -> Options:
         # A guest with a device of the machine's can't be brought back from a file.
         files += (cpio.File("proof/no-save", b"", 0o644),)
     # A PVH guest needs a processor that can virtualise memory.
-    return Options(files=files, cpu="qemu64" if card else "qemu64,+svm,+npt")
+    return Options(files=files, cpu="qemu64" if card else "qemu64,+svm,+npt", tools=xend)
 
 
-def guest_checks(console: Console, kind: str) -> tuple[Check, ...]:
+def guest_checks(console: Console, kind: str, toolstack: str = "xl") -> tuple[Check, ...]:
     """What the proof asserts of a guest."""
     said = answers(console.lines)
 
@@ -74,11 +82,15 @@ def guest_checks(console: Console, kind: str) -> tuple[Check, ...]:
 
     created, dry = answer("create"), answer("dry-run")
     made = [
-        Check("guest's file is understood", dry.status == 0, "xl create -n"),
+        Check("guest's file is understood", dry.status == 0, f"{toolstack} create -n"),
         Check("guest is created", created.status == 0, created.text[-60:]),
         came_up("first"),
         came_up("second"),
     ]
+    if toolstack == "xm":
+        running = answer("xm-list")
+        good = answer("xend").status == 0 and running.status == 0 and "Domain-0" in running.text
+        made.insert(0, Check("xend answers", good, running.text[-60:]))
     if kind == "pv":
         returned, bound = answer("returned"), answer("bound")
         made += [
@@ -110,12 +122,15 @@ def guest_checks(console: Console, kind: str) -> tuple[Check, ...]:
 _NAMES = {"first": "guest comes up", "second": "guest comes up again"}
 
 
-def prove_guest(run: Run, these: Parts, kind: str, *, accel: str, timeout: float) -> Boot:
-    """Boot once with a guest of that kind."""
-    name = f"boot-guest-{kind}"
-    chosen = options(kind, these.kernel, these.guest)
+def prove_guest(
+    run: Run, these: Parts, kind: str, *, accel: str, timeout: float, xend: Path | None = None
+) -> Boot:
+    """Boot once with a guest of that kind. xend: as for `options`."""
+    toolstack = "xm" if xend else "xl"
+    name = f"boot-guest-{kind}" + ("-xm" if xend else "")
+    chosen = options(kind, these.kernel, these.guest, xend)
     console, log = boot(run, these, name, chosen, accel=accel, timeout=timeout)
     found = checks(console, these)
-    made = Boot(name, found + guest_checks(console, kind), console.seconds, log)
+    made = Boot(name, found + guest_checks(console, kind, toolstack), console.seconds, log)
     proof.write(made, these.packages)
     return made

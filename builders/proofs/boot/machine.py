@@ -37,6 +37,7 @@ class Options:
     """One boot: what is written behind Xen and Linux, and files that are laid over the initramfs.
 
     A file proof/NAME.sh is run by dom0 after its own questions; it may use `ask NAME COMMAND`.
+    tools: a compressed initramfs that is put behind that of the parts; None where there is none.
     """
 
     xen: str = "com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=all"
@@ -44,6 +45,7 @@ class Options:
     hide: str = HIDDEN
     files: tuple[cpio.File, ...] = ()
     cpu: str = "qemu64"
+    tools: Path | None = None
 
     @property
     def command_line(self) -> str:
@@ -69,7 +71,10 @@ def boot(
     with ExitStack() as stack:
         folder = stack.enter_context(scratch("dom0-debs-machine-"))
         initrd = folder / "initrd"
-        initrd.write_bytes(parts.initrd.read_bytes() + gzip.compress(cpio.archive(files), 1))
+        with initrd.open("wb") as out:
+            for part in (parts.initrd, *([options.tools] if options.tools else [])):
+                out.write(part.read_bytes())
+            out.write(gzip.compress(cpio.archive(files), 1))
         task = stack.enter_context(run.reporter.work(name))
         machine = Machine(
             parts.xen,

@@ -8,13 +8,14 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from builders.debkit.deb import Deb
 from builders.errors import BuildError
 from builders.pipeline import doctor, durations
 from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.recipe import TARGETS
 from builders.pipeline.supplies import Supplies
-from builders.proofs.boot import proof, qemu
+from builders.proofs.boot import initramfs, proof, qemu
 from builders.proofs.boot.checks import Boot, checks
 from builders.proofs.boot.guests import prove_guest
 from builders.proofs.boot.machine import KVM_FAILS, Options, boot
@@ -22,6 +23,7 @@ from builders.proofs.boot.parts import Parts, chosen, parts
 from builders.proofs.boot.qemu import EMPTY
 
 if TYPE_CHECKING:
+    from builders.pipeline.artifacts import Package
     from builders.pipeline.run import Run
 
 TIMEOUT = 120.0  # seconds; an idle box needs under 15
@@ -36,6 +38,7 @@ def prove(
     timeout: float = TIMEOUT,
     controls: bool = False,
     guests: Sequence[str] = (),
+    toolstack: str = "xl",
 ) -> list[Boot]:
     """Boot the packages that were built and check all that the proof asserts.
 
@@ -43,24 +46,31 @@ def prove(
     controls: boot three times more, once with nothing hidden, once with an address where there
     is no device, and once with a kernel that has no PCI back end: each has to fail in its way.
     guests: kinds of guest, each tried in a boot of its own.
+    toolstack: what makes the guests, xl or xm.
     Raises BuildError where a machine hangs or panics, or something can't be built.
     """
     qemu.accelerator(accel)
     built = current(run, flavour)
     run = built.run
     _whole(built)
-    work = " ".join(["boot-test", *(["--controls"] if controls else []), *guests])
+    words = ["boot-test", *(["--controls"] if controls else []), *guests]
+    work = " ".join(words + ([toolstack] if toolstack != "xl" else []))
     with run.alone(), durations.timed(run, work):
         packages = built.packages()
         xen, kernel = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
+        if toolstack == "xm":
+            has_xm(xen)
         qemu.ensure(run.reporter)
         doctor.for_image(run)
         builder = Supplies(run).image()
+        xend = None
+        if toolstack == "xm":
+            xend = initramfs.xend(run, builder, xen.path, xen.sha256)
         with parts(run, builder, xen, kernel) as these:
             accel, first = _first(run, these, accel, timeout)
             boots = [first]
             for kind in guests:
-                boots.append(prove_guest(run, these, kind, accel=accel, timeout=timeout))
+                boots.append(prove_guest(run, these, kind, accel=accel, timeout=timeout, xend=xend))
             if not controls:
                 return boots
             unbound = {"hidden card is assignable", "hidden card's driver"}
@@ -90,6 +100,15 @@ def _whole(built: Current) -> None:
             )
         if target not in there:
             raise nothing_built(built.run.folder, named(built.run), target)
+
+
+def has_xm(xen: Package) -> None:
+    """BuildError where a package of Xen has no xm."""
+    if not any(entry.path == "/usr/sbin/xm" for entry, _ in Deb.open(xen.path).entries()):
+        raise BuildError(
+            f"{xen.path.name} has no xm, which is of Xen before 4.5",
+            hint="leave --toolstack out: xl makes the guest then",
+        )
 
 
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from builders.debkit.deb import Deb, Entry
-from builders.proofs.rebuild.evidence import Known, moment, why
-from builders.text import printable
+from builders.proofs.rebuild.evidence import Known, why
+from builders.text import moment, printable
 
 _BY_ID = "/usr/lib/debug/.build-id/"
 _MEMBERS = 40  # of a package that are looked into

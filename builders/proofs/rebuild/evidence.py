@@ -17,14 +17,12 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import IO, Any
 
 import zstandard
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 
-from builders.text import printable
+from builders.debkit import elf
+from builders.text import moment, printable
 
 _SPOOL = 8 << 20
 _CHUNK = 1 << 20
@@ -143,11 +141,6 @@ def _stamps(a: bytes, b: bytes, at: int, its: int) -> str:
             ):
                 return " and ".join(moment(t) for t in times)
     return ""
-
-
-def moment(seconds: float) -> str:
-    """A time, as people read it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _whole(*files: IO[bytes]) -> list[bytes]:
@@ -274,21 +267,18 @@ def _ar(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def _elf(one: IO[bytes], other: IO[bytes], known: Sequence[Known], _depth: int) -> str:
     """The section (elf(5)) that shows the cause, or else the first that differs."""
-    try:
-        mine, its = (_sections(file) for file in (one, other))
-        if mine is None or its is None:
-            return ""
-        found: dict[str, str] = {}
-        for name in dict.fromkeys((*mine, *its)):
-            if name not in mine or name not in its:
-                found[name] = f"section {name} only in the {'second' if name in its else 'first'}"
-                continue
-            a, b = (io.BytesIO(sections[name].data()) for sections in (mine, its))
-            at = _first(a, b)
-            if at is not None:
-                found[name] = _at(a, b, at, at, known, f" of {printable(name)}")
-    except (ELFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    mine, its = (_sections(file) for file in (one, other))
+    if mine is None or its is None:
         return ""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys((*mine, *its)):
+        if name not in mine or name not in its:
+            found[name] = f"section {name} only in the {'second' if name in its else 'first'}"
+            continue
+        a, b = (_part(file, each[name]) for file, each in ((one, mine), (other, its)))
+        at = _first(a, b)
+        if at is not None:
+            found[name] = _at(a, b, at, at, known, f" of {printable(name)}")
     if not found:
         return ""
     if all(name in _FOLLOWS for name in found):
@@ -300,17 +290,23 @@ def _elf(one: IO[bytes], other: IO[bytes], known: Sequence[Known], _depth: int) 
     return told if len(found) == 1 else f"{told} (sections that differ: {more})"
 
 
-def _sections(file: IO[bytes]) -> dict[str, Any] | None:
-    file.seek(0)
-    if file.read(4) != b"\x7fELF":
+def _sections(file: IO[bytes]) -> dict[str, elf.Section] | None:
+    """The sections by name; None where it is no ELF file, or a damaged one."""
+    if _near(file, 0, 4) != b"\x7fELF":
         return None
-    unsure: Any = file
-    elf: Any = ELFFile(unsure)
-    return {
-        section.name: section
-        for section in elf.iter_sections()
-        if section["sh_type"] != "SHT_NOBITS" and section.data_size <= _SECTION
-    }
+    window = elf.Window()
+    file.seek(0)
+    while part := file.read(_CHUNK):
+        window.feed(part)
+    try:
+        return {each.name: each for each in elf.sections(window) if 0 < each.size <= _SECTION}
+    except elf.ElfError:
+        return None
+
+
+def _part(file: IO[bytes], section: elf.Section) -> IO[bytes]:
+    file.seek(section.offset)
+    return io.BytesIO(file.read(section.size))
 
 
 # Bytes

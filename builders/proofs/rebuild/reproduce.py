@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from builders.errors import BuildError
+from builders.ground.suite import image
 from builders.pipeline.artifacts import Package
+from builders.pipeline.current import named
 from builders.pipeline.graph import Pipeline
 from builders.proofs.rebuild.variation import Variation
 
@@ -45,10 +49,12 @@ def reproduce(
     targets: Iterable[str] | None = None,
     *,
     seconds: int = DAY + 3 * 3600,
+    fresh_image: bool = False,
 ) -> list[Compared]:
     """Build what is missing, then all of it again elsewhere; every package, compared.
 
-    flavour: of the kernel. targets: those of the recipe if left out.
+    flavour: of the kernel. targets: those of the recipe if left out. fresh_image: the second
+    build's image is made anew of what the run's lock pins, where both builds share one otherwise.
 
     The second build is as Variation says, with a clock that is `seconds` ahead. It is removed
     where every package is the same, and else kept below FOLDER for a closer look.
@@ -56,7 +62,10 @@ def reproduce(
     """
     wanted = list(run.recipe.targets if targets is None else targets)
     with run.alone():
-        first = Pipeline(run, flavour, wanted).build()
+        one = Pipeline(run, flavour, wanted)
+        if fresh_image and not one.ready():
+            raise _of_another_image(run)
+        first = one.build()
         folder = run.folder / FOLDER
         shutil.rmtree(folder, ignore_errors=True)
         variation = Variation(seconds=seconds)
@@ -67,17 +76,34 @@ def reproduce(
             jobs=len(wanted) * (run.jobs + 1),
             _swept=False,  # what lies in the engine is another folder's
         )
+        if fresh_image and run.pinned:
+            again.pinned = dataclasses.replace(run.pinned, anew=True)
+            image.remove(again)  # of a run that was killed
         pipeline = Pipeline(again, flavour, wanted, variation=variation)
         pipeline.supplies.fetch()  # the cache is not the second build's alone
-        with _umask(0o077):
-            second = pipeline.build()
-            compared = compare(first, second, variation.known())
+        try:
+            with _umask(0o077):
+                second = pipeline.build()
+                compared = compare(first, second, variation.known())
+        finally:
+            if fresh_image:
+                image.remove(again)
         if all(each.same for each in compared):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             for package in second:  # the stages have them: one copy is enough
                 package.path.unlink(missing_ok=True)
     return compared
+
+
+def _of_another_image(run: Run) -> BuildError:
+    """The error where the first build is not there as the lock has it: it may take hours."""
+    recipe = shlex.quote(named(run))
+    return BuildError(
+        f"{run.recipe.name} was not built of what its lock names",
+        hint=f"build it from the lock first: ./inv build-all --recipe {recipe} --locked; or lock "
+        f"what it was built of: ./inv lock --recipe {recipe}",
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.ground.engine.container import ENVIRONMENT, PLACE, Place
-from builders.pipeline.plan import WORK, Phase, Plan
+from builders.pipeline.plan import WORK, Phase, Plan, assigned
 from builders.pipeline.recipe import DebianPackage, Recipe
 from builders.proofs.rebuild.evidence import Known
 
@@ -47,20 +47,14 @@ _SAY = """
 echo "elsewhere: $(id -un) at $(uname -n), $(date '+%F %T %z'), umask $(umask), $(nproc) core(s)"
 """
 
-_SETUP = """
-mkdir -p elsewhere/locales
-for package in in/{clock}/*.deb in/{locales}/*.deb; do
-    test ! -e "$package" || dpkg-deb -x "$package" elsewhere
-done
-find elsewhere -name libfaketime.so.1 -exec cp {{}} elsewhere/ \\;
-gcc -shared -fPIC -O2 -std=gnu99 -DRELEASE='"{release}"' -o elsewhere/box.so {shim} -ldl -lpthread
-I18NPATH=elsewhere/usr/share/i18n localedef -i {locale_name} -f UTF-8 elsewhere/locales/{locale}
-"""
-
 # What the box was before it became another; elsewhere.sh looks whether that has changed.
 _BEFORE = "real=$(date +%s) here=$(nproc) last=$(ls -U /etc | tail -n 1)\n"
-_CHECK = Path(__file__).with_name("elsewhere.sh")
+_NEEDED = ("clock", "locales", "locale", "release", "shim")
 _CHECKED = ("seconds", "hostname", "user", "uid", "home", "work", "umask", "release")
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.sh").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,6 @@ class Variation:
             "seconds": self.seconds,
             "tz": _TZ,
             "locale": _LOCALE,
-            "locale_name": _LOCALE.partition(".")[0],
             "path": _PATH,
             "release": _RELEASE,
             "umask": _UMASK,
@@ -132,8 +125,9 @@ class Variation:
         }
         prelude = (_PRELUDE + (_LATER if self.seconds else "")).format(**words)
         values = "".join(f"{name}={shlex.quote(str(words[name]))}\n" for name in _CHECKED)
-        check = f"{_BEFORE}{prelude}{values}{_CHECK.read_text(encoding='utf-8')}"
-        setup = _SETUP.format(**words) + check
+        needed = {name: str(words[name]) for name in _NEEDED}
+        setup = assigned(**needed) + _script("elsewhere-setup")
+        setup += f"{_BEFORE}{prelude}{values}{_script('elsewhere')}"
         phases = [Phase("elsewhere", setup, folder=self.place.folder)]
         phases += [
             dataclasses.replace(

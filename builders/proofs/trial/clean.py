@@ -25,15 +25,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builders.debkit.deb import Deb
 from builders.debkit.deb.relations import name_fault
-from builders.debkit.deb.versions import version_fault
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
 from builders.ground.engine.failures import engine_errors
 from builders.ground.engine.labels import labels
 from builders.ground.engine.step import Step
 from builders.ground.suite import downloads, image, mirror
+from builders.pipeline.plan import assigned
 from builders.proofs.trial import jail
 from builders.text import printable
+from builders.versions import version_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,7 @@ SOURCE = f"deb [trusted=yes] file:/ {FOLDER[1:]}/"  # Filename fields count from
 
 _SETUP = f"{image.APT_SETUP}mkdir -p {FOLDER} {DOWNLOADS}\n"
 # `apt-get satisfy` (1.9), `dpkg --verify` (1.17) and a repository that is trusted by its entry.
+APT = (1, 9)
 _APT = "dpkg --compare-versions \"$(dpkg-query -W -f '${Version}' apt)\" ge 1.9"
 _JUDGES = "apt-get install --yes --no-install-recommends lintian piuparts man-db"
 _JUDGE = f"""
@@ -67,30 +69,21 @@ _WRAPPERS = {
     "mount": ":",
     "umount": ":",
 }
-# In a user namespace nobody makes devices. Numbers, for the judge's own users are others.
-_PACK = f"""
-cd {ROOT}
-rm -rf dev .dockerenv
-mkdir -p dev proc {FOLDER[1:]} {DOWNLOADS[1:]}
-for name in null zero full random urandom tty console; do : >dev/$name; done
-ln -s pts/ptmx dev/ptmx
-ln -s /proc/self/fd dev/fd
-for name in stdin:0 stdout:1 stderr:2; do ln -s fd/${{name#*:}} dev/${{name%:*}}; done
-tar --create --numeric-owner . | gzip -1 >{PACKED}
-rm -rf {ROOT}
-"""
-# $1...: package names, or version relations for what a package needs.
-_DOWNLOAD = """
-mkdir -p {downloads}/partial
-exec 9>{downloads}/.lock
-flock 9
-get="apt-get install --yes -o Dir::Cache::Archives={downloads} -o Debug::NoLocking=1 {options}"
-$get --download-only -- {names}
-"""
-_URIS = """
-apt-get install --yes -o Dir::Cache::Archives=/none {options} --print-uris --quiet=2 -- {names} |
-    sed -n "/^'file:/d; s/^'[^']*' \\([^ ]*\\) .*/\\1/p"
-"""
+_SHELL = Path(__file__).with_name("shell")
+
+
+def shell(name: str, words: str = "", **values: str) -> str:
+    """The script shell/NAME.sh with the variables that its head asks for.
+
+    words: what is $@ there, quoted for a shell.
+    """
+    text = (_SHELL / f"{name}.sh").read_text(encoding="utf-8")
+    return assigned(**values) + (f"set -- {words}\n" if words else "") + text
+
+
+def _pack() -> str:
+    folders = f"{FOLDER[1:]} {DOWNLOADS[1:]}"
+    return shell("pack", root=ROOT, packed=PACKED, folders=folders)
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ def machine_image(run: Run, *, refresh: bool = False) -> str:
 
 def judge_image(run: Run) -> str:
     """A root with the suite's lintian and piuparts, and a clean root for the latter inside."""
-    name = _name(run, "judge", f"{_JUDGE}{_PACK}")
+    name = _name(run, "judge", f"{_JUDGE}{_pack()}")
     if not image.exists(run.client, name):
         _online(run)
         try:
@@ -166,7 +159,7 @@ def _make_judge(run: Run, base: str, name: str) -> None:
             finally:
                 held.remove(v=True)
         step.container.put(f"{ROOT}/etc/apt", [("sources.list", f"{SOURCE}\n".encode())])
-        step.phase("pack", _PACK)
+        step.phase("pack", _pack())
         step.container.commit(repository, tag, {"role": "judge"})
 
 
@@ -246,7 +239,7 @@ def _supply(
             try:
                 step.phase(
                     f"download for {printable(group[:200])}",
-                    _DOWNLOAD.format(downloads=DOWNLOADS, names=group, options=options),
+                    shell("download", group, downloads=DOWNLOADS, options=options),
                     hint="can the engine's containers reach the mirror, and does the suite have "
                     "all that the package depends on?",
                 )
@@ -254,7 +247,7 @@ def _supply(
                 if error.exit is Exit.STEP:
                     error.exit = Exit.SOURCE
                 raise
-            listed = step.output(_URIS.format(names=group, options=options)).split()
+            listed = step.output(shell("uris", group, options=options)).split()
             files |= dict.fromkeys(listed)
         downloads.check(run, step, DOWNLOADS, list(files))
         return Supply(tuple(_described(step, list(files))))

@@ -26,23 +26,6 @@ if TYPE_CHECKING:
 
 ERROR, WARNING, OVERRIDDEN = "error", "warning", "overridden"
 
-# Every tag of every package is wanted, whatever a person's own configuration says.
-_LINTIAN = """
-cd {folder}
-lintian --no-cfg --color never --show-overrides --tag-display-limit 0 \\
-    --fail-on error,warning {names}
-"""
-_LINTIAN_OLD = """
-cd {folder}
-lintian --no-cfg --color never --show-overrides {names}
-"""
-# One status for all: what the judge says is read from its words, and its crash from this.
-_PIUPARTS = """
-timeout --kill-after=60 {hours}h python3 -I {jail} judge {size} python3 -I {jail} piuparts \\
-    --basetgz {root} --keep-sources-list --no-eatmydata --tmpdir {trees} \\
-    --distribution {suite} --bindmount {folder} --bindmount {downloads} \\
-    --warn-on-others {options} {names}
-"""
 _HOURS = 3  # for one way; a package that never ends is not waited for
 # What piuparts does, and the options for it. The last one begins with the raw packages.
 _WAYS = {
@@ -124,11 +107,11 @@ def lintian(run: Run, debs: Sequence[Path]) -> Verdict:
         version = _version(step, "lintian")
         names = shlex.join(f"./{deb.name}" for deb in debs)
         # --fail-on came with 2.77; before, only errors made the status 1.
-        status, said = step.attempt("lintian", _LINTIAN.format(folder=clean.FOLDER, names=names))
-        if "Unknown option" in said:
-            status, said = step.attempt(
-                "lintian", _LINTIAN_OLD.format(folder=clean.FOLDER, names=names)
-            )
+        for options in ("--tag-display-limit 0 --fail-on error,warning", ""):
+            script = clean.shell("lintian", names, folder=clean.FOLDER, options=options)
+            status, said = step.attempt("lintian", script)
+            if "Unknown option" not in said:
+                break
         found = tags(said)
         wrong = any(f.severity != OVERRIDDEN for f in found)
         # With --show-overrides the status is 2 for what is overridden too.
@@ -188,17 +171,18 @@ def piuparts(
 
 
 def _script(run: Run, way: str, debs: Sequence[Path]) -> str:
-    return _PIUPARTS.format(
+    return clean.shell(
+        "piuparts",
+        shlex.join(f"{clean.FOLDER}/{deb.name}" for deb in debs),
         folder=clean.FOLDER,
         downloads=clean.DOWNLOADS,
         root=clean.PACKED,
         jail=clean.JAIL,
         trees=jail.TREES,
         size=f"{max(1, run.recipe.builder.memory // 2)}g",
-        hours=_HOURS,
+        hours=str(_HOURS),
         suite=run.recipe.suite.name,
         options=_WAYS[way],
-        names=shlex.join(f"{clean.FOLDER}/{deb.name}" for deb in debs),
     )
 
 

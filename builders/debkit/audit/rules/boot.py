@@ -15,8 +15,8 @@ from builders.debkit.deb.kernels import INITRAMFS, modular
 @rule(
     "stray-boot-link",
     Severity.ERROR,
-    explanation="A link in /boot leads to a hypervisor that is there under its own name: GRUB"
-    " offers it twice, and may choose the link as the newest.",
+    explanation="A link in /boot leads to a hypervisor that lies there under its own name. GRUB"
+    " offers both, and may choose the link as the newest.",
     reference="/etc/grub.d/20_linux_xen",
     remedy="name the link under remove in the recipe's corrections",
     needs=Needs.MEMBERS,
@@ -30,8 +30,8 @@ def _stray_boot_link(facts: Facts) -> Iterator[Found]:
 @rule(
     "xen-syms-in-boot",
     Severity.ERROR,
-    explanation="The hypervisor with its symbols is no boot image, but 20_linux_xen of older GRUBs"
-    " offers it as one.",
+    explanation="The hypervisor with its symbols does not boot, but 20_linux_xen of older GRUBs"
+    " offers it.",
     reference="/etc/grub.d/20_linux_xen",
     remedy="name it under remove in the recipe's corrections",
     needs=Needs.MEMBERS,
@@ -45,8 +45,8 @@ def _xen_syms(facts: Facts) -> Iterator[Found]:
 @rule(
     "initramfs-tool-missing",
     Severity.WARNING,
-    explanation="A kernel whose drivers are modules asks for nothing that makes an initramfs: on a"
-    " host that has none it does not find its root.",
+    explanation="A kernel whose drivers are modules asks for nothing that makes an initramfs. On"
+    " a host without such a tool it does not find its root.",
     reference="Policy 7.2; Debian's own linux-image packages",
     remedy="Depends: kmod, initramfs-tools | linux-initramfs-tool",
     needs=Needs.MEMBERS,

@@ -16,8 +16,8 @@ from builders.debkit.deb.metadata import read_conffiles
 @rule(
     "etc-not-conffile",
     Severity.ERROR,
-    explanation="A file under /etc that is no conffile is overwritten by every upgrade, whatever"
-    " the administrator changed in it.",
+    explanation="A file under /etc is no conffile: every upgrade overwrites it, and what the"
+    " administrator changed in it is lost.",
     reference="Policy 10.7.2, appendix E",
     remedy="leave conffiles = true in the recipe's corrections",
     needs=Needs.MEMBERS,
@@ -35,9 +35,10 @@ def _etc_not_conffile(facts: Facts) -> Iterator[Found]:
 @rule(
     "conffile-missing",
     Severity.WARNING,
-    explanation="conffiles lists what is no file of the package: it is not there (dpkg-deb refuses"
-    " to build such a package), or it is a link. What is a folder cannot be unpacked, and what is"
-    " to be removed by an upgrade must not be there: errors.",
+    explanation="conffiles lists a path that is no file of the package: it is not there (dpkg-deb"
+    " refuses to build such a package), or it is a link. Two cases are errors: a"
+    " folder, which dpkg cannot unpack as a conffile, and a file that an upgrade is to"
+    " remove, which the package has.",
     reference="Policy 10.7.3, deb-conffiles(5)",
     remedy="finish the package: the list is made anew",
     needs=Needs.MEMBERS,
@@ -71,9 +72,9 @@ def _is_file(facts: Facts, path: str) -> bool:
 @rule(
     "conffile-listing",
     Severity.ERROR,
-    explanation="conffiles has a line that dpkg does not read, so that it cannot unpack the"
-    " package; or, as warnings, one that it shrugs off: an empty one, a path twice or not in its"
-    " shortest form.",
+    explanation="conffiles has a line that dpkg does not read: dpkg cannot unpack the package. A"
+    " line that dpkg passes over is a warning: an empty one, a path that is listed"
+    " twice or that is not in its shortest form.",
     reference="deb-conffiles(5)",
     remedy="finish the package: the list is made anew",
     needs=Needs.CONTROL,
@@ -95,8 +96,8 @@ def _conffile_listing(facts: Facts) -> Iterator[Found]:
 @rule(
     "conffile-outside-etc",
     Severity.WARNING,
-    explanation="A conffile is configuration, and that lies in /etc. In /usr it cannot be changed"
-    " on a system that mounts it read-only.",
+    explanation="A conffile is configuration, which belongs in /etc. In /usr nobody can change it"
+    " where that is mounted read-only.",
     reference="Policy 10.7.2",
     remedy="move the file to /etc, or take it out of conffiles",
     needs=Needs.CONTROL,
@@ -110,8 +111,8 @@ def _conffile_outside_etc(facts: Facts) -> Iterator[Found]:
 @rule(
     "conffile-hard-link",
     Severity.WARNING,
-    explanation="A conffile shares its content with another name. dpkg writes the new version"
-    " beside it, which parts the two.",
+    explanation="A conffile is a hard link to another name. dpkg writes a new version as a new"
+    " file, and then the two differ.",
     reference="Policy 10.7.3",
     remedy="ship two files, or a symbolic link",
     needs=Needs.MEMBERS,

@@ -15,8 +15,8 @@ from builders.debkit.deb.relations import Group, read_relations
 @rule(
     "control-field",
     Severity.ERROR,
-    explanation="A field that every binary package has to have is missing, or a field has a value"
-    " that dpkg does not take: the package cannot be unpacked. What dpkg only warns of is a"
+    explanation="A field that every binary package needs is missing, or dpkg does not take a"
+    " field's value: dpkg cannot unpack the package. What dpkg only warns of is a"
     " warning.",
     reference="Policy 5.3, 5.6; deb-control(5), dpkg-architecture(1)",
     remedy="state it in the recipe's corrections",
@@ -42,7 +42,7 @@ _NAMED = re.compile(r"\S ?<[^<>@\s]+@[^<>@\s]+>$")
 @rule(
     "control-form",
     Severity.WARNING,
-    explanation="The control file is odd in a way that dpkg shrugs off; other programs may not.",
+    explanation="The control file is odd in a way that dpkg accepts; other programs may not.",
     reference="Policy 5.1, deb-control(5)",
     remedy="write each field as Name: value, in UTF-8, with further lines indented",
     needs=Needs.CONTROL,
@@ -197,8 +197,8 @@ _SECTIONS = frozenset(
 @rule(
     "control-value",
     Severity.WARNING,
-    explanation="A field has a value that it cannot have, or one that everybody expects is missing"
-    " (Section and Priority; a note).",
+    explanation="A field has a value that it cannot have. A field that is missing though"
+    " everybody expects it, Section or Priority, is a note.",
     reference="Policy 2.4, 2.5, 5.6",
     remedy="state it in the recipe's corrections",
     needs=Needs.CONTROL,
@@ -229,7 +229,7 @@ def _control_value(facts: Facts) -> Iterator[Found]:
 @rule(
     "unknown-field",
     Severity.INFO,
-    explanation="dpkg and apt do not know this field, and pass over it.",
+    explanation="dpkg and apt do not know this field, and pass it over.",
     reference="Policy 5.3, deb-control(5)",
     remedy="correct its name, or begin the name of one of your own with X-",
     needs=Needs.CONTROL,
@@ -262,8 +262,8 @@ def _relation_syntax(facts: Facts) -> Iterator[Found]:
 @rule(
     "relation-to-itself",
     Severity.WARNING,
-    explanation="The package needs itself, or (an error) needs what it conflicts with in every"
-    " version, so that it can never be installed.",
+    explanation="The package depends on itself; or it depends on what it conflicts with in every"
+    " version, so that it can never be installed (an error).",
     reference="Policy 7.2, 7.4",
     remedy="take the relation out",
     needs=Needs.CONTROL,
@@ -288,9 +288,9 @@ def _relation_to_itself(facts: Facts) -> Iterator[Found]:
 @rule(
     "description-form",
     Severity.WARNING,
-    explanation="The description does not read as users see it everywhere: one line of at most 80"
-    " characters that says what the package is (without its name, an article or a full stop), and"
-    " then some lines about it.",
+    explanation="The description is not of the form that users see everywhere: one line of at"
+    " most 80 characters that says what the package is, without its name, an article"
+    " or a full stop; below it some lines about the package.",
     reference="Policy 3.4, 5.6.13",
     remedy="state a description in the recipe's corrections",
     needs=Needs.CONTROL,

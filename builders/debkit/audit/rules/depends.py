@@ -14,7 +14,7 @@ from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.relations import read_relations
 from builders.debkit.deb.scripts import interpreter
-from builders.debkit.deb.versions import parsed_version
+from builders.versions import parsed_version
 
 # The parts of the C library.
 _LIBC = re.compile(
@@ -47,7 +47,8 @@ _ODD_NAMES = {
     "missing-dependency",
     Severity.ERROR,
     explanation="An ELF file needs a shared library that neither the package nor what it depends"
-    " on brings. Which package has one is a guess by its name, and then only a warning.",
+    " on brings. Which package has a library is guessed from its name; a finding that"
+    " rests on the guess is a warning.",
     reference="Policy 8.6, dpkg-shlibdeps(1)",
     remedy="finish the package with the relations that dpkg-shlibdeps computes",
 )
@@ -209,7 +210,7 @@ _PROGRAMS = re.compile(r"(/usr|/usr/lib/[^/]+|/lib/[^/]+|)/(s?bin|games|libexec)
     "missing-interpreter",
     Severity.WARNING,
     explanation="A program is a script for an interpreter that no relation brings. It is an error"
-    " where the package has no Depends at all, as then nothing else can bring it either.",
+    " where the package has no Depends at all: then nothing else can bring it.",
     reference="Policy 3.5, 10.4",
     remedy="state the interpreter under depends in the recipe's corrections",
 )
@@ -298,9 +299,9 @@ def _libc_too_old(facts: Facts) -> Iterator[Found]:
 @rule(
     "unknown-dependency",
     Severity.ERROR,
-    explanation="No package of the suite is or provides what this one needs, so that apt cannot"
-    " install it there; or only one of another version. What it recommends is a warning. Known"
-    " only where the package lists of the suite are at hand (--suite).",
+    explanation="The package needs one that no package of the suite is or provides, or only in"
+    " another version: apt cannot install it there. What it recommends is a warning."
+    " Known only where the package lists of the suite are at hand (--suite).",
     reference="Policy 7.1, 7.2, 7.5",
     remedy="correct the name for this suite, or the recipe's depends",
     needs=Needs.CONTROL,

@@ -25,7 +25,7 @@ def _elsewhere(facts: Facts) -> bool:
     "copyright-missing",
     Severity.ERROR,
     explanation="The package does not say who made it, and under which terms it may be used and"
-    " given on.",
+    " passed on.",
     reference="Policy 12.5",
     remedy="state copyright in the recipe's corrections: /usr/share/doc/<package>/copyright",
     needs=Needs.MEMBERS,
@@ -66,8 +66,8 @@ def _changelog_missing(facts: Facts) -> Iterator[Found]:
 @rule(
     "uncompressed-document",
     Severity.WARNING,
-    explanation="A manual page or info file is not compressed, or named .gz and not gzip's"
-    " (an error: man cannot show it).",
+    explanation="A manual page or info file is not compressed. One that is named .gz and is not"
+    " gzip's is an error: man cannot show it.",
     reference="Policy 12.1, 12.2",
     remedy="finish the package: it is compressed with gzip -9n (dh_compress(1))",
 )
@@ -88,8 +88,8 @@ def _uncompressed_document(facts: Facts) -> Iterator[Found]:
 @rule(
     "document-outside",
     Severity.WARNING,
-    explanation="A manual page or document lies where Debian's tools do not look, or is a file that"
-    " every package would have (/usr/share/info/dir, an error).",
+    explanation="A manual page or document lies where Debian's tools do not look. A file that"
+    " every package would have (/usr/share/info/dir) is an error.",
     reference="Policy 12.1 to 12.3",
     remedy="configure the build with --mandir=/usr/share/man --infodir=/usr/share/info",
     needs=Needs.MEMBERS,

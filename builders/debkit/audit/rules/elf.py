@@ -47,7 +47,7 @@ _LOADER = re.compile(r".*/ld(-linux[^/]*|64)?\.so\.[0-9]|.*/ld-[0-9.]+\.so")
 @rule(
     "elf-unread",
     Severity.WARNING,
-    explanation="An ELF file could not be looked into, so that what it needs is not known.",
+    explanation="An ELF file could not be read, so that what it needs is not known.",
     reference="elf(5)",
     remedy="look at it with readelf -d",
 )
@@ -124,8 +124,8 @@ def _other_architecture(facts: Facts) -> Iterator[Found]:
 @rule(
     "unstripped-elf",
     Severity.WARNING,
-    explanation="A program or library still has its symbols or debugging information, several times"
-    " its size; nobody needs them to run it.",
+    explanation="A program or library still has its symbols or debugging information. They are"
+    " several times its size, and nobody needs them to run it.",
     reference="Policy 10.1",
     remedy="finish the package: symbols go to a -dbgsym package (dh_strip(1))",
 )
@@ -180,8 +180,9 @@ def _library_without_link(facts: Facts) -> Iterator[Found]:
 @rule(
     "library-without-soname",
     Severity.WARNING,
-    explanation="A shared library in the linker's folders has no SONAME: programs that are linked"
-    " with it need whatever file it was, and no package relation follows.",
+    explanation="A shared library in the linker's folders has no SONAME. Programs that are linked"
+    " with it need it by the name of its file, and no package relation follows from"
+    " that.",
     reference="Policy 8.1",
     remedy="link it with -Wl,-soname, or move a plug-in to a folder of its own",
 )
@@ -205,7 +206,8 @@ def _triggers(facts: Facts) -> bool:
     "ldconfig-missing",
     Severity.ERROR,
     explanation="The package has shared libraries in the linker's folders and does not have"
-    " ldconfig run: the cache does not know them, and an older one stays in it after an upgrade.",
+    " ldconfig run. So the linker's cache lacks them after an installation, and keeps"
+    " older ones after an upgrade.",
     reference="Policy 8.1.1",
     remedy="finish the package: it gets the trigger activate-noawait ldconfig",
 )
@@ -236,8 +238,8 @@ def _ldconfig_needless(facts: Facts) -> Iterator[Found]:
 @rule(
     "missing-shlibs",
     Severity.WARNING,
-    explanation="The package has shared libraries that others may be linked with, and no shlibs or"
-    " symbols file says what such a package has to depend on.",
+    explanation="Others may link with the package's shared libraries, and no shlibs or symbols"
+    " file says what their packages have to depend on.",
     reference="Policy 8.6, deb-shlibs(5)",
     remedy="finish the package: shlibs is made from the SONAMEs; or move the library to a folder of"
     " its own",
@@ -257,9 +259,10 @@ def _missing_shlibs(facts: Facts) -> Iterator[Found]:
 @rule(
     "library-path",
     Severity.WARNING,
-    explanation="An ELF file looks for its libraries in folders of its own choice. It is an error"
-    " where others may write there, where it was built, or where the path is relative to nothing"
-    " that stays: anybody could have it load another library.",
+    explanation="An ELF file looks for its libraries in folders that it names itself. It is an"
+    " error where others may write there, where it was built there, or where the path"
+    " is relative to a folder that changes: anybody could make it load another"
+    " library.",
     reference="Policy 10.2 (rationale), ld.so(8), chrpath(1)",
     remedy="link it without -rpath, or take it out with chrpath -d or patchelf --remove-rpath",
 )
@@ -285,8 +288,8 @@ def _library_path(facts: Facts) -> Iterator[Found]:
 @rule(
     "executable-stack",
     Severity.WARNING,
-    explanation="A program or library asks for a stack that code can run on: a mistake in it is"
-    " easier to make use of, and newer systems refuse to load it.",
+    explanation="A program or library asks for a stack that code can run on. That makes a mistake"
+    " in it easier to exploit, and newer systems refuse to load it.",
     reference="execstack(8), elf(5) PT_GNU_STACK",
     remedy="add a .note.GNU-stack section to what was written in assembly, or link with"
     " -z noexecstack",
@@ -303,8 +306,8 @@ def _executable_stack(facts: Facts) -> Iterator[Found]:
 @rule(
     "text-relocation",
     Severity.WARNING,
-    explanation="The loader has to change the code of this file in memory, so that processes do not"
-    " share it, and hardened systems refuse it.",
+    explanation="The loader has to change the code of this file in memory. Processes cannot share"
+    " it then, and hardened systems refuse it.",
     reference="Policy 10.2",
     remedy="compile all of it with -fPIC",
 )
@@ -317,7 +320,7 @@ def _text_relocation(facts: Facts) -> Iterator[Found]:
 @rule(
     "static-program",
     Severity.INFO,
-    explanation="A program has its libraries built in: it does not get their corrections.",
+    explanation="A program has its libraries built in: corrections of these do not reach it.",
     reference="Policy 10.1",
     remedy="link it dynamically, or state Built-Using where its licence asks for it",
 )
@@ -330,8 +333,9 @@ def _static_program(facts: Facts) -> Iterator[Found]:
 @rule(
     "debug-files",
     Severity.WARNING,
-    explanation="Files for debuggers lie in a package that is not for them, so that everybody gets"
-    " them; or directly in /usr/lib/debug, where gdb finds none of the package.",
+    explanation="Files for debuggers are in a package that is not for debugging, so that"
+    " everybody installs them; or they are right in /usr/lib/debug, where gdb does not"
+    " find them.",
     reference="Policy 8.1 (rationale), dh_strip(1), gdb(1) debug-file-directory",
     remedy="finish the package: they go to a -dbgsym package",
     needs=Needs.MEMBERS,
@@ -351,8 +355,8 @@ def _debug_files(facts: Facts) -> Iterator[Found]:
 @rule(
     "development-file",
     Severity.INFO,
-    explanation="The package has what only compiling against its libraries takes, beside its"
-    " programs: headers, static libraries, or the link that the linker looks for.",
+    explanation="Beside its programs the package has what is only for compiling against its"
+    " libraries: headers, static libraries, or the link that the linker looks for.",
     reference="Policy 8.3, 8.4",
     remedy="move it to a -dev package, where anybody is to compile against it",
     needs=Needs.MEMBERS,

@@ -16,9 +16,9 @@ from builders.debkit.deb.owners import GROUPS, USERS, fixed
 @rule(
     "wrong-owner",
     Severity.ERROR,
-    explanation="A file belongs to a user or group that is another one, or nobody, on every"
-    " system. Mostly it is the one that built the package. dpkg takes the name where the system"
-    " knows it, and the number only where it does not.",
+    explanation="A file belongs to a user or group that differs from system to system, or to"
+    " nobody: mostly to the user who built the package. dpkg goes by the name where"
+    " the system has it, and by the number only otherwise.",
     reference="Policy 9.2.2, 10.9",
     remedy="finish the package: files of others are given to root; dpkg-statoverride in postinst"
     " for a user of the package's own",
@@ -34,9 +34,9 @@ def _wrong_owner(facts: Facts) -> Iterator[Found]:
 @rule(
     "setuid-file",
     Severity.INFO,
-    explanation="A file runs with the rights of its owner or group: to be known, and right where"
-    " it is wanted. It is an error on a script, for which the kernel ignores it, and where others"
-    " may write the file.",
+    explanation="A file runs with the rights of its owner or group, which is right where it is"
+    " wanted. It is an error for a script, as the kernel ignores the bit there, and"
+    " for a file that others may write.",
     reference="Policy 10.9",
     remedy="take the bit away, or keep it and say why in the changelog",
     needs=Needs.MEMBERS,
@@ -61,7 +61,7 @@ def _setuid_file(facts: Facts) -> Iterator[Found]:
 @rule(
     "world-writable",
     Severity.ERROR,
-    explanation="Anybody may change the file, or every name in the folder.",
+    explanation="Anybody may change the file, or add and remove names in the folder.",
     reference="Policy 10.9",
     remedy="set the mode to 0644 or 0755; for a shared folder 1777",
     needs=Needs.MEMBERS,
@@ -77,9 +77,9 @@ def _world_writable(facts: Facts) -> Iterator[Found]:
 @rule(
     "odd-mode",
     Severity.WARNING,
-    explanation="A mode that serves nobody: a group of root that may write, a folder that its own"
-    " readers cannot enter. A folder that is not 0755, and a file of /usr that others may not read"
-    " though everybody has the package, are notes.",
+    explanation="A mode that is of no use: a group of root that may write, a folder that its own"
+    " readers cannot enter. Two cases are notes: a folder that is not 0755, and a file"
+    " of /usr that others may not read though everybody has the package.",
     reference="Policy 10.9",
     remedy="set the mode to 0644, or 0755 for folders and programs",
     needs=Needs.MEMBERS,
@@ -161,7 +161,7 @@ def _special_file(facts: Facts) -> Iterator[Found]:
 @rule(
     "time-stamp",
     Severity.WARNING,
-    explanation="The time of a file lies in the future (make and tar are led astray), or before"
+    explanation="The time of a file lies in the future, which misleads make and tar; or before"
     " 1975, when there was no such file (a note).",
     reference="Policy 4.7; SOURCE_DATE_EPOCH",
     remedy="finish the package: no time lies after that of the source",

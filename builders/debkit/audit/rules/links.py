@@ -11,6 +11,7 @@ from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb import Entry
 from builders.debkit.deb.kernels import to_build
+from builders.debkit.deb.places import VOLATILE, beneath
 
 
 def _target(path: str, link: str) -> str:
@@ -48,8 +49,8 @@ def _link_form(facts: Facts) -> Iterator[Found]:
 @rule(
     "link-leaves-root",
     Severity.ERROR,
-    explanation="A relative link goes up further than the root. It leads to another file where the"
-    " system is looked at from outside, as in a chroot or an image.",
+    explanation="A relative link goes up further than the root. Seen from outside, as in a chroot"
+    " or an image, it leads to another file.",
     reference="Policy 10.5",
     remedy="make the link anew, so that it stays below the root",
     needs=Needs.MEMBERS,
@@ -98,7 +99,8 @@ _BUILD = re.compile(r"/(home|tmp|var/tmp|builds?|buildd|root)(/|$)")
     "link-to-build",
     Severity.ERROR,
     explanation="A symbolic link leads to a person's folder, to a temporary one or to that of the"
-    " build: on every other system it leads nowhere, or to what anybody may put there.",
+    " build. On another system it leads nowhere, or to a file that anybody may put"
+    " there.",
     reference="Policy 9.1.1, 10.5; FHS 3.8, 3.18",
     remedy="name the link under remove in the recipe's corrections, or make it anew",
     needs=Needs.MEMBERS,
@@ -115,9 +117,9 @@ def _link_to_build(facts: Facts) -> Iterator[Found]:
 @rule(
     "kernel-build-link",
     Severity.ERROR,
-    explanation="build or source of a kernel's modules leads to the folder that the kernel was"
-    " compiled in, which is on no other system. Debian's kernels have the link in linux-headers,"
-    " to /usr/src.",
+    explanation="build or source of a kernel's modules leads to the folder in which the kernel"
+    " was compiled. No other system has that folder. Debian's linux-headers packages"
+    " have such a link, to /usr/src.",
     reference="Policy 10.5; Debian's own linux-headers packages",
     remedy="finish the package: the links are removed",
     needs=Needs.MEMBERS,
@@ -131,9 +133,10 @@ def _kernel_build_link(facts: Facts) -> Iterator[Found]:
 @rule(
     "dangling-link",
     Severity.WARNING,
-    explanation="A symbolic link leads to what is not in the package, though its folder is, and"
-    " nothing that the package depends on can bring it. With dependencies it is a note: one of"
-    " them may have the file. The documents of what it depends on are there.",
+    explanation="A symbolic link leads to a path that the package does not have, though it has"
+    " the folder, and nothing that it depends on can bring it. With dependencies it is"
+    " a note: one of them may have the file. Links to the documents of a dependency"
+    " are right.",
     reference="Policy 10.5, 12.3",
     remedy="remove the link, or ship or depend on what it leads to",
     needs=Needs.MEMBERS,
@@ -147,9 +150,7 @@ def _dangling_link(facts: Facts) -> Iterator[Found]:
         if not entry.info.issym():
             continue
         target = _target(entry.path, entry.info.linkname)
-        made = target.startswith(
-            ("/etc/alternatives/", "/run/", "/proc/", "/dev/", "/var/", "/sys/")
-        )
+        made = beneath(target, ("/etc/alternatives", "/var", *VOLATILE))
         if target in facts.paths or made or posixpath.dirname(target) not in folders:
             continue
         if posixpath.dirname(target) == "/usr/share/doc" and posixpath.basename(target) in needed:

@@ -23,8 +23,8 @@ _FILES = frozenset(
 @rule(
     "trigger-syntax",
     Severity.ERROR,
-    explanation="triggers has a line that dpkg does not read: it cannot unpack the package, or"
-    " nothing any more afterwards.",
+    explanation="triggers has a line that dpkg does not read. dpkg cannot unpack the package, or"
+    " afterwards can unpack nothing any more.",
     reference="deb-triggers(5)",
     remedy="write it as: activate-noawait name, or interest-noawait /path",
     needs=Needs.CONTROL,
@@ -38,8 +38,8 @@ def _trigger_syntax(facts: Facts) -> Iterator[Found]:
 @rule(
     "templates-syntax",
     Severity.ERROR,
-    explanation="templates has what debconf does not read: it dies of it before the package is"
-    " configured. What it takes and cannot ask is a warning.",
+    explanation="debconf cannot read templates: it stops with an error before the package is"
+    " configured. What debconf reads and cannot ask is a warning.",
     reference="debconf-devel(7), po-debconf(7)",
     remedy="begin each template with Template:, and have one blank line between two",
     needs=Needs.CONTROL,
@@ -54,8 +54,8 @@ def _templates_syntax(facts: Facts) -> Iterator[Found]:
 @rule(
     "debconf-use",
     Severity.WARNING,
-    explanation="The package asks by debconf, and does not depend on it (or cdebconf), or has a"
-    " config script without any templates to ask.",
+    explanation="The package asks by debconf and does not depend on it (or on cdebconf), or it"
+    " has a config script and no templates to ask.",
     reference="Policy 3.9.1, 7.2; debconf-devel(7)",
     remedy="Depends: debconf (>= 0.5) | debconf-2.0; ship templates",
     needs=Needs.CONTROL,
@@ -74,8 +74,8 @@ def _debconf_use(facts: Facts) -> Iterator[Found]:
 @rule(
     "control-tar-file",
     Severity.WARNING,
-    explanation="A file of control.tar has a name that dpkg does not take (an error), that it gives"
-    " a file of its own, or that nobody knows (a note).",
+    explanation="control.tar has a file whose name dpkg does not take (an error), keeps for a"
+    " file of its own, or does not know (a note).",
     reference="deb(5), Policy 6.1",
     remedy="take it out",
     needs=Needs.CONTROL,
@@ -99,8 +99,8 @@ _SHLIB = re.compile(r"\s*(?:\S+:\s+)?\S+\s+\S+(?:\s+\S.*)?\s*")
 @rule(
     "shlibs-form",
     Severity.WARNING,
-    explanation="shlibs or symbols has a line that dpkg-shlibdeps cannot use: packages that are"
-    " built with the library get no relation to it. It can be installed all the same.",
+    explanation="dpkg-shlibdeps cannot use a line of shlibs or symbols: packages that are built"
+    " with the library get no relation to it. The package itself can be installed.",
     reference="deb-shlibs(5), deb-symbols(5)",
     remedy="write it as: library version package (>= version)",
     needs=Needs.CONTROL,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.deb.oddities import Oddity
+from builders.debkit.deb.since import member_fault
 from builders.debkit.deb.suites import tools
 
 # What `audit` calls it where reading ends there, by the kind of the error.
@@ -23,7 +24,7 @@ def _of_kind(facts: Facts, *kinds: str) -> Iterator[Found]:
 @rule(
     "unreadable",
     Severity.ERROR,
-    explanation="The file is no whole .deb, dpkg would not unpack it or apt not read it.",
+    explanation="The file is no whole .deb: dpkg would not unpack it, or apt not read it.",
     reference="deb(5)",
     remedy="fetch or build it again",
     needs=Needs.CONTROL,
@@ -51,8 +52,8 @@ def _path_traversal(facts: Facts) -> Iterator[Found]:
 @rule(
     "duplicate-member",
     Severity.WARNING,
-    explanation="Two members have the same name. dpkg unpacks both: of files the later one stays,"
-    " links are made last of all. A folder that is listed twice is a note.",
+    explanation="Two members have the same name. dpkg unpacks both: of two files the later one"
+    " stays, and links are made last. A folder that is listed twice is a note.",
     reference="deb(5); dpkg-deb(1) lists each path once",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -67,9 +68,10 @@ def _duplicate_member(facts: Facts) -> Iterator[Found]:
 @rule(
     "absolute-member",
     Severity.WARNING,
-    explanation="The name of a member begins with a slash. dpkg takes it away; other programs"
-    " may unpack it over the system's own files. Of the root nothing is left: dpkg lists an empty"
-    " name, and ends whenever it reads that list (an error).",
+    explanation="The name of a member begins with a slash. dpkg takes the slash away; other"
+    " programs may unpack the member over the system's own files. Of the root's name"
+    " nothing is left: dpkg lists an empty name, and stops whenever it reads that list"
+    " (an error).",
     reference="deb(5), tar(1) --absolute-names",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -83,8 +85,8 @@ def _absolute_member(facts: Facts) -> Iterator[Found]:
 @rule(
     "odd-archive",
     Severity.WARNING,
-    explanation="Something about the archives that dpkg passes over, and that no tool of Debian"
-    " writes: bytes that nobody reads, no end mark, a file twice in control.tar.",
+    explanation="The archives have something that dpkg passes over and no tool of Debian writes:"
+    " bytes that nobody reads, no end mark, a file twice in control.tar.",
     reference="deb(5), tar(5)",
     remedy="finish the package, or build it again with dpkg-deb -b",
     needs=Needs.CONTROL,
@@ -101,32 +103,18 @@ def _refused(oddity: Oddity, facts: Facts) -> bool:
     return bool(since) and tools(facts.expectations.suite).dpkg >= since
 
 
-# The dpkg that first read them (its debian/changelog).
-_ZSTD = (1, 21, 18)
-_CONTROL_FORMS = (1, 17, 6)  # control.tar and control.tar.xz beside control.tar.gz
-
-
 @rule(
     "compression-of-suite",
     Severity.ERROR,
-    explanation="The dpkg of the suite cannot read this compression: zstd came with 1.21.18,"
-    " a control.tar.xz or one that is not compressed with 1.17.6. Known only where the suite is"
-    " stated.",
+    explanation="The dpkg of the suite cannot read this compression. zstd came with 1.21.18, a"
+    " control.tar.xz or one that is not compressed with 1.17.6. Known only where the"
+    " suite is stated.",
     reference="deb(5)",
     remedy="build it with dpkg-deb -Zxz, for suites before jessie with --no-uniform-compression",
     needs=Needs.CONTROL,
 )
 def _compression_of_suite(facts: Facts) -> Iterator[Found]:
     suite = facts.expectations.suite
-    if not suite:
-        return
-    dpkg = tools(suite).dpkg
-    for name in facts.members:
-        if not name.startswith(("control.tar", "data.tar")):
-            continue
-        since = _ZSTD if name.endswith(".zst") else ()
-        if name in ("control.tar", "control.tar.xz"):
-            since = _CONTROL_FORMS
-        if dpkg < since:
-            have, first = (".".join(map(str, version)) for version in (dpkg, since))
-            yield Found(f"{name} is read from dpkg {first} on; {suite} has {have}")
+    for name in facts.members if suite else ():
+        if fault := member_fault(name, suite):
+            yield Found(fault)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from builders.debkit.audit.facts import Facts
 from builders.debkit.audit.model import Found, Needs, Severity, rule
+from builders.debkit.deb.places import VOLATILE, beneath
 from builders.debkit.deb.tar import lost
 
 
@@ -70,7 +71,6 @@ _USR = frozenset(
         "X11R6",
     ]
 )
-_VOLATILE = re.compile(r"/(run|var/run|var/lock|tmp|var/tmp|dev|proc|sys)/.")
 _PERSONAL = re.compile(r"/(home|root|srv|mnt|media)/.")
 _LOADER = re.compile(r"/lib64/(ld-linux-x86-64|ld64)\.so\.[0-9]|/usr/lib64/ld-linux-x86-64\.so\.2")
 
@@ -78,24 +78,24 @@ _LOADER = re.compile(r"/lib64/(ld-linux-x86-64|ld64)\.so\.[0-9]|/usr/lib64/ld-li
 @rule(
     "volatile-path",
     Severity.ERROR,
-    explanation="A file lies where the system makes everything anew at boot, or in a file system"
-    " of the kernel: it is gone after the first reboot, or hidden at once.",
+    explanation="A file lies in a folder that is empty after each boot, or in a file system of"
+    " the kernel. It is gone after the first reboot, or hidden at once.",
     reference="Policy 9.1.4, 10.6; FHS 3.15, 5.13; tmpfiles.d(5)",
     remedy="make it when the service starts (tmpfiles.d, RuntimeDirectory=); ship nothing there",
     needs=Needs.MEMBERS,
 )
 def _volatile_path(facts: Facts) -> Iterator[Found]:
     for entry in facts.entries:
-        if _VOLATILE.match(entry.path):
-            yield Found(f"lies in {_VOLATILE.match(entry.path)[0][:-2]}", entry.path)  # type: ignore[index]
+        if place := beneath(entry.path, VOLATILE):
+            yield Found(f"lies in {place}", entry.path)
 
 
 @rule(
     "path-outside-fhs",
     Severity.ERROR,
-    explanation="A file lies outside of the folders that belong to packages: in a person's or the"
-    " site's own (/home, /root, /srv, /mnt, /media), in a new folder of the root, or in one of"
-    " /usr or /opt that the standard does not know (a warning).",
+    explanation="A file lies outside the folders that belong to packages: in one of a person or"
+    " of the site (/home, /root, /srv, /mnt, /media), or in a new folder of the root."
+    " A folder of /usr or /opt that the standard does not have is a warning.",
     reference="Policy 9.1.1; FHS 3.2, 3.13, 4.2",
     remedy="configure the build with Debian's folders (--prefix=/usr --sysconfdir=/etc)",
     needs=Needs.MEMBERS,
@@ -129,8 +129,8 @@ def _path_outside_fhs(facts: Facts) -> Iterator[Found]:
 @rule(
     "lib64",
     Severity.WARNING,
-    explanation="Debian's linker does not look into lib64: only the program loader lies there, for"
-    " programs of other distributions.",
+    explanation="Debian's linker does not look into lib64. Only the program loader lies there,"
+    " for programs of other distributions.",
     reference="Policy 9.1.1 (exception to the FHS), 9.1.4",
     remedy="configure the build with --libdir=/usr/lib/<triplet>",
     needs=Needs.MEMBERS,
@@ -145,8 +145,9 @@ def _lib64(facts: Facts) -> Iterator[Found]:
 @rule(
     "aliased-path",
     Severity.ERROR,
-    explanation="A file is there twice, in /bin, /sbin or /lib and under the same name below /usr:"
-    " on a system with merged /usr the two are one, and which of them stays is left to chance.",
+    explanation="The package has a file twice: in /bin, /sbin or /lib, and under the same name"
+    " below /usr. On a system with merged /usr both are one file, and chance decides"
+    " which of them stays.",
     reference="Policy 10.1",
     remedy="ship it below /usr only",
     needs=Needs.MEMBERS,
@@ -189,8 +190,8 @@ def _leftover_file(facts: Facts) -> Iterator[Found]:
 @rule(
     "file-name",
     Severity.WARNING,
-    explanation="The name of a file is not in UTF-8, or has control characters (an error): it"
-    " cannot be shown or typed.",
+    explanation="The name of a file is not in UTF-8, or has control characters (an error): nobody"
+    " can show or type it.",
     reference="Policy 10.10",
     remedy="rename the file",
     needs=Needs.MEMBERS,
@@ -218,8 +219,9 @@ _BASE = frozenset(_BASE_FILES.split())
 @rule(
     "missing-folder",
     Severity.ERROR,
-    explanation="A folder comes after what is in it, or not at all, and base-files does not have"
-    " it either. dpkg makes no folder that a package does not list, and ends in the middle.",
+    explanation="A folder is listed after its files, or not at all, and base-files does not have"
+    " it either. dpkg makes no folder that a package does not list: it stops in the"
+    " middle of the package.",
     reference="dpkg(1), deb(5); dpkg-deb(1) writes every folder before its files",
     remedy="finish the package, or make it with dpkg-deb -b, which lists every folder first",
     needs=Needs.MEMBERS,
@@ -265,8 +267,9 @@ def _merged_folder_replaced(facts: Facts) -> Iterator[Found]:
 @rule(
     "unmerged-path",
     Severity.WARNING,
-    explanation="From trixie on, files lie below /usr only: dpkg knows them under two names where"
-    " packages disagree, and may lose one in an upgrade. Known only where the suite is stated.",
+    explanation="From trixie on, files lie below /usr only. Where packages disagree, dpkg knows a"
+    " file under two names and may lose it in an upgrade. Known only where the suite"
+    " is stated.",
     reference="Policy 10.1, dpkg's FAQ on a merged /usr",
     remedy="move it below /usr",
     needs=Needs.MEMBERS,

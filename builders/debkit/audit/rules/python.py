@@ -17,8 +17,9 @@ _EXTENSION = re.compile(r".*\.cpython-([0-9])([0-9]+)[a-z]*-[^/]*\.so")
 @rule(
     "python-cache",
     Severity.WARNING,
-    explanation="Compiled Python is made on the system, for the Python that it has; in the package"
-    " it is stale after the next upgrade of Python, and in the way of what is made there.",
+    explanation="The package has compiled Python. Each system compiles modules for the Python"
+    " that it has: a file of the package is stale after the next upgrade of Python,"
+    " and in the way of the new one.",
     reference="Debian Python Policy 3.8 (byte-compilation), py3compile(1)",
     remedy="finish the package: __pycache__ is removed, and py3compile called by postinst",
     needs=Needs.MEMBERS,
@@ -56,9 +57,9 @@ def _python_site_packages(facts: Facts) -> Iterator[Found]:
 @rule(
     "python-dependency",
     Severity.WARNING,
-    explanation="The package has Python modules and does not depend on Python; or it has compiled"
-    " ones for one version and no bounds on that (Depends: python3 (<< 3.12), python3 (>= 3.11)),"
-    " so that they break with the next.",
+    explanation="The package has Python modules and does not depend on Python; or it has modules"
+    " that are compiled for one version, and no bounds on that (Depends: python3 (<<"
+    " 3.12), python3 (>= 3.11)), so that they break with the next.",
     reference="Debian Python Policy 3.4 (dependencies), dh_python3(1)",
     remedy="state the relation that dh_python3 computes under depends in the recipe's corrections",
     needs=Needs.MEMBERS,

@@ -15,6 +15,7 @@ from builders.debkit.audit.model import Found, Needs, Severity, rule
 from builders.debkit.audit.rules.depends import bringers
 from builders.debkit.audit.rules.elf import MACHINES
 from builders.debkit.deb.scripts import SCRIPTS, Interpreter, code_lines, interpreter, shell_of
+from builders.debkit.deb.since import script_faults
 from builders.debkit.deb.units import starts_at_boot
 
 _PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
@@ -24,11 +25,12 @@ _LIMIT = 1 << 20  # of a script; the largest in Debian have some 100 KB
 @rule(
     "script-interpreter",
     Severity.ERROR,
-    explanation="A maintainer script cannot be run: its interpreter is none that is there when"
-    " dpkg runs the script, or its first line is not what the kernel takes for one. preinst runs"
-    " before what Depends names is there, so that only Pre-Depends can bring it one. Without a"
-    " first line the shell runs it by chance, and where other packages may bring the interpreter"
-    " that is not known: warnings.",
+    explanation="dpkg cannot run a maintainer script: its interpreter is not there when dpkg runs"
+    " it, or the kernel does not take its first line for one that names an"
+    " interpreter. preinst runs before the packages of Depends are there: only"
+    " Pre-Depends can bring it one. Two cases are warnings: a script without such a"
+    " line, which the shell runs by chance, and an interpreter that other packages may"
+    " bring.",
     reference="Policy 6.1, 6.5, 7.2, 10.4; execve(2), env(1)",
     remedy="begin the script with #!/bin/sh",
     needs=Needs.MEMBERS,
@@ -168,13 +170,14 @@ _BASHISMS = (
     (re.compile(r"(?:^|[\s;&|(])(?:pushd|popd|declare|typeset|shopt|let|disown)\s"), "a command"),
     (re.compile(r"(?:^|[\s;&|(])\[\s[^][]{0,200}\s==\s"), "== in [ ]"),
     (re.compile(r"\+="), "+="),
+    (re.compile(r"(?:^|[\s;&|(])set\s[^;&|]*\bpipefail\b"), "set -o pipefail"),
 )
 
 
 @rule(
     "script-bashism",
     Severity.WARNING,
-    explanation="A maintainer script for /bin/sh has what only bash knows. Debian's sh is dash,"
+    explanation="A maintainer script for /bin/sh uses what only bash has. Debian's sh is dash,"
     " which stops there or does something else.",
     reference="Policy 10.4; checkbashisms(1)",
     remedy="write it as sh(1) has it, or begin the script with #!/bin/bash",
@@ -200,9 +203,29 @@ _LINE = 2000  # characters of a line
 
 
 @rule(
+    "script-of-suite",
+    Severity.ERROR,
+    explanation="A maintainer script calls what the dpkg of the suite, or what comes with it, does"
+    " not know, and does not ask first: it fails, and the package with it. Known only where the"
+    " suite is stated.",
+    reference="dpkg-maintscript-helper(1), dpkg-divert(1), update-rc.d(8), deb-systemd-helper(1p);"
+    " dpkg's debian/changelog",
+    remedy="ask for it first, do the same by hand, or finish the package for that suite",
+    needs=Needs.CONTROL,
+)
+def _script_of_suite(facts: Facts) -> Iterator[Found]:
+    suite = facts.expectations.suite
+    for name in SCRIPTS if suite else ():
+        content = facts.files.get(name, b"")
+        if content and len(content) <= _LIMIT and shell_of(content):
+            for number, fault in script_faults(facts.script(name), suite):
+                yield Found(f"line {number}: {fault}", name)
+
+
+@rule(
     "script-without-set-e",
     Severity.WARNING,
-    explanation="A maintainer script goes on after a command fails, and says that all went well.",
+    explanation="A maintainer script goes on after a command fails, and reports success.",
     reference="Policy 10.4",
     remedy="write set -e in the line below #!/bin/sh",
     needs=Needs.CONTROL,
@@ -223,8 +246,9 @@ def _script_without_set_e(facts: Facts) -> Iterator[Found]:
 @rule(
     "script-mode",
     Severity.WARNING,
-    explanation="A maintainer script is not executable, which dpkg corrects when it unpacks the"
-    " package and dpkg-deb refuses to build; or a plain file of control.tar is.",
+    explanation="A maintainer script is not executable: dpkg-deb refuses to build such a package,"
+    " and dpkg corrects the mode when it unpacks one. Or a plain file of control.tar"
+    " is executable.",
     reference="Policy 6.1, 10.9; dpkg-deb(1) --build",
     remedy="set the mode to 0755 for scripts, to 0644 for the others",
     needs=Needs.CONTROL,
@@ -245,8 +269,9 @@ def _scripts(facts: Facts, *names: str) -> str:
 @rule(
     "unregistered-service",
     Severity.WARNING,
-    explanation="The package has an init script or a unit that is to start at boot ([Install]), and"
-    " no maintainer script registers any: after the installation the service does not run.",
+    explanation="The package has an init script, or a unit that is to start at boot ([Install]),"
+    " and no maintainer script registers it: the service does not run after the"
+    " installation.",
     reference="Policy 9.3.3, update-rc.d(8), deb-systemd-helper(1p)",
     remedy="finish the package: what debhelper writes (dh_installinit(1), dh_installsystemd(1)) is"
     " added to its scripts",
@@ -276,8 +301,9 @@ def _unregistered_service(facts: Facts) -> Iterator[Found]:
 @rule(
     "init-script-headers",
     Severity.WARNING,
-    explanation="An init script does not say what it needs started before it, so that it is started"
-    " at any time or not at all, or does not know an action that every one has to.",
+    explanation="An init script does not say what has to start before it, so that it starts at"
+    " any time or not at all; or it lacks an action that every init script has to"
+    " have.",
     reference="Policy 9.3.2, insserv(8), update-rc.d(8)",
     remedy="write a block between ### BEGIN INIT INFO and ### END INIT INFO",
 )
@@ -305,8 +331,8 @@ def _init_script_headers(facts: Facts) -> Iterator[Found]:
 @rule(
     "init-script-without-unit",
     Severity.INFO,
-    explanation="An init script has no systemd unit of its name: systemd runs it in a wrapper, with"
-    " less of what units can have.",
+    explanation="An init script has no systemd unit of its name: systemd runs it by a wrapper,"
+    " which can do less than a unit.",
     reference="Policy 9.3.1, systemd-sysv-generator(8)",
     remedy="ship a unit of the same name",
 )

@@ -15,9 +15,9 @@ from builders.debkit.deb.metadata import read_md5sums
 @rule(
     "md5sums",
     Severity.ERROR,
-    explanation="The md5sums file is not that of the files, or has a line that dpkg --verify dies"
-    " of. Where it is missing, or is not about a file that it should be about, dpkg cannot check"
-    " that: a warning.",
+    explanation="The md5sums file does not agree with the files, or has a line at which dpkg"
+    " --verify stops. Where it is missing, or lacks a file that it should list, dpkg"
+    " cannot check that: a warning.",
     reference="deb-md5sums(5), dpkg(1) --verify",
     remedy="finish the package: the sums are made anew",
 )
@@ -51,8 +51,8 @@ def _md5sums(facts: Facts) -> Iterator[Found]:
 @rule(
     "installed-size",
     Severity.INFO,
-    explanation="Installed-Size is missing or not what the files amount to; a warning where it is"
-    " wrong by more than a tenth and a MiB.",
+    explanation="Installed-Size is missing, or not the size of the files. It is a warning where"
+    " it is wrong by more than a tenth and a MiB.",
     reference="Policy 5.6.20, deb-substvars(5)",
     remedy="finish the package: it is computed anew",
     needs=Needs.MEMBERS,

@@ -13,8 +13,9 @@ from builders.debkit.audit.model import Found, Severity, rule
 @rule(
     "build-path",
     Severity.WARNING,
-    explanation="An object, or a file that builds read, names the folder that it was built in."
-    " It is wrong on every other system, may say whose it was, and no other box builds the same.",
+    explanation="An object, or a file that builds read, names the folder that it was built in. No"
+    " other system has that folder, its name may say whose it was, and another box"
+    " does not build the same bytes.",
     reference="Policy 4.15 (reproducibility); gcc(1) -ffile-prefix-map",
     remedy="build with -ffile-prefix-map=<folder>=. or BUILD_PATH_PREFIX_MAP, and correct .pc and"
     " .la files",
@@ -35,8 +36,8 @@ _GENERIC = ("builder", "buildd", "build", "localhost", "debian", "reproducible")
 @rule(
     "build-host",
     Severity.WARNING,
-    explanation="A kernel says on which box it was built, and by whom: it is in the first line of"
-    " every boot log, and no other box builds the same.",
+    explanation="A kernel says on which box it was built, and by whom, in the first line of every"
+    " boot log. Another box does not build the same bytes.",
     reference="Documentation/kbuild/reproducible-builds.rst of the kernel",
     remedy="build with KBUILD_BUILD_USER and KBUILD_BUILD_HOST set",
 )

@@ -11,6 +11,7 @@ chmod 755 init sbin/reboot sbin/poweroff
 find . | cpio -o -H newc 2>/dev/null >/guest/initrd
 cd /
 log=/var/log/xen/console/guest-proof.log
+tool=$(cat /guest/toolstack) # xl, or xm of Xen before 4.5
 xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid
 
 # $1: how often the guest has come up by then
@@ -25,7 +26,7 @@ up() {
 }
 gone() {
     n=0
-    while xl domid "$1" >/dev/null 2>&1; do
+    while $tool domid "$1" >/dev/null 2>&1; do
         n=$((n + 1))
         test $n -lt 150 || return 1
         usleep 200000
@@ -33,24 +34,30 @@ gone() {
 }
 
 ask virt sh -c "xl info | grep virt_caps"
-ask dry-run xl create -n /guest/proof.cfg
-ask create xl create /guest/proof.cfg
+assignable=pci-assignable-list
+if test "$tool" = xm; then
+    assignable=pci-list-assignable-devices
+    ask xend /etc/init.d/xend start
+    ask xm-list xm list
+fi
+ask dry-run $tool create -n /guest/proof.cfg
+ask create $tool create /guest/proof.cfg
 ask first up 1
-ask given xl pci-list proof
-ask reboot xl reboot proof
+ask given $tool pci-list proof
+ask reboot $tool reboot proof
 ask second up 2
-ask given-again xl pci-list proof
-ask destroy xl destroy proof
+ask given-again $tool pci-list proof
+ask destroy $tool destroy proof
 ask destroyed gone proof
-ask returned xl pci-assignable-list
+ask returned $tool "$assignable"
 ask bound driver 0000:00:04.0
 
 # As the machine goes down, the service has to end the guests in good order.
-ask again xl create /guest/proof.cfg
+ask again $tool create /guest/proof.cfg
 ask third up 3
 if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendomains; else xendomains=/etc/init.d/xendomains; fi
 if test -e /proof/no-save; then sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=""/' /etc/default/xendomains; fi
 ask xendomains $xendomains stop
-ask left xl list
+ask left $tool list
 ask ended grep 'asked to power off' "$log"
 ask saved ls /var/lib/xen/save

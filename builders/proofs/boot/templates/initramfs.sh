@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Run in the suite's builder: $work/in has the packages of Xen and busybox, $out/$name becomes the
-# initramfs. ldd(1) asks the suite's own loader which files a program would get.
-# initramfs.py sets the variables, and the function that lists the paths in the package.
+# Run in the suite's builder: $work/in has the package of Xen, and that of busybox where it is needed;
+# $out/$name becomes the initramfs. ldd(1) asks the suite's own loader which files a program would
+# get. initramfs.py sets the variables, and the function that lists the paths in the package.
 # shellcheck shell=sh disable=SC2154
 set -e
 mkdir -p "$work/initrd/bin" "$work/tree" "$out"
 cd "$work/tree"
 for deb in "$work"/in/*.deb; do dpkg-deb -x "$deb" .; done
-cp "$(find . -name busybox -type f -perm -1 | head -n 1)" "$work/initrd/bin/busybox"
+busybox=$(find . -name busybox -type f -perm -1 | head -n 1)
+if test -n "$busybox"; then cp "$busybox" "$work/initrd/bin/busybox"; fi
 libraries=$(find "$PWD" -name '*.so*' ! -type d -printf '%h\n' | sort -u | tr '\n' ':')
 # pthread_cancel(3) loads it at run time.
 set -- "$(find /lib /usr/lib -name libgcc_s.so.1 | head -n 1)"
