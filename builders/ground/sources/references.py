@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from builders.errors import Interrupted
 from builders.ground.sources.address import Failed, Passing, is_local
 from builders.ground.sources.git import Git
 from builders.ground.sources.pins import GitSource
+from builders.ground.sources.upstream import parse
 from builders.text import nearest, printable
 
 # Given the signed text of a tag, its signature and the source: BuildError where it doesn't count.
@@ -34,7 +34,7 @@ def commit_of(git: Git, source: GitSource, url: str, trust: Trust | None) -> str
         raise Failed(
             f"it has no branch or tag {source.ref}{nearest(source.ref, map(printable, names))}"
         )
-    commit = there.get(f"{tag}^{{}}") or there.get(tag) or there[branch]
+    commit = there.get(tag) or there[branch]
     if source.signed_by:
         if tag not in there:
             raise Failed(f"{source.ref} is a branch: only a tag can be signed")
@@ -43,7 +43,7 @@ def commit_of(git: Git, source: GitSource, url: str, trust: Trust | None) -> str
 
 
 def _listed(git: Git, url: str, *patterns: str) -> dict[str, str]:
-    """The references of a repository that match, each with its object."""
+    """The references of a repository that match, each with its commit."""
     attempt = 1
     while True:
         try:
@@ -55,8 +55,7 @@ def _listed(git: Git, url: str, *patterns: str) -> dict[str, str]:
             attempt += 1
             if git.stop.wait(min(git.patience.pause * 2 ** (attempt - 2), git.patience.longest)):
                 raise Interrupted from None
-    lines = re.findall(r"^([0-9a-f]{40})\t(\S+)$", said.decode("utf-8", "replace"), re.MULTILINE)
-    return {name: commit for commit, name in lines}
+    return parse(said.decode("utf-8", "replace"))
 
 
 def _signed(git: Git, source: GitSource, url: str, commit: str, trust: Trust | None) -> None:
