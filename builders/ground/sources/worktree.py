@@ -259,7 +259,7 @@ def _listed(folder: Path, patience: Patience, stop: threading.Event) -> list[byt
     with scratch("dom0-debs-tree-") as place:
         environment = {
             "GIT_WORK_TREE": str(folder),
-            "GITINDEX_FILE": str(place / "index"),
+            "GIT_INDEX_FILE": str(place / "index"),
             "GIT_OPTIONAL_LOCKS": "0",
             # The trees of a sparse index are read from there, and nothing else is.
             "GIT_OBJECT_DIRECTORY": str(common / "objects"),

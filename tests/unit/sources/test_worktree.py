@@ -96,6 +96,18 @@ def test_what_git_does_not_ignore_is_taken_as_it_lies_there(repository: Path, ca
     assert cache.resolved(snapshot.source) is not None
 
 
+def test_what_git_knows_is_taken_though_it_is_ignored(repository: Path, cache: Cache) -> None:
+    (repository / "known.o").write_text("known\n")
+    git(repository, "add", "--force", "known.o")
+    git(repository, "commit", "--quiet", "-m", "x")
+    found = content(read(repository, "xen", cache))
+    assert found["known.o"] == "known\n"
+    assert "sub/a.o" not in found
+    # So it is with an index that is in two parts.
+    git(repository, "update-index", "--split-index")
+    assert content(read(repository, "xen", cache)) == found
+
+
 def test_the_same_files_have_the_same_digest_wherever_and_whenever(
     repository: Path, tmp_path: Path, cache: Cache
 ) -> None:
