@@ -164,7 +164,10 @@ class Pipeline:
 
     def _versioned(self, recipe: Recipe, name: str, build: Output) -> Recipe:
         """The recipe that a build is finished by: of a changed tree with a version of its own."""
-        if not trees.changed(recipe, name.partition("-")[0]):
+        target = name.partition("-")[0]
+        if build.notes.get("kept"):
+            recipe = trees.uncompressed(recipe, target)
+        if not trees.changed(recipe, target):
             return recipe
         manifest = read_manifest(self._run.folder) or Manifest()
         return trees.versioned(recipe, name, build.key, manifest)

@@ -217,6 +217,30 @@ def versioned(recipe: Recipe, target: str, build: str, manifest: Manifest) -> Re
     return replace(recipe, finish=finish, overrides=(*given, text))
 
 
+def uncompressed(recipe: Recipe, target: str) -> Recipe:
+    """`recipe` with packages that are quick to make, as those of a kept tree are.
+
+    What the user typed of compression stays. `compressed` takes it back.
+    """
+    if any(text.startswith(f"finish.{target}.compression=") for text in recipe.overrides):
+        return recipe
+    corrections = replace(recipe.finish[target], compression="none", level=-1)
+    return replace(
+        recipe,
+        finish={**recipe.finish, target: corrections},
+        overrides=(*recipe.overrides, *_uncompressed(target)),
+    )
+
+
+def compressed(overrides: Sequence[str], target: str) -> list[str]:
+    """The overrides of a build without those of `uncompressed`."""
+    return [text for text in overrides if text not in _uncompressed(target)]
+
+
+def _uncompressed(target: str) -> tuple[str, ...]:
+    return f'finish.{target}.compression="none"', f"finish.{target}.level=-1"
+
+
 def number(recipe: Recipe, target: str) -> int:
     """The number in the version that `versioned` gave; 0 where there is none."""
     corrections = recipe.finish[target.partition("-")[0]]

@@ -150,8 +150,9 @@ def build_kept_clean(it: Run) -> None:
         built = store.read(build_stage(name), target.build)
         if built and BuildRecord.of(built).kept:
             kind, _, flavour = name.partition("-")
-            again = dataclasses.replace(it, recipe=current.recipe_of(it, target.overrides))
-            build(again, flavour, [kind])
+            given = trees.compressed(target.overrides, kind)
+            loaded = recipe.load(current.named(it), given)
+            build(dataclasses.replace(it, recipe=loaded), flavour, [kind])
 
 
 def _closing(it: Run, pipeline: Pipeline, seconds: float) -> str:
