@@ -16,6 +16,7 @@ from typing import Any
 from builders import ROOT, forms
 from builders.documents import toml
 from builders.errors import BuildError
+from builders.ground.registry.address import parse
 from builders.text import nearest, printable
 
 NAME = "dom0-debs.toml"
@@ -41,7 +42,7 @@ class Defaults:
 
     recipe: the name of one, or a .toml file. flavour: of the kernel, where the recipe has it.
     mirror: of the suite, where neither the recipe nor the environment names one. jobs: compilers at
-    once. maintainer: of all packages, "Name <address>".
+    once. maintainer: of all packages, "Name <address>". store: that several machines use.
     """
 
     recipe: Default | None = None
@@ -49,6 +50,7 @@ class Defaults:
     mirror: Default | None = None
     jobs: Default | None = None
     maintainer: Default | None = None
+    store: Default | None = None
 
 
 def files(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -126,4 +128,9 @@ def _problem(key: str, value: Any) -> tuple[str, str] | None:
         return problem, "write one line of plain text"
     if key == "mirror" and (problem := forms.mirror(value)):
         return problem, "such as http://archive.debian.org/debian"
+    if key == "store":
+        try:
+            parse(value)
+        except BuildError as error:
+            return error.message, error.hint
     return None

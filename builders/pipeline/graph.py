@@ -39,6 +39,7 @@ from builders.text import clock
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
+    from builders.pipeline.shared import Shared
 
 Outputs = Mapping[str, Output]  # of supplies and stages, by name
 
@@ -181,16 +182,39 @@ class Pipeline:
 
     # What there is already
 
-    def _state(self, stage: Stage, outputs: dict[str, Output], current: str = "") -> State:
+    @property
+    def _shared(self) -> Shared | None:
+        """The store that other machines use too, where this run may ask it."""
+        # A tree that is kept is of this engine alone, and so is what came out of it.
+        return None if self._run.offline or self._keep else self._run.shared
+
+    def _find(self, stage: Stage, inputs: Sequence[Mapping[str, str]]) -> Output | None:
+        """The output of a stage, brought from the shared store where only that has it."""
+        there = self._store.find(stage.name, *inputs)
+        if there is None and self._shared and self._shared.bring(self._store, stage.name, inputs):
+            there = self._store.find(stage.name, *inputs)
+            if there:
+                self._run.reporter.line(f"{stage.name}: from the store")
+        return there
+
+    def _offer(self, output: Output) -> None:
+        if self._shared:
+            self._shared.offer(self._store, output)
+
+    def _state(
+        self, stage: Stage, outputs: dict[str, Output], current: str = "", *, bring: bool = False
+    ) -> State:
         """Whether a stage is there; `outputs` has what is, and then this too.
 
-        current: key of the output to compare with where it is not.
+        current: key of the output to compare with where it is not. bring: from the shared store.
         """
         missing = [name for name in stage.needs if name not in outputs]
         if missing:
             return State(stage.name, UNKNOWN, f"{missing[0]} comes first")
         inputs = stage.inputs(outputs)
-        output = self._store.find(stage.name, *inputs)
+        output = self._find(stage, inputs) if bring else self._store.find(stage.name, *inputs)
+        if output is None and not bring and self._shared and self._shared.has(stage.name, inputs):
+            return State(stage.name, HIT, "in the store")
         if output is None:
             return State(stage.name, MISS, self._store.why(stage.name, inputs[0], current))
         outputs[stage.name] = output
@@ -214,14 +238,24 @@ class Pipeline:
     def _there(self) -> Outputs | None:
         """The outputs of all stages, where none is missing."""
         outputs = self.supplies.outputs()
-        states = [self._state(stage, outputs) for chain in self._chains.values() for stage in chain]
+        states = [
+            self._state(stage, outputs, bring=True)
+            for chain in self._chains.values()
+            for stage in chain
+        ]
         return outputs if all(state.state == HIT for state in states) else None
 
     # Making what is missing
 
     def build(self) -> list[Package]:
         """Make all that is missing and publish the finished packages; they are returned."""
-        outputs = self._there() or self._make()
+        outputs = self._there()
+        if outputs:
+            for chain in self._chains.values():
+                for stage in chain:
+                    self._offer(outputs[stage.name])
+        else:
+            outputs = self._make()
         self._run.clear_engine()
         made = {
             target: self._made(self._recipe, target, outputs[build.name], outputs[finish.name])
@@ -259,7 +293,7 @@ class Pipeline:
                 outputs |= self._chain(target, outputs)
             return outputs
         builds = [build for build, _ in self._chains.values()]
-        missing = [b for b in builds if not self._store.find(b.name, *b.inputs(outputs))]
+        missing = [b for b in builds if not self._find(b, b.inputs(outputs))]
         # Each build has a slot of its own: with one in all they take turns.
         together = len(missing) > 1 and self._run.jobs > 1
         with (
@@ -319,9 +353,10 @@ class Pipeline:
     def _output(self, stage: Stage, outputs: Outputs) -> Output:
         """The output of a stage; made where it is missing."""
         inputs = stage.inputs(outputs)
-        there = self._store.find(stage.name, *inputs)
+        there = self._find(stage, inputs)
         if there:
             self._run.reporter.line(f"{stage.name}: done before")
+            self._offer(there)
             return there
         damage = self._store.damage(stage.name, inputs[0])
         if damage:
@@ -332,6 +367,7 @@ class Pipeline:
         with self._store.make(stage.name, inputs[0]) as making:
             stage.make(outputs, making)
         output = self._store.made(stage.name, inputs[0])
+        self._offer(output)
         self.made[stage.name] = output.seconds
         durations.note(self._run.folder, stage.name, output.seconds)
         self._run.reporter.line(f"{stage.name}: done in {clock(output.seconds)}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class State:
 class Newer:
     """Something newer. kind: SOURCE or PACKAGE. security: of the pocket, or a stable branch.
 
-    old, new: versions, or commits. where: the pocket's archive, the tag or the branch.
+    old, new: versions, or commits. where: the archive's address, the tag or the branch. served: as
+    far as is known; the mirror lists what it could not serve otherwise.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Newer:
     new: str
     security: bool
     where: str
+    served: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,11 @@ def _of_source(
         for at, offer in listed
         if offer.version == source.version or fnmatch.fnmatchcase(offer.version, source.version)
     )
-    return _newest(SOURCE, run, {source.name: old}, admitted)
+    newer = _newest(SOURCE, run, {source.name: old}, admitted)
+    # A mirror may list what it has not got: a new lock is of the old version then.
+    fetched = run.cache.resolved(source, scope=mirror.scope(run.recipe.suite))
+    unserved = fetched.unserved if fetched else ()
+    return [dataclasses.replace(each, served=each.new not in unserved) for each in newer]
 
 
 def _newest(

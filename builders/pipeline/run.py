@@ -17,6 +17,7 @@ from builders.ground.defaults import MOST_JOBS
 from builders.ground.session import Session
 from builders.pipeline.lockfile import Lock
 from builders.pipeline.recipe import Recipe
+from builders.pipeline.shared import Shared
 from builders.pipeline.stages import STAGES, Store
 
 
@@ -27,12 +28,14 @@ class Run(Session):
     jobs: how many compilers at once, for all steps together.
     origin: the file that the recipe was read from, where that is none of the project's own.
     lock: what is taken, and nothing else (`pinned` is its part that the ground needs).
+    shared: the store that other machines use too, where one is named.
     """
 
     recipe: Recipe
     jobs: int = 0
     origin: str = ""
     lock: Lock | None = None
+    shared: Shared | None = None
 
     def __post_init__(self) -> None:
         if self.lock and not self.pinned:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,27 +156,11 @@ class Store:
         try:
             with (folder / _RECORD).open("rb") as stream:
                 raw = stream.read(_LARGEST + 1)
-            if len(raw) > _LARGEST:
-                raise Damage(f"{_RECORD} is too large")
-            record = json.loads(raw)
-            if record["format"] != _FORMAT or record["stage"] != stage:
-                raise Damage(f"{_RECORD} is of another format or stage")
-            inputs, files, signs = (_texts(record["inputs"]), _texts(record["files"]), {})
-            notes = record["notes"]
-            looks = record.get("signs", {})
-            if not isinstance(notes, dict) or not isinstance(looks, dict):
-                raise Damage(f"{_RECORD} is not as it was written")
-            for file, sign in looks.items():
-                signs[file] = [int(number) for number in sign]
-            if key(inputs) != name:
-                raise Damage(f"the inputs in {_RECORD} are not those of this key")
-            if any(Path(file).name != file or not file.isprintable() for file in files):
-                raise Damage(f"{_RECORD} names a file outside of its folder")
-            seconds, ended = float(record["seconds"]), float(record.get("ended", 0.0))
-        except Damage:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except OSError:
             raise Damage(f"{_RECORD} is missing or not as it was written") from None
+        record = _record(raw, stage, name)
+        files: Mapping[str, str] = record["files"]
+        signs = record["signs"]
         fresh: dict[str, list[int]] = {}
         for file, digest in files.items():
             try:
@@ -188,7 +173,63 @@ class Store:
         if fresh != signs:  # copied, or carried by a CI job: sound, and quick to look at again
             with suppress(OSError):
                 write(folder / _RECORD, _dump(record | {"signs": fresh}))
-        return Output(stage, name, folder, inputs, files, notes, seconds, ended)
+        return Output(
+            stage,
+            name,
+            folder,
+            record["inputs"],
+            files,
+            record["notes"],
+            record["seconds"],
+            record["ended"],
+        )
+
+    def record(self, output: Output) -> bytes:
+        """What is written of an output, without what is of this box only."""
+        return _dump(
+            {
+                "format": _FORMAT,
+                "stage": output.stage,
+                "inputs": dict(output.inputs),
+                "files": dict(output.files),
+                "notes": dict(output.notes),
+                "seconds": output.seconds,
+                "ended": output.ended,
+            }
+        ).encode()
+
+    def adopt(
+        self, stage: str, name: str, raw: bytes, fill: Callable[[Mapping[str, str], Path], None]
+    ) -> None:
+        """Keep an output that was made elsewhere, whole or not at all.
+
+        raw: its record. fill: puts its files, name -> sha256, into a folder. Raises Damage where
+        the record or a file is not of the output with that key.
+        """
+        record = _record(raw, stage, name)
+        files: Mapping[str, str] = record["files"]
+        parent = self._folder / stage
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=".making-", dir=parent))
+        except OSError as error:
+            raise _disk(error, parent) from None
+        try:
+            fill(files, folder)
+            for file, digest in files.items():
+                if of_file(folder / file) != digest:
+                    raise Damage(f"{file} has another sha256 than when it was made")
+            signs = {file: _sign(folder / file) for file in files}
+            write(folder / _RECORD, _dump(record | {"signs": signs}))
+            folder.chmod(0o755)
+            final = parent / name
+            if final.exists():
+                self.set_aside(stage, name)
+            folder.rename(final)
+        except OSError as error:
+            raise _disk(error, folder) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def all(self, stage: str) -> list[Output]:
         """Every output of the stage that is sound, by key."""
@@ -295,6 +336,54 @@ class Store:
 
 class Damage(Exception):  # noqa: N818 - it is answered, not shown
     """What is kept of a stage is not what was made; says in what."""
+
+
+def _record(raw: bytes, stage: str, name: str) -> dict[str, Any]:
+    """What stage.json says of the output of a stage with the key `name`; Damage where it is wrong.
+
+    In it are the keys that `Store.make` writes, each of its own type.
+    """
+    if len(raw) > _LARGEST:
+        raise Damage(f"{_RECORD} is too large")
+    try:
+        record = json.loads(raw)
+        if record["format"] != _FORMAT or record["stage"] != stage:
+            raise Damage(f"{_RECORD} is of another format or stage")
+        inputs, files, notes = _texts(record["inputs"]), _texts(record["files"]), record["notes"]
+        looks = record.get("signs", {})
+        if not isinstance(notes, dict) or not isinstance(looks, dict):
+            raise Damage(f"{_RECORD} is not as it was written")
+        signs = {file: [int(number) for number in sign] for file, sign in looks.items()}
+        if key(inputs) != name:
+            raise Damage(f"the inputs in {_RECORD} are not those of this key")
+        if any(not _is_plain(file) for file in files):
+            raise Damage(f"{_RECORD} names a file outside of its folder")
+        seconds, ended = float(record["seconds"]), float(record.get("ended", 0.0))
+        if not (math.isfinite(seconds) and math.isfinite(ended)):
+            raise Damage(f"{_RECORD} is not as it was written")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        raise Damage(f"{_RECORD} is missing or not as it was written") from None
+    return {
+        "format": _FORMAT,
+        "stage": stage,
+        "inputs": inputs,
+        "files": files,
+        "signs": signs,
+        "notes": notes,
+        "seconds": seconds,
+        "ended": ended,
+    }
+
+
+def check(raw: bytes, stage: str, name: str) -> Mapping[str, str]:
+    """The files, name -> sha256, in the record of an output; Damage where it is of another one."""
+    files: Mapping[str, str] = _record(raw, stage, name)["files"]
+    return files
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of an output may have this name."""
+    return name not in ("", "..", _RECORD) and Path(name).name == name and name.isprintable()
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
+from builders.ground.sources.pins import UrlSource
 from builders.ground.suite import image, mirror
 from builders.pipeline import durations, lockfile
 from builders.pipeline.recipe import Recipe, Source
@@ -111,6 +113,17 @@ class Supplies:
         """The sources that the cache has."""
         return cached(self._run, self.sources)
 
+    def take(self) -> None:
+        """Bring the pinned files that are missing here from the shared store, where it has them."""
+        from builders.ground.sources.fetching import take
+
+        shared, there = self._run.shared, self.resolved()
+        for name, source in self.sources.items():
+            if not shared or self._run.offline or name in there:
+                continue
+            if isinstance(source, UrlSource):
+                take(source, self._run.cache, shared)
+
     def check(self, names: Iterable[str]) -> None:
         """Compute the digests of sources in the cache; what is damaged is set aside and said."""
         cached(self._run, {name: self.sources[name] for name in names}, verify=True)
@@ -189,6 +202,7 @@ class Supplies:
             refresh=refresh,
             cancel=self._run.live.stopping,
             trust=partial(tags.check, reporter=self._run.reporter),
+            elsewhere=self._run.shared,
         )
 
     def image_inputs(self) -> dict[str, str]:
@@ -199,7 +213,12 @@ class Supplies:
         """The record of the image; of a locked run, of one that has what is locked."""
         pinned = self._run.pinned
         if not pinned:
-            return self._store.find("image", self.image_inputs())
+            inputs, shared = self.image_inputs(), self._run.shared
+            recorded = self._store.find("image", inputs)
+            if recorded is None and shared and not self._run.offline:
+                shared.bring(self._store, "image", [inputs])
+                recorded = self._store.find("image", inputs)
+            return recorded
         fingerprint = image.fingerprint(image.name(self._recipe), pinned.installed)
         for inputs in (self.image_inputs(), self._locked_inputs()):
             output = self._store.find("image", inputs)
@@ -217,8 +236,10 @@ class Supplies:
         if refresh and self._run.pinned:
             raise BuildError("a locked image is never another one", hint="leave --again out")
         there = None if refresh else image.find(self._run)
-        recorded = self._record()
+        recorded = None if refresh else self._record()
         begun = time.monotonic()
+        if recorded and (there is None or there.fingerprint != recorded.notes.get("fingerprint")):
+            there = self._image_taken(str(recorded.notes.get("fingerprint"))) or there
         if there is None:
             if self._run.offline:
                 raise BuildError(
@@ -236,5 +257,38 @@ class Supplies:
                 (making.folder / "packages.txt").write_text(there.packages, encoding="utf-8")
                 making.notes = {"fingerprint": there.fingerprint, "name": there.name}
                 making.before = time.monotonic() - begun
+            recorded = self._store.made("image", self._locked_inputs())
             self._run.reporter.line(f"image: {len(there.packages.splitlines())} packages")
+        if self._run.shared and not self._run.offline:
+            self._run.shared.offer(self._store, recorded, again=refresh)
+            self._run.shared.offer_image(
+                self._image_name(there.fingerprint), lambda: image.export(self._run, there.name)
+            )
         return there
+
+    def _image_name(self, fingerprint: str) -> str:
+        """The name of the builder image in the shared store."""
+        return f"{image.key(self._recipe)}-{fingerprint[:24]}"
+
+    def _image_taken(self, fingerprint: str) -> Image | None:
+        """The image of that fingerprint from the shared store; None where it has none."""
+        shared, tag = self._run.shared, image.name(self._recipe)
+        if not shared or self._run.offline or not re.fullmatch("[0-9a-f]{64}", fingerprint):
+            return None
+        with self._run.reporter.work("image") as task:
+            task.show("the store", tag)
+            if not shared.image(
+                self._image_name(fingerprint),
+                self._run.cache,
+                lambda root: image.load(self._run, tag, root),
+            ):
+                return None
+        taken = image.find(self._run)
+        if taken is None or taken.fingerprint != fingerprint:
+            raise BuildError(
+                f"the store {shared.address} has another image than it says",
+                hint="./inv image --again --store-mode write puts this box's own there",
+                exit=Exit.ENGINE,
+            )
+        self._run.reporter.line("image: from the store")
+        return taken

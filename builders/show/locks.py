@@ -16,7 +16,7 @@ from builders.text import printable
 
 if TYPE_CHECKING:
     from builders.pipeline.lockfile import Lock
-    from builders.pipeline.outdated import Comparison
+    from builders.pipeline.outdated import Comparison, Newer
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class NewerEntry:
     new: str
     security: Annotated[bool, "of the security pocket, or a stable branch that moved on"]
     where: Annotated[str, "the archive's address, the tag or the branch"]
+    served: Annotated[bool, "false: the mirror listed it, and could not serve it when it was asked"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def outdated(compared: Comparison, recipe: str) -> Outcome:
                 n.new,
                 n.security,
                 n.where,
+                n.served,
             )
             for n in compared.newer
         ],
@@ -75,8 +77,7 @@ def outdated(compared: Comparison, recipe: str) -> Outcome:
             "security" if n.security else "newer",
             f"{n.kind} {n.name}",
             _short(n.old),
-            _short(n.new)
-            + (f" ({printable(n.where)})" if n.new.isalnum() and len(n.new) == 40 else ""),
+            _short(n.new) + _remark(n),
         )
         for n in sorted(compared.newer, key=lambda n: (not n.security, n.kind != "source"))
     ]
@@ -91,9 +92,17 @@ def outdated(compared: Comparison, recipe: str) -> Outcome:
         lines += [f"{count}, {security} of them for security" if security else count]
         lines += [f"next: ./inv lock --again --recipe {shlex.quote(recipe)}"]
     else:
-        lines += [f"nothing is newer than {compared.state.of}"]
+        rest = "else " if compared.unasked or compared.unknown else ""
+        lines += [f"nothing {rest}is newer than {compared.state.of}"]
     code = Exit.AUDIT if rows else Exit.SOURCE if compared.unasked else Exit.DONE
     return Outcome(document, "\n".join(lines), int(code))
+
+
+def _remark(newer: Newer) -> str:
+    """What people want to know of it, in brackets."""
+    if not newer.served:
+        return " (listed; the mirror could not serve it yet)"
+    return f" ({printable(newer.where)})" if _short(newer.new) != newer.new else ""
 
 
 def _short(version: str) -> str:

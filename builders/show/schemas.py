@@ -26,6 +26,7 @@ from builders.show import (
     recipes,
     releases,
     rules,
+    stored,
     trials,
     upkeep,
 )
@@ -52,6 +53,8 @@ DOCUMENTS: tuple[type, ...] = (
     upkeep.AddressesDocument,
     upkeep.RecipesDocument,
     recipes.JoinedDocument,
+    stored.StoredDocument,
+    stored.StoreCheckDocument,
     hosts.DevicesDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builders.verbs.option import OfRecipe, Reported, option, recipe_read
+from builders.verbs.option import STORE_MODES, OfRecipe, Reported, option, recipe_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,19 @@ class FromLock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(FromLock, Reported, OfRecipe, OfTree):
+class OfStore:
+    """Of a verb that may use a store that other machines use too."""
+
+    store: str = option(
+        "oci://HOST/PATH: a registry that keeps stages and sources for several machines",
+        value="ADDRESS",
+        usual="DOM0_DEBS_STORE, or that of dom0-debs.toml",
+    )
+    store_mode: str = option("what to do with that store", "both", choices=STORE_MODES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building(FromLock, Reported, OfStore, OfRecipe, OfTree):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")

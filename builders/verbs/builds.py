@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from builders import ends
 from builders.errors import BuildError
 from builders.ground import defaults
+from builders.ground.registry.address import Address, parse
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
 from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
@@ -23,6 +24,7 @@ from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.record import BuildRecord, build_stage
 from builders.pipeline.run import Run
+from builders.pipeline.shared import Shared
 from builders.pipeline.stages import STAGES, State, Store
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
@@ -34,7 +36,7 @@ from builders.verbs import maintainer
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.show.outcome import Outcome
-    from builders.verbs.building import Building, Trial
+    from builders.verbs.building import Building, OfStore, Trial
     from builders.verbs.option import OfRecipe
 
 
@@ -116,6 +118,26 @@ def begun(
     )
 
 
+def store_of(options: OfStore, reporter: Reporter) -> Address | None:
+    """The store that the options, the environment or dom0-debs.toml name, which is said."""
+    name, origin = options.store or os.environ.get("DOM0_DEBS_STORE", ""), ""
+    if not name and (default := defaults.read().store):
+        name, origin = default.value, f" ({default})"
+    if not name:
+        return None
+    address, mode = parse(name), options.store_mode
+    reporter.line(f"store {address}{origin}{'' if mode == 'both' else f', {mode} only'}")
+    return address
+
+
+def with_store(it: Run, options: OfStore) -> Run:
+    """The run, with the store that is named."""
+    if address := store_of(options, it.reporter):
+        mode, line = options.store_mode, it.reporter.line
+        it.shared = Shared(address, line, reads=mode != "write", writes=mode != "read")
+    return it
+
+
 def make(
     options: Building,
     flavour: str,
@@ -126,7 +148,10 @@ def make(
     """Build what the options ask for, or say what that would be."""
     targets = list(targets) if targets is not None else None
     own = Own(options.tree, options.patch, targets[0] if targets else "")
-    it = begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own)
+    it = with_store(
+        begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own),
+        options,
+    )
     if options.explain:
         return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()
@@ -140,7 +165,14 @@ def make(
         keep=options.keep_tree,
     )
     packages = _built(it, pipeline)
+    told(it)
     return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def told(it: Run) -> None:
+    """Raise the error of what the store of a run did not take, now that all is kept here."""
+    if it.shared and (failure := it.shared.failure()):
+        raise failure
 
 
 def build_kept_clean(it: Run) -> None:
@@ -220,6 +252,7 @@ def _pipeline(
 def _built(it: Run, pipeline: Pipeline) -> list[Package]:
     """The finished packages, after a look at what a build needs where anything is missing."""
     with it.alone():
+        pipeline.supplies.take()
         if not pipeline.ready():
             checks = doctor.examine(it, pipeline.supplies.sources, connect=lambda: it.client)
             error = doctor.failed(checks, it)
@@ -251,13 +284,17 @@ def explain(
 def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:
     """All sources of the recipe, of every flavour, in the cache."""
     with it.alone():
-        return Supplies(it).fetch(refresh=refresh)
+        fetched = Supplies(it).fetch(refresh=refresh)
+    told(it)
+    return fetched
 
 
 def make_image(it: Run, *, refresh: bool = False) -> image.Image:
     """The builder image, made where it is missing, or anew."""
     with it.alone():
-        return Supplies(it).image(refresh=refresh)
+        made = Supplies(it).image(refresh=refresh)
+    told(it)
+    return made
 
 
 @contextmanager

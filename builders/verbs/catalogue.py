@@ -22,7 +22,7 @@ class Group(NamedTuple):
 # In the order in which they are shown.
 GROUPS = (
     Group("Build", ("build-all", "build-xen", "build-kernel", "finish", "shell", "clean")),
-    Group("Inputs", ("fetch", "image", "lock", "outdated")),
+    Group("Inputs", ("fetch", "image", "lock", "outdated", "store")),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builders.verbs.building import FromLock
+from builders.verbs.building import FromLock, OfStore
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(FromLock, Reported, OfRecipe):
+class Options(FromLock, Reported, OfStore, OfRecipe):
     again: bool = option("make it anew, with the suite's newest packages", False)
 
 
@@ -22,6 +22,5 @@ def run(options: Options) -> Outcome:
     from builders.show import reports
     from builders.verbs import builds
 
-    return reports.image(
-        builds.make_image(builds.begun(options, locked=options.locked), refresh=options.again)
-    )
+    it = builds.with_store(builds.begun(options, locked=options.locked), options)
+    return reports.image(builds.make_image(it, refresh=options.again))

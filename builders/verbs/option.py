@@ -18,6 +18,7 @@ SHORT = {"recipe": "r", "set": "s", "flavour": "f", "jobs": "j", "out": "o"}
 RECIPE = "xen-4.2-wheezy"  # the default one, as builders/pipeline/recipe has it: slow to load
 
 TARGETS = ("xen", "kernel")  # of a recipe
+STORE_MODES = ("both", "read", "write")  # of a store that several machines use
 
 
 def option(

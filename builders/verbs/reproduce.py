@@ -57,4 +57,7 @@ def again(it: Run, options: Options) -> Outcome:
         it, flavour, targets, seconds=options.seconds, fresh_image=options.fresh_image
     )
     kept = it.folder / reproduce.FOLDER / STAGES
-    return boots.rebuild(compared, Variation(seconds=options.seconds).about(), kept)
+    about = Variation(seconds=options.seconds).about()
+    if options.fresh_image:
+        about += ", image made anew from the lock"
+    return boots.rebuild(compared, about, kept)

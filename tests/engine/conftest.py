@@ -26,6 +26,7 @@ from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
 from builders.progress import Silent
 from builders.verbs import builds
+from tests.engine.oci import RealRegistry
 
 # The sources are the tests' own and tiny, so that each test takes seconds: what they exercise
 # is the pipeline. tests/build builds the real ones.
@@ -183,6 +184,15 @@ def containers(box: Box) -> Callable[[], list[str]]:
         return [f"{c.name} {c.status}" for c in found]
 
     return listed
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[RealRegistry]:
+    """An empty registry."""
+    made = RealRegistry(tmp_path / "registry")
+    made.start()
+    yield made
+    made.kill()
 
 
 @pytest.fixture(scope="session")

@@ -92,25 +92,33 @@ def kernel_of(it: Recipe) -> Kernel:
     return it.kernel
 
 
+_MADE: dict[tuple[str, tuple[tuple[str, bytes], ...]], bytes] = {}  # by name and files
+
+
 def package(folder: Path, name: str, files: dict[str, bytes]) -> Path:
-    """A .deb made by dpkg-deb."""
+    """A .deb made by dpkg-deb, once for all tests that want the same."""
+    target = folder / f"{name}_1_amd64.deb"
+    key = name, tuple(sorted(files.items()))
+    if key in _MADE:
+        target.write_bytes(_MADE[key])
+        return target
     tree = folder / f"{name}.tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN" / "control").write_text(
         f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@y>\nDescription: x\n"
     )
     for path, content in files.items():
-        target = tree / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        target.chmod(0o755)
-    target = folder / f"{name}_1_amd64.deb"
+        file = tree / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o755)
     subprocess.run(
         ["dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, target],
         check=True,
         stdout=subprocess.DEVNULL,
     )
     shutil.rmtree(tree)
+    _MADE[key] = target.read_bytes()
     return target
 
 

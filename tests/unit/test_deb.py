@@ -429,7 +429,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 @pytest.mark.slow
 @given(data=st.data())
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_mutations(
     tmp_path_factory: pytest.TempPathFactory, seeds: list[bytes], data: st.DataObject

@@ -242,7 +242,7 @@ def test_the_file_appears_whole_and_never_over_anothers(tmp_path: Path) -> None:
 TYPED = st.text(max_size=10) | st.text("\"'\\,/.:=[]() \n\r\x00#$%-_abc012", max_size=16)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.builds(
         Asked,

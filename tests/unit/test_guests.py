@@ -155,6 +155,16 @@ def test_a_kernel_without_the_drivers_is_refused() -> None:
         parts._bootable("linux-image-x", there | {"CONFIG_DEVTMPFS": "m"})
 
 
+def test_linux_before_3_3_has_privcmd_in_xenfs() -> None:
+    there = {f"CONFIG_{o}": "y" for o in (*parts._BUILT_IN, *parts._NEEDED)}
+    del there["CONFIG_XEN_PRIVCMD"]
+    parts._bootable("linux-image-3.2.0", there)
+    with pytest.raises(BuildError, match="CONFIG_XEN_PRIVCMD"):
+        parts._bootable("linux-image-x", there | {"CONFIG_XEN_PRIVCMD": "n"})
+    with pytest.raises(BuildError, match="CONFIG_XENFS, CONFIG_XEN_PRIVCMD"):
+        parts._bootable("linux-image-x", there | {"CONFIG_XENFS": "n"})
+
+
 def test_the_drivers_of_a_guest_are_its_own(tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinuz"
     kernel.write_bytes(b"kernel")

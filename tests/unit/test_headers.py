@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.debkit.deb.headers import Headers
+from builders.debkit.deb.headers import BAD_MODE, Headers
 
 FIELDS = ("name", "mode", "uid", "gid", "size", "mtime", "type", "linkname", "uname", "gname")
 Form = Literal[0, 1]
@@ -48,6 +48,8 @@ def same(headers: Headers, block: bytes) -> bool:
         expected = wanted(block)
         info = headers.read(block)
     except (tarfile.TarError, ValueError, OverflowError):
+        return False
+    if BAD_MODE in info.pax_headers:  # int() of Python, and so tarfile, takes any space
         return False
     assert said(info) == said(expected)
     return True
@@ -87,7 +89,7 @@ def test_what_is_well_formed(members: list[tuple[Member, Form]]) -> None:
 
 @pytest.mark.slow
 @given(st.integers(0, 511), st.integers(0, 255), st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_what_was_damaged(at: int, value: int, mend: bool) -> None:
     headers = Headers()
     raw = bytearray(block(TarInfo("./usr/bin/x")))

@@ -540,6 +540,20 @@ def test_what_is_newer_and_what_is_for_security(world: World, offered: Offered) 
     assert "2 newer than the lock, 1 of them for security" in said.said("table")
 
 
+def test_what_is_listed_and_not_served_is_told(world: World, offered: Offered) -> None:
+    offered.add(SECURITY, "linux-source-6.1", "6.1.3-1")
+    run = locked(world)
+    assert run.lock
+    source, scope = run.recipe.sources["linux"], mirror.scope(run.recipe.suite)
+    file = world.cache.adopt(_file(world, b"linux as it came"), name="linux.tar.gz")
+    fetched = Fetched("linux", "6.1.2-1", (file,), unserved=("6.1.3-1",))
+    world.cache.record(source, fetched, scope=scope)
+    said = locks.outdated(outdated.compare(run, outdated.of_lock(run.lock)), "good")
+    assert said.code == Exit.AUDIT
+    assert "could not serve it" in said.said("table")
+    assert [entry["served"] for entry in json.loads(said.said("json"))["newer"]] == [False]
+
+
 def test_nothing_newer_is_status_0(world: World, offered: Offered) -> None:
     offered.add(MAIN, "gcc", "12")
     run = locked(world)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit
@@ -178,6 +178,7 @@ def test_a_list_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ]
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=300))
 def test_any_list_is_read(data: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:

@@ -728,13 +728,13 @@ def _load(text: str, *overrides: str) -> Recipe | None:
             return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_any_toml_is_a_recipe_or_an_error(raw: dict[str, Any]) -> None:
     _load("".join(f"{json.dumps(k)} = {_toml(v)}\n" for k, v in raw.items()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("latin-1")))
 def test_any_text_is_a_recipe_or_an_error(text: str) -> None:
     assert _load(text) is None
@@ -748,7 +748,7 @@ _PATHS = st.lists(
 ).map(".".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_PATHS, _VALUES.map(_toml) | st.text(max_size=10))
 def test_any_override_is_a_recipe_or_an_error(key: str, value: str) -> None:
     it = _load('include = ["good.toml"]', f"{key}={value}")

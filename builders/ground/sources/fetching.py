@@ -60,6 +60,16 @@ class Candidate:
     pinned: bool = False
 
 
+class Elsewhere(Protocol):
+    """A place beside the addresses of a source that may have a file of a pinned digest."""
+
+    def source(self, source: UrlSource, name: str, cache: Cache) -> CachedFile | None:
+        """The file in the cache, its digest checked; None where that place has none."""
+
+    def offer_source(self, file: CachedFile) -> None:
+        """Tell that place of a file in the cache."""
+
+
 class DebianIndex(Protocol):
     """Whoever knows what the suite offers."""
 
@@ -86,13 +96,15 @@ def fetch_all(
     cancel: threading.Event | None = None,
     patience: Patience | None = None,
     trust: Trust | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, Fetched]:
     """All `sources` in the cache, by name and in their order.
 
     scope: what else decides a Debian version (the suite and its mirror).
     offline: only what is cached or on this box. refresh: ask again for Debian
     versions, branches and tags that were resolved before. verify: read cached files anew, not only
-    their size. jobs: sources at a time. trust: checks the signatures of tags.
+    their size. jobs: sources at a time. trust: checks the signatures of tags. elsewhere: is asked
+    before the addresses, where the run is not offline.
 
     Raises BuildError (source) that names every source that failed, each address
     with its own reason; what could be fetched is kept. Raises Interrupted within
@@ -111,7 +123,7 @@ def fetch_all(
             if cached is not None:
                 fetched[source.name] = cached
     missing = [source for source in every if source.name not in fetched]
-    job = _Job(cache, reporter, patience, stop, offline, trust)
+    job = _Job(cache, reporter, patience, stop, offline, trust, elsewhere)
     work = [
         _Work((source.name,), functools.partial(job.one, source))
         for source in missing
@@ -125,7 +137,23 @@ def fetch_all(
     failures = _side_by_side(work, jobs, stop, fetched)
     if failures:
         raise _joined(failures)
+    if elsewhere and not offline:
+        for source in every:
+            # The tar of a commit is no pin, and a tree of somebody is nobody else's.
+            if not isinstance(source, (GitSource, TreeSource)):
+                for file in fetched[source.name].files:
+                    elsewhere.offer_source(file)
     return {source.name: fetched[source.name] for source in every}
+
+
+def take(source: UrlSource, cache: Cache, elsewhere: Elsewhere) -> bool:
+    """Fill the cache with a pinned file from `elsewhere`; whether that has it."""
+    name = file_name(source)
+    file = cache.lookup(source.sha256, name=name) or elsewhere.source(source, name, cache)
+    if file is None or source.size not in (None, file.size):
+        return False
+    cache.record(source, Fetched(source.name, source.sha256, (file,)))
+    return True
 
 
 def reachable(source: UrlSource | GitSource, timeout: float = 10.0) -> str | None:
@@ -248,6 +276,7 @@ class _Job:
     stop: threading.Event
     offline: bool
     trust: Trust | None = None
+    elsewhere: Elsewhere | None = None
 
     def one(self, source: UrlSource | GitSource | TreeSource) -> list[Fetched]:
         if isinstance(source, TreeSource):
@@ -296,6 +325,9 @@ class _Job:
             source.sha256, stop=self.stop, waiting=lambda: task.show("waiting for another run")
         ) as partial:
             file = self._cached(source, name)  # the other run may have finished it
+            if file is None and self.elsewhere and not self.offline:
+                task.show("the store")
+                file = self.elsewhere.source(source, name, self.cache)
             if file is not None:
                 return file
             download = Download(source, name, self.cache, partial, task, self.patience, self.stop)

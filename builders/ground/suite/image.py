@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.ground.engine import box, step
@@ -141,6 +141,36 @@ def find(run: Session) -> Image | None:
 def locked_name(recipe: Basis, lock: Pinned) -> str:
     """The name of the image that is made from a lock."""
     return f"{name(recipe)}-{lock.digest[:12]}{'-anew' if lock.anew else ''}"
+
+
+def export(run: Session, tag: str) -> Iterator[bytes]:
+    """The root file system of an image, as a tar."""
+    with engine_errors(f"reading the image {tag}"):
+        container = run.client.containers.create(
+            tag,
+            ["true"],
+            network_mode="none",
+            labels=labels(run.owner, run.recipe.name, "export"),
+        )
+        try:
+            # The library's stub says str; it is bytes.
+            yield from cast("Iterator[bytes]", container.export(1 << 20))
+        finally:
+            container.remove(v=True)
+
+
+def load(run: Session, tag: str, root: Iterator[bytes]) -> None:
+    """Make a builder image of a root file system; what had its name before loses it."""
+    repository, _, version = tag.rpartition(":")
+    with engine_errors(f"importing the image {tag}"):
+        answer = run.client.api.import_image_from_stream(
+            root,
+            repository=repository,
+            tag=version,
+            changes=[f"LABEL {LABEL}.role=builder", 'CMD ["sh"]'],
+        )
+    if "errorDetail" in answer:
+        raise BuildError(f"importing {tag} failed: {answer}", exit=Exit.ENGINE)
 
 
 def name(recipe: Basis) -> str:

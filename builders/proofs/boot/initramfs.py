@@ -46,16 +46,18 @@ _BESIDE = ("/bin/bash", "/usr/bin/rev", "/lib/lsb/init-functions")
 _XEND_TAKEN = (
     "/usr/sbin/xend",
     "/usr/sbin/xm",
+    "/usr/sbin/blktapctrl",  # xend starts it
     "/etc/init.d/xend",
     "/etc/xen/*.sxp",
     *(
         f"/usr/lib/python2.7/dist-packages/{'*/' * depth}*.{kind}"
-        for depth in range(4)
+        for depth in range(5)
         for kind in ("py", "so")
     ),
 )
 _XEND_BESIDE = (
     "/bin/ps",
+    "/lib/x86_64-linux-gnu/libnss_files.so.2",  # for the user root, loaded at run time
     "/usr/bin/env",
     "/usr/bin/python2",
     "/usr/bin/python2.7",

@@ -624,7 +624,7 @@ _FATAL = st.one_of(
     st.builds(lambda n: serve(SMALL + b"x" * n), st.integers(1, 9)),
 )
 _PROPERTY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

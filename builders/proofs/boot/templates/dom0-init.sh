@@ -37,6 +37,8 @@ option() {
 begin() {
     # Backgrounded by itself; the socket tells that it answers.
     xenstored --pid-file /run/xen/xenstored.pid
+    # Where xl of Xen 4.2 looks.
+    ln -sf /run/xen/xenstored.pid /var/run/xenstored.pid
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         test -S /run/xenstored/socket && break
         test -S /var/run/xenstored/socket && break

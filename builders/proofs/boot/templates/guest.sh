@@ -12,7 +12,8 @@ find . | cpio -o -H newc 2>/dev/null >/guest/initrd
 cd /
 log=/var/log/xen/console/guest-proof.log
 tool=$(cat /guest/toolstack) # xl, or xm of Xen before 4.5
-xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid
+# That of Xen 4.2 stays in the foreground where the first process starts it.
+sh -c 'xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid; :'
 
 # $1: how often the guest has come up by then
 up() {
@@ -37,27 +38,29 @@ ask virt sh -c "xl info | grep virt_caps"
 assignable=pci-assignable-list
 if test "$tool" = xm; then
     assignable=pci-list-assignable-devices
+    echo 'root:x:0:0:root:/:/bin/sh' >/etc/passwd
+    mkdir -p /var/run/xend /var/lib/xend/domains /var/lib/xend/state
     ask xend /etc/init.d/xend start
     ask xm-list xm list
 fi
-ask dry-run $tool create -n /guest/proof.cfg
-ask create $tool create /guest/proof.cfg
+ask dry-run "$tool" create -n /guest/proof.cfg
+ask create "$tool" create /guest/proof.cfg
 ask first up 1
-ask given $tool pci-list proof
-ask reboot $tool reboot proof
+ask given "$tool" pci-list proof
+ask reboot "$tool" reboot proof
 ask second up 2
-ask given-again $tool pci-list proof
-ask destroy $tool destroy proof
+ask given-again "$tool" pci-list proof
+ask destroy "$tool" destroy proof
 ask destroyed gone proof
-ask returned $tool "$assignable"
+ask returned "$tool" "$assignable"
 ask bound driver 0000:00:04.0
 
 # As the machine goes down, the service has to end the guests in good order.
-ask again $tool create /guest/proof.cfg
+ask again "$tool" create /guest/proof.cfg
 ask third up 3
 if test -x /usr/lib/xen/bin/xendomains; then xendomains=/usr/lib/xen/bin/xendomains; else xendomains=/etc/init.d/xendomains; fi
 if test -e /proof/no-save; then sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=""/' /etc/default/xendomains; fi
-ask xendomains $xendomains stop
-ask left $tool list
+ask xendomains "$xendomains" stop
+ask left "$tool" list
 ask ended grep 'asked to power off' "$log"
 ask saved ls /var/lib/xen/save

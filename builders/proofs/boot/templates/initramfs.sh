@@ -12,8 +12,17 @@ if test -n "$busybox"; then cp "$busybox" "$work/initrd/bin/busybox"; fi
 libraries=$(find "$PWD" -name '*.so*' ! -type d -printf '%h\n' | sort -u | tr '\n' ':')
 # pthread_cancel(3) loads it at run time.
 set -- "$(find /lib /usr/lib -name libgcc_s.so.1 | head -n 1)"
+# Python's modules are many, and no programs: they are copied at once.
+copied() {
+    sed 's,^/,,' | cpio --pass-through --make-directories --dereference --quiet "$work/initrd"
+}
+# shellcheck disable=SC2046
+printf '%s\n' $(taken) | grep '\.py$' | copied
+# shellcheck disable=SC2086 # globs of the suite
+printf '%s\n' $beside | grep '\.pyc$' | (cd / && copied)
 for path in $(taken); do
     test -e ".$path" || continue
+    case $path in *.py) continue ;; esac
     mkdir -p "$work/initrd${path%/*}"
     cp -L ".$path" "$work/initrd$path"
     # A word for each library. What ldd says of a script goes nowhere.
@@ -26,6 +35,7 @@ for path in $(taken); do
 done
 for path in $beside; do
     test -e "$path" || continue
+    case $path in *.pyc) continue ;; esac
     mkdir -p "$work/initrd${path%/*}"
     cp -L "$path" "$work/initrd$path"
     # shellcheck disable=SC2046
