@@ -9,6 +9,7 @@ is handed on as `--path`. Plain `invoke` takes `inspect --path a.deb`.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,7 @@ def _run(words: list[str]) -> int:
     words = words[1:] if words[:1] == ["--"] else words
     _filled(words)
     words = [*map(catalogue.plain, words[:1]), *words[1:]]
+    words = _judge(words)
     about = _about(words)
     if about is not None:
         face.show(about)
@@ -99,6 +101,18 @@ def _filled(words: Sequence[str]) -> None:
                 f"the word after {before} is empty" if not word else f"{word} has no value",
                 hint="leave it out, or see whether a variable of the shell is unset",
             )
+
+
+def _judge(words: list[str]) -> list[str]:
+    """The words of `bisect` with those after `--` as one: the verb that judges."""
+    if words[:1] != ["bisect"] or "--" not in words:
+        return words
+    at = words.index("--")
+    if at + 1 == len(words):
+        raise BuildError(
+            "no verb after --", hint="such as: ./inv bisect ... -- boot-test --check assignable"
+        )
+    return [*words[:at], f"--judge={shlex.join(words[at + 1 :])}"]
 
 
 def _complete(words: Sequence[str]) -> int:

@@ -81,13 +81,15 @@ class Manifest:
     """What is current in a recipe's artifacts.
 
     targets: what is published of each target. builds: target -> the build that a run made or
-    found last; another one than the target's where its correction failed.
+    found last; another one than the target's where its correction failed. numbers: target -> the
+    last number in the version of packages from a changed tree.
     """
 
     recipe: str = ""
     suite: str = ""
     targets: dict[str, Target] = field(default_factory=dict)
     builds: dict[str, Noted] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
 
 class DamagedManifestError(BuildError):
@@ -117,6 +119,7 @@ def read(folder: Path) -> Manifest | None:
                 _text(name): _noted(slot, targets.get(name, NOTHING))
                 for name, slot in said.get("builds", {}).items()
             },
+            {_text(name): _number(value) for name, value in said.get("numbers", {}).items()},
         )
     except FileNotFoundError:
         return None
@@ -159,6 +162,12 @@ def _noted(slot: Any, published: Target) -> Noted:
     return Noted(_matching(_KEY, slot["key"]), tuple(map(_text, slot["overrides"])))
 
 
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 10**9:
+        raise ValueError(f"not a number: {value!r}")
+    return value
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a string: {value!r}")
@@ -193,11 +202,16 @@ def note_build(folder: Path, target: str, build: Noted) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """A target that was made: the recipe of it, its build, and that build finished."""
+    """A target that was made: the recipe of it, its build, and that build finished.
+
+    notes: what to know of its packages. number: of a changed tree's build, which is in its version.
+    """
 
     recipe: Recipe
     build: Output
     finished: Output
+    notes: tuple[str, ...] = ()
+    number: int = 0
 
 
 def publish(folder: Path, made: Mapping[str, Made]) -> list[Package]:
@@ -220,12 +234,18 @@ def publish(folder: Path, made: Mapping[str, Made]) -> list[Package]:
                 about["version"],
                 about["architecture"],
                 output.files[file],
-                (*about["notes"], *(f"source {name}: {text}" for name, text in newer.items())),
+                (
+                    *each.notes,
+                    *about["notes"],
+                    *(f"source {name}: {text}" for name, text in newer.items()),
+                ),
             )
             packages[file] = listed
             published.append(Package(path=folder / file, **vars(listed)))
         manifest.targets[name] = Target(output.key, build.key, recipe.overrides, packages)
         manifest.builds[name] = Noted(build.key, recipe.overrides)
+        if each.number:
+            manifest.numbers[name] = max(each.number, manifest.numbers.get(name, 0))
         manifest.recipe, manifest.suite = recipe.name, recipe.suite.name
     _store(folder, manifest)
     now = {file for target in manifest.targets.values() for file in target.packages}

@@ -22,7 +22,7 @@ from builders.ground.engine.failures import engine_errors
 from builders.ground.sources.address import Failed, Patience, shown
 from builders.ground.suite import archive, image, mirror, namespace
 from builders.pipeline import recipe as recipes
-from builders.pipeline.recipe import GitSource, Source, UrlSource
+from builders.pipeline.recipe import GitSource, Source, TreeSource, UrlSource
 from builders.pipeline.run import Run
 from builders.pipeline.supplies import cached
 from builders.text import amount
@@ -306,6 +306,8 @@ def _said_by(run: Run) -> str:
 def _source(name: str, source: Source, answered: Check | None) -> Check:
     from builders.ground.sources.fetching import reachable
 
+    if isinstance(source, TreeSource):
+        return Check(f"source {name}", FAIL, f"what was read from {source.path} is gone", "--tree")
     if not isinstance(source, (UrlSource, GitSource)):
         if answered and answered.state == FAIL:
             return Check(f"source {name}", WARN, "unknown: it comes from the mirror", "see there")

@@ -19,7 +19,7 @@ from builders.errors import BuildError, Exit
 from builders.files import write
 from builders.ground.sources import upstream
 from builders.ground.sources.address import Patience, is_local
-from builders.ground.sources.pins import DebianSource, GitSource, UrlSource
+from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource
 from builders.pipeline import recipe as recipes
 from builders.pipeline.recipe import RECIPES, Recipe
 from builders.pipeline.recipe.checks import RECIPE_NAME
@@ -172,8 +172,9 @@ def _xen_series(it: Recipe) -> Series | None:
     if it.xen is None:
         return None
     source = it.sources[it.xen.source]
-    text = source.version if not isinstance(source, (UrlSource, GitSource)) else it.xen.version
-    return _series(text)
+    if isinstance(source, (DebianSource, DebianPackage)):
+        return _series(source.version)
+    return _series(it.xen.version)
 
 
 def _dotted(series: Series) -> str:

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from builders.errors import BuildError, Interrupted
 from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE, Place
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
-from builders.pipeline import current, durations, finishing, kernel, xen
+from builders.pipeline import current, durations, finishing, kernel, trees, xen
 from builders.pipeline.artifacts import NOTHING, Made, Manifest, Noted, Package, note_build, publish
 from builders.pipeline.artifacts import read as read_manifest
 from builders.pipeline.plan import Plan
@@ -31,7 +31,7 @@ from builders.pipeline.recipe import Recipe
 from builders.pipeline.record import BuildRecord, build_stage, finish_stage
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, UNKNOWN, Making, Output, State, Store
-from builders.pipeline.steps import ccache
+from builders.pipeline.steps import ccache, kept
 from builders.pipeline.steps.slots import MAKEFLAGS, OPEN, Slots
 from builders.pipeline.steps.tree import explain_patch, prepare
 from builders.pipeline.supplies import Supplies, source_stage
@@ -76,7 +76,8 @@ class Pipeline:
     """The stages of one run: for each target its build, and that finished.
 
     flavour: of the kernel; of no meaning without one. targets: "xen", "kernel" or both; those of
-    the recipe if left out. clean: nothing is taken from ccache, nor is a build that was.
+    the recipe if left out. clean: nothing is taken from ccache, nor is a build that was. keep: the
+    trees stay, and are built in where they are there.
     variation: the builds run as if on another box. supplies: the image, and the sources that are
     read.
     """
@@ -90,6 +91,7 @@ class Pipeline:
         shell: Callable[[Step], None] | None = None,
         keep_going: bool = False,
         clean: bool = False,
+        keep: bool = False,
         variation: Surroundings | None = None,
     ) -> None:
         self._run = run
@@ -99,6 +101,7 @@ class Pipeline:
         self._shell = shell
         self._keep_going = keep_going
         self._clean = clean
+        self._keep = keep
         self._noting = threading.Lock()  # two builds at once write one manifest
         self._place = variation.place if variation else PLACE
         self._slots: Slots | None = None
@@ -137,7 +140,10 @@ class Pipeline:
             sources = {name: outputs[source_stage(name)].key for name in plan.sources}
             record = BuildRecord(fingerprint, environment, plan.record(), sources)
             clean = dataclasses.replace(record, ccache=False)
-            return [each.inputs() for each in ([clean] if self._clean else [record, clean])]
+            records = [clean] if self._clean else [record, clean]
+            if self._keep:  # of a clean tree is better, where it is there
+                records = [dataclasses.replace(records[0], kept=True), *records]
+            return [each.inputs() for each in records]
 
         needs = ("image", *map(source_stage, plan.sources))
         return Stage(build_stage(plan.name), needs, inputs, partial(self._compile, plan))
@@ -147,20 +153,40 @@ class Pipeline:
         target, build = name.partition("-")[0], build_stage(name)
 
         def inputs(outputs: Outputs) -> list[dict[str, str]]:
-            return [finishing.record(recipe, target, outputs[build]).inputs()]
+            its = self._versioned(recipe, name, outputs[build])
+            return [finishing.record(its, target, outputs[build]).inputs()]
 
         def make(outputs: Outputs, making: Making) -> None:
             raw = self._store.verified(outputs[build])
-            finishing.correct(self._run, recipe, target, raw, making)
+            its = self._versioned(recipe, name, raw)
+            finishing.correct(self._run, its, target, raw, making)
 
         return Stage(finish_stage(name), (build,), inputs, make)
+
+    def _versioned(self, recipe: Recipe, name: str, build: Output) -> Recipe:
+        """The recipe that a build is finished by: of a changed tree with a version of its own."""
+        target = name.partition("-")[0]
+        if build.notes.get("kept"):
+            recipe = trees.uncompressed(recipe, target)
+        if not trees.changed(recipe, target):
+            return recipe
+        manifest = read_manifest(self._run.folder) or Manifest()
+        return trees.versioned(recipe, name, build.key, manifest)
+
+    def _made(self, recipe: Recipe, name: str, build: Output, finished: Output) -> Made:
+        its = self._versioned(recipe, name, build)
+        target = name.partition("-")[0]
+        commits = build.notes.get("sources", {})
+        notes = (*trees.said(its, target), *trees.followed(its, target, commits))
+        return Made(its, build, finished, notes, trees.number(its, name))
 
     # What there is already
 
     @property
     def _shared(self) -> Shared | None:
         """The store that other machines use too, where this run may ask it."""
-        return None if self._run.offline else self._run.shared
+        # A tree that is kept is of this engine alone, and so is what came out of it.
+        return None if self._run.offline or self._keep else self._run.shared
 
     def _find(self, stage: Stage, inputs: Sequence[Mapping[str, str]]) -> Output | None:
         """The output of a stage, brought from the shared store where only that has it."""
@@ -232,7 +258,7 @@ class Pipeline:
             outputs = self._make()
         self._run.clear_engine()
         made = {
-            target: Made(self._recipe, outputs[build.name], outputs[finish.name])
+            target: self._made(self._recipe, target, outputs[build.name], outputs[finish.name])
             for target, (build, finish) in self._chains.items()
         }
         return publish(self._run.folder, made)
@@ -250,7 +276,7 @@ class Pipeline:
             if build:
                 recipe = current.recipe_of(self._run, noted.overrides)
                 finished = self._output(self._finished(target, recipe), {stage.name: build})
-                made[target] = Made(recipe, build, finished)
+                made[target] = self._made(recipe, target, build, finished)
         if not made:
             raise current.nothing_built(self._run.folder, current.named(self._run))
         return publish(self._run.folder, made)
@@ -352,11 +378,23 @@ class Pipeline:
         fetched = {name: outputs[source_stage(name)].notes["fetched"] for name in plan.sources}
         volumes = {} if self._clean else {ccache.volume(self._run): "/ccache"}
         volumes |= {self._slots.volume: "/slots"} if self._slots else {}
+        tree = self._kept(plan, outputs, fetched) if self._keep else None
+        volumes |= {kept.volume(self._run, plan): plan.work} if tree else {}
         with Step(
             self._run, making.stage, self._builder, volumes=volumes, place=self._place
         ) as step:
             try:
-                self._phases(step, plan, fetched)
+                if tree:
+                    early = [p.name for p in plan.phases if p.name not in ("build", "collect")]
+
+                    def anew() -> None:
+                        prepare(step, plan, fetched)
+                        self._phases(step, plan, early)
+
+                    tree.build(step, anew, partial(self._phases, step, plan))
+                else:
+                    prepare(step, plan, fetched)
+                    self._phases(step, plan, [phase.name for phase in plan.phases])
             except ChangedError:  # what is damaged goes, so that the next run fetches it again
                 self.supplies.check(plan.sources)
                 raise
@@ -370,13 +408,19 @@ class Pipeline:
             step.fetch(f"{plan.work}/out", making.folder)
         making.notes = {
             "ccache": not self._clean,
+            **({"kept": True} if tree else {}),
             "sources": {n: fetched[n].version for n in plan.sources if fetched[n].version},
             "unserved": {n: list(fetched[n].unserved) for n in plan.sources if fetched[n].unserved},
         }
 
-    def _phases(self, step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
+    def _kept(self, plan: Plan, outputs: Outputs, fetched: Mapping[str, Fetched]) -> kept.Kept:
+        """The tree of a plan that stays in the engine."""
+        build, _ = self._chains[plan.name]
+        return kept.kept(self._run, plan, fetched, build.inputs(outputs)[0])
+
+    def _phases(self, step: Step, plan: Plan, names: Collection[str]) -> None:
+        """Run the phases of these names, in the plan's order."""
         slots = self._slots
-        prepare(step, plan, fetched)
         # What can't share slots has its part of them for good.
         environment = {
             "JOBS": str(max(1, self._run.jobs // slots.steps if slots else self._run.jobs))
@@ -387,7 +431,7 @@ class Pipeline:
         if plan.makeflags:
             environment["MAKEFLAGS"] = MAKEFLAGS if slots else f"-j{self._run.jobs}"
             prelude = OPEN if slots else ""
-        for phase in plan.phases:
+        for phase in (each for each in plan.phases if each.name in names):
             script = prelude + phase.script if phase.parallel else phase.script
             try:
                 step.phase(
@@ -397,6 +441,9 @@ class Pipeline:
                     environment=environment if phase.parallel else None,
                 )
             except BuildError as error:
-                raise explain_patch(error, plan) if phase.name == "patch" else error from None
+                if phase.name not in ("patch", "apply"):
+                    raise
+                names = trees.titles(self._recipe, plan.name.partition("-")[0])
+                raise explain_patch(error, plan, names) from None
             if phase.name in plan.after:
                 plan.after[phase.name](step.container.read)

@@ -40,7 +40,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
         raise source.lacks("kernel")
     environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
     fragments = read_fragments(flavour)
-    phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches)]
+    phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches), *plan.apply(kernel.apply)]
     configure = (_base(kernel, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
@@ -51,9 +51,12 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
         if dropped:
             raise _dropped(flavour_name, dropped)
 
+    sources = source.reads("kernel")
+    if flavour.base != "packaged":
+        sources = tuple(dict.fromkeys((kernel.source, *kernel.apply)))
     return Plan(
         name=f"kernel-{flavour_name}",
-        sources=source.reads("kernel") if flavour.base == "packaged" else (kernel.source,),
+        sources=sources,
         phases=tuple(phases),
         patches=kernel.patches,
         files={
@@ -61,6 +64,8 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
             for n, (name, text) in enumerate(fragments.items())
         },
         makeflags=kernel.makeflags,
+        debs=kernel.deb,
+        applied=kernel.apply,
         after={"configure": check},
     )
 

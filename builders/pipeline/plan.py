@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,8 @@ class Plan:
     makeflags: the make of this build understands a jobserver (make-kpkg(1) does not).
     after: phase -> what checks the tree then; it is given a reader of the tree's files.
     work: the folder of it all, which its scripts name.
+    debs: the packages that come out, as globs in the tree. places: paths in the tree that the
+    recipe fills. applied: the sources that are patches.
     """
 
     name: str
@@ -63,6 +65,9 @@ class Plan:
     makeflags: bool = True
     after: Mapping[str, Callable[[Callable[[str], bytes]], None]] = field(default_factory=dict)
     work: str = WORK
+    debs: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
 
     def record(self) -> PlanRecord:
         """All of the description that can change what comes out, each with its digest."""
@@ -112,6 +117,12 @@ def patch(series: str) -> list[Phase]:
     """Apply a quilt series, where there is one."""
     script = assigned(work=WORK, tree=TREE) + shell("patch")
     return [Phase("patch", script)] if series else []
+
+
+def apply(patches: Sequence[str]) -> list[Phase]:
+    """Apply sources that are patches, one after the other, where there are any."""
+    script = assigned(work=WORK, tree=TREE, patches=" ".join(patches)) + shell("apply")
+    return [Phase("apply", script)] if patches else []
 
 
 def lines(commands: tuple[str, ...], environment: str) -> str:

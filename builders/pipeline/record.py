@@ -39,7 +39,8 @@ class BuildRecord:
     """What a build was made from.
 
     image: fingerprint of the builder image. environment: digest of what else the container is.
-    sources: name -> digest of its files. ccache: whether objects could be taken from it.
+    sources: name -> digest of its files. ccache: whether objects could be taken from it. kept:
+    whether it was built in a tree that earlier builds had left.
     """
 
     image: str
@@ -47,6 +48,7 @@ class BuildRecord:
     plan: PlanRecord
     sources: Digests
     ccache: bool = True
+    kept: bool = False
 
     def inputs(self) -> dict[str, str]:
         """As the flat table has it."""
@@ -56,6 +58,7 @@ class BuildRecord:
             **self.plan.inputs(),
             **_flat("source", self.sources),
             **({} if self.ccache else {"ccache": "none"}),
+            **({"tree": "kept"} if self.kept else {}),
         }
 
     @classmethod
@@ -68,6 +71,7 @@ class BuildRecord:
             PlanRecord(_named("script", inputs), _named("file", inputs), _named("patch", inputs)),
             _named("source", inputs),
             "ccache" not in inputs,
+            "tree" in inputs,
         )
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,7 @@ class Supplies:
         refresh: bool = False,
     ) -> dict[str, Fetched]:
         from builders.ground.sources.fetching import fetch_all
+        from builders.ground.suite import tags
 
         return fetch_all(
             list(sources.values()),
@@ -199,6 +201,7 @@ class Supplies:
             offline=self._run.offline,
             refresh=refresh,
             cancel=self._run.live.stopping,
+            trust=partial(tags.check, reporter=self._run.reporter),
             elsewhere=self._run.shared,
         )
 

@@ -26,7 +26,7 @@ def describe(recipe: Recipe) -> Plan:
     phases = [plan.unpack(xen.source)]
     if xen.place or xen.files:
         phases.append(Phase("place", _place(xen)))
-    phases += plan.patch(xen.patches)
+    phases += [*plan.patch(xen.patches), *plan.apply(xen.apply)]
     if xen.configure:
         phases.append(Phase("configure", plan.lines(xen.configure, _ENVIRONMENT), parallel=True))
     phases.append(Phase("build", plan.lines(xen.build, _ENVIRONMENT), parallel=True))
@@ -38,6 +38,9 @@ def describe(recipe: Recipe) -> Plan:
         patches=xen.patches,
         files={f"files/{n}": text.encode() for n, text in enumerate(xen.files.values())},
         makeflags=xen.makeflags,
+        debs=(xen.deb,),
+        places=(*xen.place, *xen.files),
+        applied=xen.apply,
     )
 
 

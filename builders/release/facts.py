@@ -21,7 +21,7 @@ from builders.debkit.deb import Deb
 from builders.errors import BuildError, Exit
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import mirror
-from builders.pipeline import current, kernel, recipe, xen
+from builders.pipeline import current, kernel, recipe, trees, xen
 from builders.pipeline.artifacts import Target
 from builders.pipeline.finishing import corrections_digest
 from builders.pipeline.recipe import RECIPES, Recipe, Source
@@ -105,6 +105,11 @@ class Build:
         return self.stages[1].notes.get("ccache") is not False
 
     @property
+    def changed(self) -> tuple[str, ...]:
+        """The trees and patches of somebody's own that it is from, each in words."""
+        return trees.said(self.recipe, self.target.partition("-")[0])
+
+    @property
     def digests(self) -> dict[str, str]:
         """File name -> sha256 of each package."""
         return {p.path.name: p.sha256 for p in self.packages}
@@ -175,6 +180,11 @@ def _build(name: str, folder: Path, cache: Cache, target: str, slot: Target) -> 
     said = {file: about.sha256 for file, about in slot.packages.items()}
     plan = xen.describe(loaded) if kind == "xen" else kernel.describe(loaded, flavour)
     record = BuildRecord.of(built)
+    if record.kept:
+        raise BuildError(
+            f"{target} was built in a kept tree, and has in it what earlier builds left there",
+            hint=f"release --clean builds it in a clean tree first, or: {again}",
+        )
     changed = changes(plan.record().inputs(), record.plan.inputs())
     if FinishRecord.of(finished).corrections != corrections_digest(loaded, kind):
         changed.append("corrections")

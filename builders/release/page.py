@@ -98,7 +98,8 @@ class Facts:
     nobody said. install: shell commands, in order. image: how many packages the builder image
     has. older: builds that the repository has too. missing: what the release lacks. fingerprint: of
     the key that signed it. trial: days that the key is good for, where it was made for this release
-    alone and thrown away; 0 where it is somebody's.
+    alone and thrown away; 0 where it is somebody's. changed: trees and patches of somebody's own
+    that packages are from.
     """
 
     recipe: str
@@ -110,6 +111,7 @@ class Facts:
     packages: Sequence[Packed]
     inputs: Sequence[Input] = ()
     overrides: Sequence[str] = ()
+    changed: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     boots: Sequence[Boot] = ()
     spans: Sequence[Span] = ()

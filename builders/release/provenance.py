@@ -13,7 +13,7 @@ from typing import Any
 
 from builders import VERSION
 from builders.ground.engine.container import ENVIRONMENT
-from builders.pipeline.recipe import GitSource, UrlSource
+from builders.pipeline.recipe import GitSource, TreeSource, UrlSource
 from builders.release import purl
 from builders.release.facts import Build, Material, Origin
 
@@ -37,6 +37,7 @@ def statement(build: Build, commit: str) -> bytes:
                     "recipe": build.recipe.name,
                     "target": build.target,
                     "overrides": list(build.overrides),
+                    **({"changed": list(build.changed)} if build.changed else {}),
                 },
                 "internalParameters": {
                     "suite": build.recipe.suite.name,
@@ -74,7 +75,11 @@ def _source(origin: Origin) -> list[dict[str, Any]]:
     for file in origin.files:
         item: dict[str, Any] = _file("source", file)
         item["annotations"] |= {"source": origin.name, "version": origin.version}
+        if isinstance(about, TreeSource):
+            item["annotations"]["from"] = "a changed tree"
         if isinstance(about, GitSource):
+            item["digest"]["gitCommit"] = origin.version
+        if isinstance(about, TreeSource) and about.commit:
             item["digest"]["gitCommit"] = about.commit
         item["uri"] = purl.of_source(origin)
         if isinstance(about, (UrlSource, GitSource)):

@@ -30,5 +30,5 @@ def of_source(origin: Origin) -> str:
         ).to_string()
     if isinstance(about, DebianPackage):
         return debian(about.package, origin.version)
-    version = about.commit if isinstance(about, GitSource) else about.sha256
+    version = origin.version if isinstance(about, GitSource) else about.sha256  # of a tree too
     return PackageURL("generic", None, origin.name, version).to_string()

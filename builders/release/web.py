@@ -56,6 +56,7 @@ def html(
             ),
             inputs=_inputs(builds),
             overrides=sorted({o for build in builds for o in build.overrides}),
+            changed=sorted({line for build in builds for line in build.changed}),
             findings=list(_findings(folder, builds)),
             boots=[_boot(one, folder) for one in booted],
             spans=_spans(builds),

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from builders.debkit.audit.document import AuditDocument
 from builders.pipeline.lockfile import Lock
 from builders.show import (
+    bisected,
     boots,
     changes,
     hosts,
@@ -44,6 +45,7 @@ DOCUMENTS: tuple[type, ...] = (
     trials.CasesDocument,
     boots.BootsDocument,
     boots.RebuildDocument,
+    bisected.BisectDocument,
     releases.ReleaseDocument,
     releases.VerificationDocument,
     releases.ChangesDocument,

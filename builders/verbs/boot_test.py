@@ -31,6 +31,9 @@ class Options(Reported, OfBuilt, OfRecipe):
         choices=(*GUESTS, "all"),
         what="kind",
     )
+    check: tuple[str, ...] = option(
+        "only checks with this word in their name decide, such as assignable", (), value="WORD"
+    )
     toolstack: str = option(
         "what makes the guest; xm is of Xen before 4.5",
         "xl",
@@ -70,26 +73,26 @@ def run(options: Options) -> Outcome:
 
 def boot(it: Run, options: Options) -> Outcome:
     """Boot what was built in that run."""
+    from builders.proofs.boot.checks import only
     from builders.proofs.boot.prove import prove
     from builders.show import boots
 
     guests = GUESTS if options.guest == "all" else tuple(filter(None, [options.guest]))
     if options.toolstack == "xm" and guests != ("pv",):
         raise BuildError("--toolstack xm makes PV guests only", hint="add --guest pv")
-    return boots.boots(
-        prove(
-            it,
-            options.flavour,
-            accel=options.accel,
-            timeout=options.timeout,
-            controls=options.controls,
-            guests=guests,
-            toolstack=options.toolstack,
-            uefi=options.firmware != "bios",
-            secure=options.firmware == "secure",
-            key=_key(options),
-        )
+    made = prove(
+        it,
+        options.flavour,
+        accel=options.accel,
+        timeout=options.timeout,
+        controls=options.controls,
+        guests=guests,
+        toolstack=options.toolstack,
+        uefi=options.firmware != "bios",
+        secure=options.firmware == "secure",
+        key=_key(options),
     )
+    return boots.boots(only(made, options.check))
 
 
 def _key(options: Options) -> Key | None:

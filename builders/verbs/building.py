@@ -9,6 +9,20 @@ from builders.verbs.option import STORE_MODES, OfRecipe, Reported, option, recip
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfTree:
+    """Of a verb that can build a tree of the user's own."""
+
+    tree: tuple[str, ...] = option(
+        "build xen or linux from this folder as it lies there, not from the recipe's source",
+        (),
+        value="TARGET=FOLDER",
+    )
+    patch: tuple[str, ...] = option(
+        "put a patch on top of the tree of xen or linux", (), value="[TARGET:]FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FromLock:
     """Of a verb that fetches or builds."""
 
@@ -28,7 +42,7 @@ class OfStore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(FromLock, Reported, OfStore, OfRecipe):
+class Building(FromLock, Reported, OfStore, OfRecipe, OfTree):
     """Of a verb that builds."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")
@@ -37,6 +51,9 @@ class Building(FromLock, Reported, OfStore, OfRecipe):
     )
     offline: bool = option("use only what is cached", False)
     shell: bool = option("open a shell in the container where a step fails", False)
+    keep_tree: bool = option(
+        "keep the built tree; the next build there sends what changed and runs make", False
+    )
     clean: bool = option("take nothing from ccache, and no earlier build that did", False)
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,13 @@ from builders.ground import defaults
 from builders.ground.registry.address import Address, parse
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run
+from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
+from builders.pipeline.record import BuildRecord, build_stage
 from builders.pipeline.run import Run
 from builders.pipeline.shared import Shared
-from builders.pipeline.stages import State
+from builders.pipeline.stages import STAGES, State, Store
 from builders.pipeline.supplies import Supplies
 from builders.progress import Reporter
 from builders.show import reports
@@ -47,11 +49,13 @@ def begin(
     offline: bool = False,
     reads: bool = False,
     locked: bool = False,
+    own: Own | None = None,
 ) -> Run:
     """A run of the recipe of that name.
 
     name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
-    built. locked: it takes what the recipe's lock names, and nothing else.
+    built. locked: it takes what the recipe's lock names, and nothing else. own: trees and patches
+    in place of the recipe's sources.
     """
     ends.watch()
     meant = chosen.to_read(name) if reads else chosen.to_build(name)
@@ -59,14 +63,19 @@ def begin(
     loaded = recipe.load(name, overrides)
     if meant.why:
         reporter.line(f"recipe {loaded.name} ({meant.why}), for {loaded.suite.name}")
-    if builder := maintainer.overrides(os.environ, loaded.targets):
-        loaded = recipe.load(name, [*builder, *overrides])
+    overrides = [*maintainer.overrides(os.environ, loaded.targets), *overrides]
+    cache = Cache.default()
+    if own and (own.tree or own.patch):
+        usual = own.target if own.target in loaded.targets else ""
+        overrides += trees.overrides(loaded, own.tree, own.patch, cache, reporter, usual=usual)
+    if len(overrides) > len(loaded.overrides):
+        loaded = recipe.load(name, overrides)
     folder = run.artifacts() / loaded.name
     origin = str(Path(name).resolve()) if name.endswith(".toml") else ""
     if not jobs and (default := defaults.read().jobs):
         jobs = default.value
         reporter.line(f"jobs {jobs} ({default})")
-    it = Run(loaded, reporter, folder, Cache.default(), jobs=jobs, offline=offline, origin=origin)
+    it = Run(loaded, reporter, folder, cache, jobs=jobs, offline=offline, origin=origin)
     return from_lock(it) if locked else it
 
 
@@ -78,6 +87,15 @@ def from_lock(it: Run) -> Run:
     return dataclasses.replace(it, lock=lock)
 
 
+@dataclass(frozen=True)
+class Own:
+    """Trees and patches as they were typed; target: "xen" or "kernel", which a patch is of."""
+
+    tree: Sequence[str] = ()
+    patch: Sequence[str] = ()
+    target: str = ""
+
+
 def begun(
     options: OfRecipe,
     *,
@@ -85,6 +103,7 @@ def begun(
     offline: bool = False,
     reads: bool = False,
     locked: bool = False,
+    own: Own | None = None,
 ) -> Run:
     """A run of the recipe that the options of a verb name, which reports on the terminal."""
     return begin(
@@ -95,6 +114,7 @@ def begun(
         offline=offline,
         reads=reads,
         locked=locked,
+        own=own,
     )
 
 
@@ -126,14 +146,24 @@ def make(
     keep_going: bool = False,
 ) -> Outcome:
     """Build what the options ask for, or say what that would be."""
+    targets = list(targets) if targets is not None else None
+    own = Own(options.tree, options.patch, targets[0] if targets else "")
     it = with_store(
-        begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked), options
+        begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own),
+        options,
     )
     if options.explain:
-        return reports.stages(explain(it, flavour, targets))
-    shell, clean = options.shell, options.clean
+        return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()
-    pipeline = _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+    pipeline = _pipeline(
+        it,
+        flavour,
+        targets,
+        keep_going=keep_going,
+        shell=options.shell,
+        clean=options.clean,
+        keep=options.keep_tree,
+    )
     packages = _built(it, pipeline)
     told(it)
     return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
@@ -143,6 +173,18 @@ def told(it: Run) -> None:
     """Raise the error of what the store of a run did not take, now that all is kept here."""
     if it.shared and (failure := it.shared.failure()):
         raise failure
+
+
+def build_kept_clean(it: Run) -> None:
+    """Build again, in a clean tree, each current target that was built in a kept one."""
+    store = Store(it.folder / STAGES)
+    for name, target in current.manifest(it.folder, current.named(it)).targets.items():
+        built = store.read(build_stage(name), target.build)
+        if built and BuildRecord.of(built).kept:
+            kind, _, flavour = name.partition("-")
+            given = trees.compressed(target.overrides, kind)
+            loaded = recipe.load(current.named(it), given)
+            build(dataclasses.replace(it, recipe=loaded), flavour, [kind])
 
 
 def _closing(it: Run, pipeline: Pipeline, seconds: float) -> str:
@@ -168,14 +210,17 @@ def build(
     keep_going: bool = False,
     shell: bool = False,
     clean: bool = False,
+    keep: bool = False,
 ) -> list[Package]:
     """Make all that is missing; the finished packages.
 
     flavour: of the kernel; "" is the usual one. targets: those of the recipe if left out.
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
+    keep: in trees that are kept.
     """
     return _built(
-        it, _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean)
+        it,
+        _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean, keep=keep),
     )
 
 
@@ -187,6 +232,7 @@ def _pipeline(
     keep_going: bool,
     shell: bool,
     clean: bool,
+    keep: bool = False,
 ) -> Pipeline:
     from builders.pipeline.steps import terminal
 
@@ -198,6 +244,7 @@ def _pipeline(
         targets,
         keep_going=keep_going,
         clean=clean,
+        keep=keep,
         shell=terminal.on_failure(it.reporter) if shell else None,
     )
 
@@ -227,9 +274,11 @@ def usual(it: Run, flavour: str, targets: Iterable[str] | None) -> str:
     return meant.value
 
 
-def explain(it: Run, flavour: str, targets: Iterable[str] | None = None) -> list[State]:
+def explain(
+    it: Run, flavour: str, targets: Iterable[str] | None = None, *, keep: bool = False
+) -> list[State]:
     """Every stage with hit or miss, and why."""
-    return Pipeline(it, usual(it, flavour, targets), targets).explain()
+    return Pipeline(it, usual(it, flavour, targets), targets, keep=keep).explain()
 
 
 def fetch(it: Run, *, refresh: bool = False) -> dict[str, Fetched]:

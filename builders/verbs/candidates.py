@@ -88,6 +88,8 @@ def _values(option: Option, before: Sequence[str], current: str) -> Iterator[Can
         loaded = _recipe(before)
         for name in sorted(loaded.kernel.flavours) if loaded and loaded.kernel else ():
             yield name, ""
+    elif option.name == "tree":
+        yield from (("xen=", ""), ("linux=", ""))
     elif option.name == "set":
         loaded = _recipe(before)
         if loaded:

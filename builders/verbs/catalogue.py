@@ -23,7 +23,7 @@ class Group(NamedTuple):
 GROUPS = (
     Group("Build", ("build-all", "build-xen", "build-kernel", "finish", "shell", "clean")),
     Group("Inputs", ("fetch", "image", "lock", "outdated", "store")),
-    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce")),
+    Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),
     Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),

@@ -30,6 +30,7 @@ class Options(Reported):
     key: str = option(
         "public keys that signed the release before, where another key does now", value="FILE"
     )
+    clean: bool = option("build first in a clean tree what is from a kept one", False)
     spdx: bool = option("write the bills of materials as SPDX 2.3 too, beside CycloneDX", False)
 
 
@@ -57,6 +58,8 @@ def release(options: Options, reporter: Reporter) -> Outcome:
             f"--url: {problem}", hint="where machines will find it, such as https://example.org/xen"
         )
     it = builds.begin(options.recipe, [], reporter, reads=True)
+    if options.clean:
+        builds.build_kept_clean(it)
     made = publish.publish(
         it,
         current.named(it),

@@ -50,12 +50,21 @@ class Person:
 
 
 def test_a_shell_in_the_builder_with_a_tree(box: Box) -> None:
-    person = Person(box, "shell", "--tree", "xen")
+    out = box.folder / "my.patch"
+    person = Person(box, "shell", "--tree", "xen", "--patch-out", str(out))
     person.wait_for("$ ")
+    person.types("sed -i s,int,long, xl.c; echo new >new.txt; echo x >x.o\n")
     person.types("echo in-$(pwd)-as-$(id -u); ls; stty size; exit 3\n")
     person.wait_for("in-/build/tree-as-1000")
     assert person.leaves() == 3
     assert "Makefile" in person.seen
+    # What was changed there is a patch, and builds.
+    assert "2 file(s) changed" in person.seen
+    assert "+++ b/new.txt" in out.read_text()
+    box.xen_build = "grep -q new new.txt && grep -q long xl.c && make debball"
+    box.write()
+    done = box.run_tool("build-xen", "--set", FILES, "--patch", str(out))
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_shell_where_a_step_failed(box: Box) -> None:

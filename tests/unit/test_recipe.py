@@ -274,10 +274,41 @@ def test_a_sha256_of_a_wrong_form(folder: Path, wrong: str) -> None:
     assert "sources.xen.sha256: is not a sha256" in error.message
 
 
-@pytest.mark.parametrize("wrong", ["", "master", "0" * 39, "0" * 64, "A" * 40])
+@pytest.mark.parametrize("wrong", ["master", "0" * 39, "0" * 64, "A" * 40])
 def test_a_commit_of_a_wrong_form(folder: Path, wrong: str) -> None:
     error = refused(folder, WHOLE.replace(COMMIT, wrong))
     assert "sources.seabios.commit: is not a commit" in error.message
+
+
+@pytest.mark.parametrize(
+    "ref", ["stable-4.20", "RELEASE-4.20.1", "v6.1", "staging/x", "a+b"], ids=repr
+)
+def test_a_branch_or_tag_in_place_of_a_commit(folder: Path, ref: str) -> None:
+    text = WHOLE.replace(f'commit = "{COMMIT}"', f'ref = "{ref}"')
+    (folder / "good.toml").write_text(text)
+    source = load("good", folder=folder).sources["seabios"]
+    assert isinstance(source, GitSource)
+    assert (source.ref, source.commit) == (ref, "")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["-x", "a..b", "a//b", "x.lock", "a*", "refs/heads/x", "a b", "a/.b", "x/", "a@{0}"]
+)
+def test_a_branch_of_a_wrong_form(folder: Path, wrong: str) -> None:
+    error = refused(folder, WHOLE.replace(f'commit = "{COMMIT}"', f'ref = "{wrong}"'))
+    assert "sources.seabios.ref: is no branch or tag" in error.message
+
+
+def test_a_commit_and_a_branch_are_one_too_many(folder: Path) -> None:
+    both = f'commit = "{COMMIT}"\nref = "main"'
+    error = refused(folder, WHOLE.replace(f'commit = "{COMMIT}"', both))
+    assert "sources.seabios.commit: stands beside ref" in error.message
+    keys = 'ref = "v1"\nsigned_by = ["x"]'
+    error = refused(folder, WHOLE.replace(f'commit = "{COMMIT}"', keys))
+    assert "sources.seabios.signed_by[0]: is not a fingerprint" in error.message
+    keys = f'ref = "v1"\nsigned_by = ["{"A" * 40}"]'
+    error = refused(folder, WHOLE.replace(f'commit = "{COMMIT}"', keys))
+    assert "sources.seabios.keyring: is missing" in error.message
 
 
 @pytest.mark.parametrize("wrong", ["", "6.1 ", "6.1;rm", "-t", "$(id)", "6.1\\n", "6'1"])

@@ -83,7 +83,6 @@ def test_a_word_means_the_same_for_every_verb() -> None:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("shell", "--tree xen"),
         ("reproduce", "--only xen"),
         ("host.devices", "--sysfs ."),
         ("dev.ci", "--part tests"),

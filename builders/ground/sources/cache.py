@@ -36,7 +36,14 @@ from urllib.parse import unquote, urlsplit
 from builders.errors import BuildError, Interrupted
 from builders.files import hold, scratch, sweep
 from builders.ground.sources.partial import Partial
-from builders.ground.sources.pins import DebianPackage, DebianSource, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianPackage,
+    DebianSource,
+    GitSource,
+    Source,
+    TreeSource,
+    UrlSource,
+)
 from builders.ground.sources.storage import storage_error, sync
 
 _BLOCK = 1 << 20
@@ -314,6 +321,23 @@ class Cache:
         sound = [self._sound(file, verify=verify, note=note) for file in files]
         return fetched if sound and all(sound) else None
 
+    def keep_newest(self, source: TreeSource, number: int) -> None:
+        """Of the archives that were read from the folder of `source` keep the newest ones."""
+        records: list[tuple[float, Path, str]] = []
+        for path in self.root.glob("resolved/*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                raw = json.loads(path.read_bytes())
+                about = raw["source"]
+                if about["kind"] == TreeSource.__name__ and about["path"] == source.path:
+                    records.append((path.stat().st_mtime, path, str(about["sha256"])))
+        records.sort(reverse=True)
+        kept = {source.sha256, *(digest for _, _, digest in records[:number])}
+        for _, path, digest in records[number:]:
+            with contextlib.suppress(OSError, ValueError):
+                if digest not in kept:
+                    self.path(digest).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+
     def _record_path(self, source: Source, scope: str) -> Path:
         text = json.dumps(identity_of(source, scope), sort_keys=True)
         return self.root / "resolved" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
@@ -446,6 +470,8 @@ def identity_of(source: Source, scope: str = "") -> dict[str, Any]:
     fields = {k: v for k, v in dataclasses.asdict(source).items() if k != "urls"}
     if fields.get("pooled", ...) is None:
         del fields["pooled"]
+    if isinstance(source, GitSource):  # what a commit alone identifies has the record it had
+        fields = {k: v for k, v in fields.items() if v or k == "commit"}
     if isinstance(source, UrlSource):
         fields["filename"] = file_name(source)
     fields["kind"] = type(source).__name__

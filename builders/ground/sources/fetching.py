@@ -9,8 +9,10 @@ digests come from a DebianIndex, which reads them from the suite's signed lists.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,8 +35,17 @@ from builders.ground.sources.address import (
 from builders.ground.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.ground.sources.download import Download, probe
 from builders.ground.sources.git import Git, commit_as_tar
-from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianPackage,
+    DebianSource,
+    GitSource,
+    Source,
+    TreeSource,
+    UrlSource,
+)
+from builders.ground.sources.references import Trust, commit_of
 from builders.progress import Reporter, Task
+from builders.text import printable
 
 
 @dataclass(frozen=True)
@@ -84,15 +95,16 @@ def fetch_all(
     jobs: int = 4,
     cancel: threading.Event | None = None,
     patience: Patience | None = None,
+    trust: Trust | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> dict[str, Fetched]:
     """All `sources` in the cache, by name and in their order.
 
     scope: what else decides a Debian version (the suite and its mirror).
     offline: only what is cached or on this box. refresh: ask again for Debian
-    versions that were resolved before. verify: read cached files anew, not only
-    their size. jobs: sources at a time. elsewhere: is asked before the addresses, where the run is
-    not offline.
+    versions, branches and tags that were resolved before. verify: read cached files anew, not only
+    their size. jobs: sources at a time. trust: checks the signatures of tags. elsewhere: is asked
+    before the addresses, where the run is not offline.
 
     Raises BuildError (source) that names every source that failed, each address
     with its own reason; what could be fetched is kept. Raises Interrupted within
@@ -106,16 +118,16 @@ def fetch_all(
     for source in every:
         if stop.is_set():
             raise Interrupted
-        if not (refresh and not offline and _is_debian(source)):
+        if not (refresh and not offline and _moves(source)):
             cached = cache.resolved(source, scope=scope, verify=verify, note=reporter.line)
             if cached is not None:
                 fetched[source.name] = cached
     missing = [source for source in every if source.name not in fetched]
-    job = _Job(cache, reporter, patience, stop, offline, elsewhere)
+    job = _Job(cache, reporter, patience, stop, offline, trust, elsewhere)
     work = [
         _Work((source.name,), functools.partial(job.one, source))
         for source in missing
-        if isinstance(source, (UrlSource, GitSource))
+        if isinstance(source, (UrlSource, GitSource, TreeSource))
     ]
     of_debian = [s for s in missing if isinstance(s, (DebianSource, DebianPackage))]
     if of_debian:
@@ -127,7 +139,8 @@ def fetch_all(
         raise _joined(failures)
     if elsewhere and not offline:
         for source in every:
-            if not isinstance(source, GitSource):  # its tar is no pin
+            # The tar of a commit is no pin, and a tree of somebody is nobody else's.
+            if not isinstance(source, (GitSource, TreeSource)):
                 for file in fetched[source.name].files:
                     elsewhere.offer_source(file)
     return {source.name: fetched[source.name] for source in every}
@@ -246,7 +259,10 @@ def _joined(failures: Sequence[tuple[_Work, BuildError]]) -> BuildError:
     )
 
 
-def _is_debian(source: Source) -> bool:
+def _moves(source: Source) -> bool:
+    """Whether it may be something else tomorrow: what a mirror lists, a branch or a tag."""
+    if isinstance(source, GitSource):
+        return bool(source.ref)
     return isinstance(source, (DebianSource, DebianPackage))
 
 
@@ -259,9 +275,17 @@ class _Job:
     patience: Patience
     stop: threading.Event
     offline: bool
+    trust: Trust | None = None
     elsewhere: Elsewhere | None = None
 
-    def one(self, source: UrlSource | GitSource) -> list[Fetched]:
+    def one(self, source: UrlSource | GitSource | TreeSource) -> list[Fetched]:
+        if isinstance(source, TreeSource):
+            raise BuildError(
+                f"source {source.name}: what was read from {printable(source.path)} is not kept "
+                "any more",
+                hint=f"read it again: --tree {source.name}={shlex.quote(source.path)}",
+                exit=Exit.SOURCE,
+            )
         return [self.url(source) if isinstance(source, UrlSource) else self.git(source)]
 
     def url(self, source: UrlSource) -> Fetched:
@@ -324,14 +348,18 @@ class _Job:
                 try:
                     with self.cache.scratch() as folder:
                         git = Git(folder, self.patience, self.stop, source.name, task)
-                        tar = commit_as_tar(git, source, url)
-                        file = self.cache.adopt(tar, name=f"{source.name}-{source.commit[:12]}.tar")
+                        commit = source.commit or commit_of(git, source, url, self.trust)
+                        pinned = dataclasses.replace(source, commit=commit)
+                        tar = commit_as_tar(git, pinned, url)
+                        file = self.cache.adopt(tar, name=f"{source.name}-{commit[:12]}.tar")
                 except Failed as error:
                     reasons.append((url, error))
                     if url != urls[-1]:
                         self._passed_over(source, url, error)
                     continue
-                fetched = Fetched(source.name, source.commit, (file,))
+                if source.ref:
+                    self.reporter.line(f"{source.name}: {source.ref} is at {commit}")
+                fetched = Fetched(source.name, commit, (file,))
                 self.cache.record(source, fetched)
                 return fetched
         raise BuildError(

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from builders.errors import BuildError, Exit, Interrupted
@@ -58,7 +59,8 @@ _LIMITED = f'ulimit -v {_MEMORY} 2>/dev/null; exec git "$@"'
 class Git:
     """git in a folder of its own, with an environment that no user's setting changes.
 
-    One lasts at most patience.repository, in seconds and in bytes on the disk.
+    One lasts at most patience.repository, in seconds and in bytes on the disk. environment: more
+    of it.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Git:
         stop: threading.Event,
         name: str,
         task: Task | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.patience = patience
@@ -90,11 +93,23 @@ class Git:
             "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
             "GIT_HTTP_LOW_SPEED_TIME": str(max(1, round(patience.stall))),
             "LC_ALL": "C",
+            **(environment or {}),
         }
         self._environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
 
     def run(self, *arguments: str) -> str:
-        """Run git; returns its output. Raises Failed or Passing with what it said."""
+        """Run git; the beginning of its output. Raises Failed or Passing with what it said."""
+        return _beginning(self._run(*arguments))
+
+    def output(self, *arguments: str) -> bytes:
+        """Run git; its whole output. Raises Failed or Passing with what it said."""
+        path = self._run(*arguments)
+        if path.stat().st_size > _SAID:
+            raise Failed(f"git {arguments[0]} said more than {_SAID >> 20} MiB")
+        return path.read_bytes()
+
+    def _run(self, *arguments: str) -> Path:
+        """Run git; the file with its output, until it is run again."""
         if shutil.which("git") is None:
             raise BuildError(
                 f"git is not installed, and source {self._name} is a git repository",
@@ -124,7 +139,7 @@ class Git:
                 raise storage_error(full, self.folder)
             reason = _complaint(complaint) or f"git {arguments[0]} ended with {process.returncode}"
             raise (Failed if _GIT_FINAL.search(complaint) else Passing)(reason)
-        return _beginning(output)
+        return output
 
     def _wait(self, process: subprocess.Popen[bytes], verb: str, watched: tuple[Path, ...]) -> None:
         since, seen = time.monotonic(), 0

@@ -25,16 +25,23 @@ class UrlSource:
 
 @dataclass(frozen=True)
 class GitSource:
-    """A tree at one commit of a git repository.
+    """A tree at one commit of a git repository: a pinned one, or that of a branch or a tag.
 
     urls: addresses of the repository.
     commit: its 40 hexadecimal digits. Of a tag, the last line of
         `git ls-remote URL TAG 'TAG^{}'` has them.
+    ref: in place of `commit` a branch or a tag, such as "stable-4.20": its commit when it is first
+        fetched is taken, and noted; `fetch --again` asks once more.
+    signed_by: fingerprints of the keys of which one has to have signed the tag.
+    keyring: the file with these keys.
     """
 
     name: str
     urls: tuple[str, ...]
-    commit: str
+    commit: str = ""
+    ref: str = ""
+    signed_by: tuple[str, ...] = ()
+    keyring: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,4 +86,19 @@ class DebianPackage:
     version: str
 
 
-Source = UrlSource | GitSource | DebianSource | DebianPackage
+@dataclass(frozen=True)
+class TreeSource:
+    """A local tree as it lay there when a run read it; --tree writes one.
+
+    path: the folder that it was read from.
+    sha256: the digest of its files, as one tar archive.
+    commit: where the folder is a git repository, the one that it was at, changes or not.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    commit: str = ""
+
+
+Source = UrlSource | GitSource | DebianSource | DebianPackage | TreeSource

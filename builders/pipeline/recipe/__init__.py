@@ -12,6 +12,7 @@ from builders.ground.sources.pins import (
     GitSource,
     Pooled,
     Source,
+    TreeSource,
     UrlSource,
 )
 from builders.ground.suite.model import Builder, Suite
@@ -41,6 +42,7 @@ __all__ = [
     "Recipe",
     "Source",
     "Suite",
+    "TreeSource",
     "UrlSource",
     "Xen",
     "default_flavour",

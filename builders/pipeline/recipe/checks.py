@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,7 +24,14 @@ from builders.debkit.corrections import (
     Corrections,
     purge_problem,
 )
-from builders.ground.sources.pins import DebianSource, GitSource, Pooled, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianSource,
+    GitSource,
+    Pooled,
+    Source,
+    TreeSource,
+    UrlSource,
+)
 from builders.ground.suite.model import Builder, Suite
 from builders.pipeline.recipe import debian
 from builders.pipeline.recipe.files import is_file
@@ -117,10 +124,9 @@ def _check_source(name: str, source: Source, files: bool, reader: Reader) -> Non
                 f"{key}.filename", problem, "name the file: letters, digits and ._+~%@=-"
             )
     elif isinstance(source, GitSource):
-        if not re.fullmatch(r"[0-9a-f]{40}", source.commit):
-            raise reader.error(
-                f"{key}.commit", "is not a commit", "it has 40 lower-case hexadecimal digits"
-            )
+        _check_git(source, key, reader)
+    elif isinstance(source, TreeSource):
+        _check_tree(source, key, reader)
     else:
         if problem := debian.name_problem(source.package):
             raise reader.error(f"{key}.package", problem, "name one package of the suite")
@@ -130,6 +136,63 @@ def _check_source(name: str, source: Source, files: bool, reader: Reader) -> Non
             )
         if isinstance(source, DebianSource) and source.pooled:
             _check_pooled(source.pooled, f"{key}.pooled", reader)
+
+
+def _check_git(source: GitSource, key: str, reader: Reader) -> None:
+    if bool(source.commit) == bool(source.ref):
+        raise reader.error(
+            f"{key}.commit",
+            "stands beside ref" if source.ref else "is missing",
+            "a git source is pinned by its commit, 40 hexadecimal digits, or follows a branch or a "
+            "tag: ref",
+        )
+    if source.commit and not re.fullmatch(r"[0-9a-f]{40}", source.commit):
+        raise reader.error(
+            f"{key}.commit", "is not a commit", "it has 40 lower-case hexadecimal digits"
+        )
+    # git-check-ref-format(1), and nothing that ls-remote takes for a pattern.
+    if source.ref and (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}", source.ref)
+        or re.search(r"\.\.|//|/\.|\./|\.lock(/|$)|[./]$|^refs/", source.ref)
+    ):
+        raise reader.error(
+            f"{key}.ref", "is no branch or tag", 'such as "stable-4.20" or "RELEASE-4.20.1"'
+        )
+    _check_keys(source.signed_by, source.keyring, key, reader)
+    if source.signed_by and not source.ref:
+        raise reader.error(f"{key}.signed_by", "is of a tag", "name the tag: ref")
+
+
+def _check_keys(fingerprints: Sequence[str], keyring: str, key: str, reader: Reader) -> None:
+    """Whose signatures count, and the file with these keys."""
+    if keyring and (forms.absolute(keyring) or not re.fullmatch(r"[\w./+~@=-]+", keyring)):
+        raise reader.error(
+            f"{key}.keyring",
+            f"{keyring[:80]!r} is no path of a keyring",
+            "absolute, in plain letters, such as /usr/share/keyrings/debian-archive-keyring.gpg",
+        )
+    for n, fingerprint in enumerate(fingerprints):
+        if not re.fullmatch(r"[0-9A-Fa-f]{40}", fingerprint):
+            raise reader.error(
+                f"{key}.signed_by[{n}]",
+                "is not a fingerprint",
+                "it has 40 hexadecimal digits: gpg --show-keys FILE prints it",
+            )
+    if fingerprints and not keyring:
+        raise reader.error(f"{key}.keyring", "is missing", "name the file with the keys")
+
+
+def _check_tree(tree: TreeSource, key: str, reader: Reader) -> None:
+    """A folder of this box, which the command line alone may name."""
+    if not reader.typed(f"{key}.path"):
+        raise reader.error(
+            f"{key}.path", "is a folder of this box", "--tree xen=FOLDER or linux=FOLDER names one"
+        )
+    if not tree.path.startswith("/"):
+        raise reader.error(f"{key}.path", "is no absolute path", "--tree reads and names it")
+    _check_sha256(tree.sha256, f"{key}.sha256", reader)
+    if not re.fullmatch(r"([0-9a-f]{40}([0-9a-f]{24})?)?", tree.commit):
+        raise reader.error(f"{key}.commit", "is not a commit", "leave it to --tree")
 
 
 def _check_address(url: str, key: str, name: str, files: bool, reader: Reader) -> None:
@@ -176,9 +239,11 @@ def _check_names(recipe: Recipe, reader: Reader) -> None:
     if recipe.xen:
         used["xen.source"] = recipe.xen.source
         used |= {dotted("xen.place", path): name for path, name in recipe.xen.place.items()}
+        used |= {f"xen.apply[{n}]": name for n, name in enumerate(recipe.xen.apply)}
     if recipe.kernel:
         used["kernel.source"] = recipe.kernel.source
         used |= {"kernel.config": recipe.kernel.config} if recipe.kernel.config else {}
+        used |= {f"kernel.apply[{n}]": name for n, name in enumerate(recipe.kernel.apply)}
     for key, name in used.items():
         if name not in recipe.sources:
             raise reader.error(
@@ -186,6 +251,8 @@ def _check_names(recipe: Recipe, reader: Reader) -> None:
                 f"there is no source {name}" + nearest(name, recipe.sources),
                 f"sources here: {', '.join(sorted(recipe.sources))}",
             )
+        if ".apply[" in key and not isinstance(recipe.sources[name], UrlSource):
+            raise reader.error(key, f"source {name} is no file", "a patch is a source of kind url")
 
 
 def _check_suite(suite: Suite, reader: Reader) -> None:
@@ -208,23 +275,7 @@ def _check_suite(suite: Suite, reader: Reader) -> None:
                 )
     if suite.security_suite and forms.words(suite.security_suite):
         raise reader.error("suite.security_suite", "is no suite", "such as wheezy/updates")
-    if suite.keyring and (
-        forms.absolute(suite.keyring) or not re.fullmatch(r"[\w./+~@=-]+", suite.keyring)
-    ):
-        raise reader.error(
-            "suite.keyring",
-            f"{suite.keyring[:80]!r} is no path of a keyring",
-            "absolute, in plain letters, such as /usr/share/keyrings/debian-archive-keyring.gpg",
-        )
-    for n, fingerprint in enumerate(suite.signed_by):
-        if not re.fullmatch(r"[0-9A-Fa-f]{40}", fingerprint):
-            raise reader.error(
-                f"suite.signed_by[{n}]",
-                "is not a fingerprint",
-                "it has 40 hexadecimal digits: gpg --show-keys FILE prints it",
-            )
-    if suite.signed_by and not suite.keyring:
-        raise reader.error("suite.keyring", "is missing", "name the file with the keys")
+    _check_keys(suite.signed_by, suite.keyring, "suite", reader)
     for name, digest in suite.release_sha256.items():
         key = dotted("suite.release_sha256", name)
         if forms.words(name):

@@ -9,7 +9,14 @@ from typing import Any
 
 from builders.debkit.corrections import Corrections
 from builders.errors import BuildError
-from builders.ground.sources.pins import DebianPackage, DebianSource, GitSource, Source, UrlSource
+from builders.ground.sources.pins import (
+    DebianPackage,
+    DebianSource,
+    GitSource,
+    Source,
+    TreeSource,
+    UrlSource,
+)
 from builders.ground.suite.model import Builder, Suite
 
 TARGETS = ("xen", "kernel")  # what a recipe may build, each a table of it
@@ -18,6 +25,7 @@ KINDS: dict[str, type[Any]] = {
     "git": GitSource,
     "debian-source": DebianSource,
     "debian-package": DebianPackage,
+    "tree": TreeSource,
 }
 
 
@@ -31,6 +39,7 @@ class Xen:
     version: shown to people; the package's own version decides.
     configure: shell lines run in the tree before `build`.
     patches: a quilt series, a folder below patches/.
+    apply: names of sources that are patches, put on top of that in their order; --patch adds one.
     place: path in the tree to the name of another source, which is put there; where the path ends
         in "/" it is unpacked, otherwise its file is copied.
     files: path in the tree to the content of a new file.
@@ -45,6 +54,7 @@ class Xen:
     version: str = ""
     configure: tuple[str, ...] = ()
     patches: str = ""
+    apply: tuple[str, ...] = ()
     place: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     elf: str = "dist/install"
@@ -77,6 +87,7 @@ class Kernel:
     config_path: the file in that source, such as "/boot/config-3.2.0-4-amd64".
     defaults: the shell line that gives each option which is still open its default.
     patches: a quilt series, a folder below patches/.
+    apply: as for Xen.
     makeflags: as for Xen; make-kpkg(1) takes CONCURRENCY_LEVEL instead.
     """
 
@@ -88,6 +99,7 @@ class Kernel:
     config_path: str = ""
     defaults: str = "make olddefconfig"
     patches: str = ""
+    apply: tuple[str, ...] = ()
     makeflags: bool = True
 
 
@@ -139,9 +151,9 @@ class Recipe:
         """The sources that a target is built from, the tree's first; a kernel in any flavour."""
         names: tuple[str, ...] = ()
         if target == "xen" and self.xen:
-            names = (self.xen.source, *self.xen.place.values())
+            names = (self.xen.source, *self.xen.place.values(), *self.xen.apply)
         elif target == "kernel" and self.kernel:
-            names = (self.kernel.source, self.kernel.config)
+            names = (self.kernel.source, self.kernel.config, *self.kernel.apply)
         return tuple(dict.fromkeys(name for name in names if name))
 
     def lacks(self, target: str) -> BuildError:

@@ -199,7 +199,6 @@ _EXAMPLES: dict[type, str] = {str: 'one string: "..."', int: "its digits alone",
 _NAMES: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false"}
 _MISSING = {
     "sha256": "every url source is pinned: add sha256 = the digest of the file that you trust",
-    "commit": "every git source is pinned: add commit = its 40 hexadecimal digits",
     "version": "every Debian source is pinned: add an exact version, or a glob such as 6.1.*",
     "reason": "say in a sentence why lintian is wrong here",
     "summary": "add one line that says what the recipe builds",

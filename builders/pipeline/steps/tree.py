@@ -37,8 +37,13 @@ def prepare(step: Step, plan: Plan, fetched: Mapping[str, Fetched]) -> None:
 _WIDTH = 4096  # characters of a line of the log that are looked at
 
 
-def explain_patch(error: BuildError, plan: Plan) -> BuildError:
-    """The error for a patch that does not apply: which patch, files and hunks."""
+def explain_patch(
+    error: BuildError, plan: Plan, names: Mapping[str, str] | None = None
+) -> BuildError:
+    """The error for a patch that does not apply: which patch, files and hunks.
+
+    names: of patches that are sources, how a person calls each.
+    """
     if error.exit is not Exit.STEP:
         return error
     patch, file = "", ""
@@ -65,9 +70,14 @@ def explain_patch(error: BuildError, plan: Plan) -> BuildError:
         if sum(map(len, wrong.values())) > _TOLD:
             break
     told = [(f"to {f} " if f else "") + f"({', '.join(why)})" for f, why in wrong.items()]
+    title = (names or {}).get(patch)
+    shown = title or f"patches/{plan.patches}/{patch}"
     return BuildError(
-        printable(f"patches/{plan.patches}/{patch} does not apply {', '.join(told)}".rstrip()),
-        hint="is the source the version that the series was made for? refresh that patch",
+        printable(f"{shown} does not apply {', '.join(told)}".rstrip()),
+        hint="is it made for this version, with paths as git diff writes them? refresh it"
+        if title
+        else "is the source the version that the series was made for? refresh that patch; "
+        f"--set {plan.name.partition('-')[0]}.patches= leaves the series out",
         log=error.log,
         excerpt=error.excerpt,
         exit=error.exit,

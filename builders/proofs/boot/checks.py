@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from builders.errors import BuildError
 from builders.proofs.boot.parts import Parts
 from builders.proofs.boot.qemu import DRIVER, HIDDEN, Console
+from builders.text import nearest
 
 BACKEND = "CONFIG_XEN_PCIDEV_BACKEND"
 
@@ -40,6 +42,30 @@ class Boot:
     def good(self) -> bool:
         """Whether all hold that should, and just those fail that must."""
         return {check.name for check in self.checks if not check.good} == self.wanted
+
+
+def only(boots: Sequence[Boot], words: Sequence[str]) -> list[Boot]:
+    """The boots with just those checks that have one of these words in their name; all without.
+
+    BuildError (USAGE) where a word is in none.
+    """
+    if not words:
+        return list(boots)
+    names = sorted({check.name for boot in boots for check in boot.checks})
+    for word in words:
+        if not any(word in name for name in names):
+            raise BuildError(
+                f"--check {word}: no check has that in its name" + nearest(word, names),
+                hint=f"there are: {', '.join(names)}",
+            )
+    return [
+        replace(
+            boot,
+            checks=tuple(c for c in boot.checks if any(word in c.name for word in words)),
+            wanted=frozenset(n for n in boot.wanted if any(word in n for word in words)),
+        )
+        for boot in boots
+    ]
 
 
 @dataclass(frozen=True)
