@@ -30,7 +30,9 @@ PACKAGES = {
     "chromium": "chromium",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "docker.io": "dockerd",
+    "e2fsprogs": "mke2fs",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "gdisk": "sgdisk",
     "git": "git",
     "gnupg": "gpg",
     "gpgv": "gpgv",
@@ -38,6 +40,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "openssh-client": "ssh",
     "qemu-system-x86": "qemu-system-x86_64",
+    "qemu-utils": "qemu-img",
     "uidmap": "newuidmap",
     "xz-utils": "xz",
 }

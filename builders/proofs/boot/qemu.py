@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.ground.engine import box
@@ -119,8 +120,14 @@ class Console:
     why: str = ""
 
 
+class Commanded(Protocol):
+    """A machine, as the command line that starts it."""
+
+    def command(self) -> list[str]: ...
+
+
 def run(
-    machine: Machine,
+    machine: Commanded,
     log: Path,
     *,
     timeout: float,
