@@ -54,6 +54,7 @@ DOCUMENTS: tuple[type, ...] = (
     stored.StoredDocument,
     stored.StoreCheckDocument,
     hosts.DevicesDocument,
+    hosts.MovedDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,
     upkeep.RemovedDocument,
