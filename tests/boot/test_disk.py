@@ -25,6 +25,8 @@ from builders.proofs.boot.parts import chosen
 from builders.proofs.boot.system import Disk, Seen
 from builders.verbs import builds
 
+# Installing under an emulated processor takes minutes; on a busy box it took more than ten.
+pytestmark = pytest.mark.long
 RECIPE = "xen-4.17-bookworm"
 TIMEOUT = 400.0  # seconds; an idle box needs a tenth of it
 CARD = "0000:01:00.0"
@@ -191,7 +193,6 @@ def test_faults_of_the_machine_and_of_how_it_was_started(host: Host) -> None:
     assert failing(plain) == {"xen"}
 
 
-@pytest.mark.long
 def test_a_machine_without_an_iommu(host: Host) -> None:
     assert failing(host.boot("disk-no-iommu", ASK, iommu="")) == {"iommu", "microcode"}
 
@@ -232,7 +233,6 @@ MOVED = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(MOVED))
 def test_other_cards_under_the_same_settings(host: Host, name: str) -> None:
     cards, why = MOVED[name]
@@ -241,7 +241,6 @@ def test_other_cards_under_the_same_settings(host: Host, name: str) -> None:
     held(seen)
 
 
-@pytest.mark.long
 def test_an_equal_card_behind_it_changes_nothing(host: Host) -> None:
     cards = [*MACHINE, *port(2, "05.0"), *card(2)]
     seen = host.boot("disk-two-equal", ASK, cards=cards)
@@ -249,7 +248,6 @@ def test_an_equal_card_behind_it_changes_nothing(host: Host) -> None:
     sound(seen)
 
 
-@pytest.mark.long
 def test_debians_own_kernel_loads_the_back_end_first(tmp_path: Path) -> None:
     host = made(tmp_path, kernel=False)
     more = """\
