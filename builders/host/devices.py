@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from builders.host import hardware, pci
+from builders.host import hardware, identity, pci
 from builders.host import sysfs as fs
 from builders.host.graph import Graph, Node, Vital, function
 from builders.host.hardware import Hardware
@@ -64,6 +64,7 @@ class Device:
     verdict: Verdict = Verdict.FINE
     why: tuple[str, ...] = ()
     hardware: Hardware = field(default_factory=Hardware)
+    identity: str = ""  # as dom0-config records it, "" where that cannot be told
 
     @property
     def bridge(self) -> bool:
@@ -346,6 +347,7 @@ def _devices(sysfs: Path) -> Iterator[Device]:
             reset=fs.there(at / "reset"),
             virtual=fs.there(at / "physfn"),
             hardware=hardware.read(at),
+            identity=str(identity.look(sysfs, bdf) or ""),
         )
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builders import ROOT
 from builders.debkit import deb
 from builders.debkit.deb import Added
 from builders.errors import BuildError
-from builders.host import pci, texts
+from builders.host import identity, options, pci, texts
+from builders.host.identity import Identity
 from builders.host.pci import Bdf
 from builders.host.problems import Problems, quoted
 from builders.host.values import LOOPBACK, address, exposed, mebibytes, xen_version
@@ -37,8 +38,16 @@ VCPUS = 512  # more than any dom0 has use for; Xen's own limit depends on its bu
 _PATH = re.compile(r"/[A-Za-z0-9/._+@~-]{1,250}")
 _KEY = re.compile(rf"{_PATH.pattern}|pkcs11:[A-Za-z0-9;=%/._+@~&?:-]{{1,500}}")
 
+_UNIT = "dom0-devices"  # the service that compares the devices at boot
+_NO_SAVE = """\
+# A guest with a PCI device cannot be saved: it is shut down with the host.
+XENDOMAINS_SAVE=\"\"
+"""
+
 # Suites whose grub-mkconfig(8) does not read /etc/default/grub.d.
 _OLD_GRUB = ("squeeze", "wheezy")
+# Suites where /lib need not be a link to /usr/lib.
+_UNMERGED = (*_OLD_GRUB, "jessie", "stretch", "buster", "bullseye")
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ def style(recipe: Recipe) -> Style:
 class Settings:
     """What the package sets. memory: of dom0 in MiB; vcpus: 0 leaves it to Xen.
 
+    xen, linux: more options of the hypervisor and of dom0's kernel. microcode: Xen loads it from
+    the initramfs. meant: the devices that are meant by the addresses, as far as they are known.
     unified: the host writes a unified image for UEFI; key, certificate: files of the host's, or
     for the key pkcs11:..., that it signs that with.
     """
@@ -79,17 +90,33 @@ class Settings:
     unified: bool = False
     key: str = ""
     certificate: str = ""
+    xen: tuple[str, ...] = ()
+    linux: tuple[str, ...] = ()
+    microcode: bool = False
+    meant: Mapping[Bdf, Identity] = field(default_factory=dict)
+
+    @property
+    def xen_words(self) -> tuple[str, ...]:
+        """For the hypervisor's command line (xen-command-line), each option."""
+        cpus = [f"dom0_max_vcpus={self.vcpus}"] if self.vcpus else []
+        scan = ["ucode=scan"] if self.microcode else []
+        return (f"dom0_mem={self.memory}M,max:{self.memory}M", *cpus, *scan, *self.xen)
 
     @property
     def xen_options(self) -> str:
-        """For the hypervisor's command line (xen-command-line)."""
-        cpus = f" dom0_max_vcpus={self.vcpus}" if self.vcpus else ""
-        return f"dom0_mem={self.memory}M,max:{self.memory}M{cpus}"
+        """The same as one line."""
+        return " ".join(self.xen_words)
+
+    @property
+    def linux_words(self) -> tuple[str, ...]:
+        """For dom0's kernel, each option."""
+        hide = [f"xen-pciback.hide={pci.hide_option(self.hide)}"] if self.hide else []
+        return (*hide, *self.linux)
 
     @property
     def linux_options(self) -> str:
-        """For dom0's kernel."""
-        return f"xen-pciback.hide={pci.hide_option(self.hide)}" if self.hide else ""
+        """The same as one line."""
+        return " ".join(self.linux_words)
 
     @property
     def arguments(self) -> str:
@@ -101,6 +128,9 @@ class Settings:
         words += [] if self.save else ["--no-save"]
         words += ["--uki"] if self.unified else []
         words += [f"--efi-key {self.key} --efi-cert {self.certificate}"] if self.key else []
+        words += [f"--xen {option}" for option in self.xen]
+        words += [f"--linux {option}" for option in self.linux]
+        words += ["--microcode"] if self.microcode else []
         return " ".join(words)
 
 
@@ -114,9 +144,17 @@ def settings(
     unified: bool = False,
     key: str = "",
     certificate: str = "",
+    xen: Sequence[str] = (),
+    linux: Sequence[str] = (),
+    microcode: bool = False,
+    known: Collection[str] = (),
+    meant: Mapping[Bdf, Identity] | None = None,
     like: Style | None = None,
 ) -> Settings:
-    """The settings that were typed; BuildError (USAGE) names all that is wrong with them."""
+    """The settings that were typed; BuildError (USAGE) names all that is wrong with them.
+
+    known: the options that this Xen has, for `xen`. meant: what is at the addresses.
+    """
     like = like or Style()
     problems = Problems()
     hidden = pci.read_all([text for text in hide if text], "--hide", problems)
@@ -143,8 +181,28 @@ def settings(
             "each guest has its own: ./inv domu-config NAME --vnc ADDRESS",
         )
     _signing(unified, key, certificate, like, problems)
+    more_xen = options.read(xen, "--xen", problems, known)
+    more_linux = options.read(linux, "--linux", problems)
+    if microcode and like.xend:
+        problems.add(
+            "--microcode: this Xen does not look for microcode in the initramfs",
+            "load it with the firmware, or in dom0",
+        )
     problems.end()
-    return Settings(hidden, size, count, listen, save, unified, key, certificate)
+    return Settings(
+        hidden,
+        size,
+        count,
+        listen,
+        save,
+        unified=unified,
+        key=key,
+        certificate=certificate,
+        xen=more_xen,
+        linux=more_linux,
+        microcode=microcode,
+        meant={bdf: it for bdf, it in (meant or {}).items() if bdf in hidden},
+    )
 
 
 def _signing(unified: bool, key: str, certificate: str, like: Style, problems: Problems) -> None:
@@ -174,9 +232,40 @@ def _signing(unified: bool, key: str, certificate: str, like: Style, problems: P
             )
 
 
-def warnings(chosen: Settings, machine_mib: int = 0) -> list[str]:
-    """What is allowed and yet worth a second look. machine_mib: the memory of this box."""
+NOWHERE = "none"  # in the place of a folder: no device is looked at
+
+
+def meant(hide: Sequence[str], devices: str) -> Mapping[Bdf, Identity]:
+    """What is at these addresses, by a folder laid out like /sys, or by a document of `devices`;
+    nothing for "none". BuildError (USAGE) where it is none such.
+    """
+    if devices == NOWHERE:
+        return {}
+    root = Path(devices)
+    if root.is_file():
+        return identity.of_document(root)
+    if not (root / "bus" / "pci").is_dir():
+        if devices == "/sys":
+            return {}
+        raise BuildError(
+            f"--devices {quoted(devices)}: no sysfs there",
+            hint="a folder that holds bus/pci, copied from the host (docs/host.md), or none",
+        )
+    return identity.recorded(root, [bdf for text in hide if (bdf := Bdf.parse(text.strip()))])
+
+
+def warnings(chosen: Settings, machine_mib: int = 0, devices: str = NOWHERE) -> list[str]:
+    """What is allowed and yet worth a second look.
+
+    machine_mib: the memory of this box. devices: where the devices were looked up.
+    """
     found = []
+    missing = [str(bdf) for bdf in chosen.hide if bdf not in chosen.meant]
+    if missing and devices != NOWHERE:
+        found.append(
+            f"{devices} has no device at {', '.join(missing)}: which one is meant is not recorded, "
+            "and the host cannot tell when it is another (--devices FOLDER, with the host's)"
+        )
     if exposed(chosen.vnc):
         found.append(exposed(chosen.vnc))
     if machine_mib and chosen.memory > machine_mib:
@@ -238,6 +327,14 @@ class _Displaced:
         return f"{self.path} {self.original} {Path(self.ours).name}"
 
 
+def _named(bdf: Bdf, it: Identity | None) -> str:
+    return f"{bdf} ({it.kind.split()[0]})" if it else str(bdf)
+
+
+def _template(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
 class _Content:
     """Everything in the package, from the templates."""
 
@@ -250,7 +347,8 @@ class _Content:
         self._values = {
             "SUITE": recipe.suite.name,
             "XEN": chosen.xen_options,
-            "LINUX": f" {chosen.linux_options}" if chosen.hide else "",
+            "LINUX": f" {chosen.linux_options}",
+            "SAVE": _NO_SAVE if not chosen.save else "",
             "MEMORY": str(chosen.memory),
             "VNC": chosen.vnc,
             "KEY": chosen.key,
@@ -270,8 +368,7 @@ class _Content:
             original = f"/etc/{NAME}/20_linux_xen"
             self.displaced.append(_Displaced("/etc/grub.d/20_linux_xen", original, ""))
             self._add("/etc/grub.d/08_linux_xen", "08_linux_xen", 0o755, ORIGINAL=original)
-        if not self._chosen.save:
-            self._displace("/etc/default/xendomains", "xendomains")
+        self._displace("/etc/default/xendomains", "xendomains")
         if self._like.xend:
             self._displace("/etc/xen/xl.conf", "xl.conf")
             self._displace("/etc/xen/xend-config.sxp", "xend-config.sxp")
@@ -284,11 +381,35 @@ class _Content:
                 self._add(hook, "xen-uki.hook", 0o755)
         text = f"{self._values['COMMAND']}\n".encode()
         self.files[f"/usr/share/{NAME}/settings"] = (text, 0o644)
+        self.files[f"/usr/share/{NAME}/meant"] = (self._meant().encode(), 0o644)
+        self._add("/usr/sbin/dom0-check", "dom0-check", 0o755)
+        self._add(f"/usr/lib/{NAME}/devices", "devices", 0o755)
+        self._add(f"/etc/update-motd.d/60-{NAME}", "motd", 0o755)
+        self._add(f"/usr/share/initramfs-tools/hooks/{NAME}", "initramfs-hook", 0o755)
+        if self._like.grub_dropin:
+            merged = self._recipe.suite.name not in _UNMERGED
+            units = "/usr/lib/systemd/system" if merged else "/lib/systemd/system"
+            self._add(f"{units}/{_UNIT}.service", f"{_UNIT}.service")
+        else:
+            self._add(f"/etc/init.d/{_UNIT}", f"{_UNIT}.init", 0o755)
+
+    def _meant(self) -> str:
+        """What dom0-check holds the host against: a word, and what follows it."""
+        chosen = self._chosen
+        lines = [f"memory {chosen.memory}", f"package {self._xen_package()}"]
+        lines += [f"xen {word}" for word in chosen.xen_words]
+        lines += [f"linux {word}" for word in chosen.linux_words]
+        lines += ["microcode"] if chosen.microcode else []
+        lines += [f"device {bdf} {chosen.meant.get(bdf, identity.NOTHING)}" for bdf in chosen.hide]
+        return "".join(f"{line}\n" for line in lines)
 
     def _scripts(self) -> None:
         def lines(function: str) -> str:
             return "\n".join(f"        {function} {one.words}".rstrip() for one in self.displaced)
 
+        kind = "systemd" if self._like.grub_dropin else "sysv"
+        self._values["ENABLE"] = _template(f"enable-{kind}").strip()
+        self._values["DISABLE"] = _template(f"disable-{kind}").strip()
         self._values["DISPLACE"] = lines("displace")
         self._values["RESTORE"] = lines("restore") or "        :"
         self.scripts = {
@@ -304,18 +425,28 @@ class _Content:
         self._add(it.ours, template, ORIGINAL=it.original)
 
     def _filled(self, template: str, **more: str) -> str:
-        text = (TEMPLATES / template).read_text(encoding="utf-8")
         values = {**self._values, **more}
-        return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+        return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], _template(template))
 
     def tells(self) -> list[str]:
         """What the package does, in sentences."""
         chosen = self._chosen
         cpus = f" and {chosen.vcpus} virtual CPUs" if chosen.vcpus else ""
+        devices = ", ".join(_named(bdf, chosen.meant.get(bdf)) for bdf in chosen.hide)
         told = [
-            "Hidden from dom0, to be handed to guests: " + ", ".join(map(str, chosen.hide)) + ".",
+            f"Hidden from dom0, to be handed to guests: {devices}.",
             f"dom0 has {chosen.memory} MiB of memory{cpus}. Xen is what boots by default.",
         ]
+        if chosen.meant:
+            told.append(
+                "Where another device is at such an address, guests that name it do not start."
+            )
+        if chosen.microcode:
+            told.append("Xen loads microcode from the initramfs.")
+        if chosen.xen:
+            told.append(f"More options of Xen: {' '.join(chosen.xen)}.")
+        if chosen.linux:
+            told.append(f"More options of dom0's kernel: {' '.join(chosen.linux)}.")
         if not chosen.save:
             told.append("Guests are shut down with the host, not saved.")
         if chosen.unified:
@@ -333,7 +464,7 @@ class _Content:
     def digest(self) -> str:
         """Of all that is in it, but for the version."""
         told = repr((self.files, self.scripts, sorted(self._control("0").items()), EPOCH))
-        documents = self._filled("copyright") + self._readme()
+        documents = self._filled("copyright") + self._readme() + _template("dom0-check.8")
         return hashlib.sha256((told + documents).encode()).hexdigest()[:12]
 
     def _readme(self) -> str:
@@ -343,9 +474,12 @@ class _Content:
             "README.Debian", TELLS="\n".join(texts.wrapped(self.tells())), FILES="\n".join(files)
         )
 
+    def _xen_package(self) -> str:
+        corrections = self._recipe.finish.get("xen")
+        return (corrections.package if corrections else "") or "xen-upstream"
+
     def _control(self, version: str) -> dict[str, str]:
         corrections = self._recipe.finish.get("xen")
-        xen = (corrections.package if corrections else "") or "xen-upstream"
         maintainer = corrections.maintainer if corrections else ""
         description = "\n ".join(
             [
@@ -358,7 +492,7 @@ class _Content:
             "Version": version,
             "Architecture": "all",
             "Maintainer": maintainer or "dom0-debs <dom0-debs@builder.invalid>",
-            "Depends": ", ".join([xen, "grub-common", *self._tools()]),
+            "Depends": ", ".join([self._xen_package(), "grub-common", *self._tools()]),
             "Section": "admin",
             "Priority": "optional",
             "Description": description,
@@ -380,6 +514,10 @@ class _Content:
             *(Added(name, data, mode) for name, (data, mode) in sorted(self.files.items())),
             Added(f"{documents}/copyright", self._filled("copyright").encode()),
             Added(f"{documents}/changelog.gz", texts.gzipped(changes)),
+            Added(
+                "/usr/share/man/man8/dom0-check.8.gz",
+                texts.gzipped(_template("dom0-check.8")),
+            ),
             Added(f"{documents}/README.Debian", self._readme().encode()),
         ]
         if not self._like.grub_dropin:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
+from builders.errors import Exit
 from builders.host import detail
 from builders.host import devices as host
 from builders.host.devices import Device, Machine, Verdict
 from builders.host.hardware import Link
+from builders.host.moved import Moved
 from builders.show import face
 from builders.show.outcome import Outcome
 
@@ -70,6 +73,7 @@ class DeviceEntry:
     numa_node: Annotated[int | None, "null where it is not known"]
     interrupts: InterruptsEntry
     link: Annotated[LinkEntry | None, "of PCI Express; null without one"]
+    identity: Annotated[str, "kind, serial number and place, as dom0-config records them"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,22 @@ class DevicesDocument:
     devices: Sequence[DeviceEntry]
     together: Annotated[Sequence[Sequence[str]], "sets of addresses that go to a guest together"]
     suggested: Annotated[Sequence[str], "commands that hide a set"]
+
+
+@dataclass(frozen=True)
+class MovedEntry:
+    address: Annotated[str, "domain, bus, slot and function"]
+    why: str
+
+
+@dataclass(frozen=True)
+class MovedDocument:
+    """The hidden devices of a package of settings that are not the ones that were meant."""
+
+    kind: ClassVar[str] = "devices-check"
+    schema: ClassVar[int] = 1
+    file: Annotated[str, "absolute path of the package"]
+    moved: Sequence[MovedEntry]
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,18 @@ def devices(machine: Machine, detailed: Sequence[Device] = ()) -> Outcome:
             or host.table(machine, width)
         ),
     )
+
+
+def moved(package: Path, found: Sequence[Moved]) -> Outcome:
+    """Hidden devices that are others; the exit status is that of findings where there are any."""
+    document = MovedDocument(
+        str(package.absolute()), [MovedEntry(str(it.bdf), it.why) for it in found]
+    )
+    if not found:
+        text = "the devices at the hidden addresses are those that were meant, as far as recorded"
+        return Outcome(document, text)
+    text = face.table([(str(it.bdf), it.why) for it in found])
+    return Outcome(document, text, Exit.AUDIT)
 
 
 def document(machine: Machine) -> DevicesDocument:
@@ -176,6 +208,7 @@ def _entry(d: Device, machine: Machine) -> DeviceEntry:
         numa_node=it.numa,
         interrupts=InterruptsEntry(it.msi, it.msix, it.vectors, it.no_msi),
         link=_link(it.link),
+        identity=d.identity,
     )
 
 

@@ -56,6 +56,7 @@ DOCUMENTS: tuple[type, ...] = (
     stored.StoredDocument,
     stored.StoreCheckDocument,
     hosts.DevicesDocument,
+    hosts.MovedDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,
     upkeep.RemovedDocument,

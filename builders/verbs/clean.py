@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,7 +132,16 @@ def _forget_replaced(folder: Path) -> int:
         packages |= {listed.sha256 for listed in published.packages.values()}
     # What boot-test boots with: made of the hypervisor's package.
     keep["initramfs"] = {o.key for o in store.all("initramfs") if o.inputs.get("xen") in packages}
+    # Disks that the current packages are installed on, and what those disks began as.
+    disks = [o for o in store.all("host-installed") if packages & _digests(o.inputs)]
+    keep["host-installed"] = {disk.key for disk in disks}
+    keep["host-disk"] = {disk.inputs["disk"] for disk in disks if "disk" in disk.inputs}
     return store.forget(keep)
+
+
+def _digests(inputs: Mapping[str, str]) -> set[str]:
+    """The sha256 of each package on a disk."""
+    return {word.rpartition("=")[2] for word in inputs.get("packages", "").split()}
 
 
 def _remove(folder: Path, *, release: bool) -> bool:

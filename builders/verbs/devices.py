@@ -29,11 +29,20 @@ class Options(Reported):
         "a list of names as in package pci.ids", value="FILE", usual="where Debian has it"
     )
     sysfs: str = option("a folder laid out like /sys, with proc beside it", "/sys", value="FOLDER")
+    check: str = option(
+        "say which hidden devices of this dom0-config package are not the ones that were meant",
+        value="PACKAGE",
+    )
 
 
 def run(options: Options) -> Outcome:
     from builders.show import hosts
 
+    if options.check:
+        from builders.host import moved
+
+        package = Path(options.check)
+        return hosts.moved(package, moved.moved(package, folder(options.sysfs)))
     machine = looked(options.sysfs, options.names)
     return hosts.devices(machine, chosen(machine, options.device))
 
@@ -42,11 +51,17 @@ def looked(sysfs: str, ids: str = "") -> Machine:
     """The machine of a folder like /sys; BuildError where there is none, or no such list."""
     from builders.host import devices, pci
 
-    if not (Path(sysfs) / "bus").is_dir():
-        raise BuildError(f"--sysfs {sysfs}: no sysfs there", hint="a folder that holds bus/pci")
+    root = folder(sysfs)
     if ids and not Path(ids).is_file():
         raise BuildError(f"--names {ids}: no such file", hint="the package pci.ids has one")
-    return devices.look(Path(sysfs), [Path(ids)] if ids else pci.IDS)
+    return devices.look(root, [Path(ids)] if ids else pci.IDS)
+
+
+def folder(sysfs: str) -> Path:
+    """The folder like /sys; BuildError where it is none."""
+    if not (Path(sysfs) / "bus").is_dir():
+        raise BuildError(f"--sysfs {sysfs}: no sysfs there", hint="a folder that holds bus/pci")
+    return Path(sysfs)
 
 
 def chosen(machine: Machine, addresses: tuple[str, ...]) -> list[Device]:

@@ -25,6 +25,14 @@ class Options(Reported, OfRecipe):
     vnc_listen: str = option(
         "where xend's guests serve their screens (Xen 4.2)", value="ADDRESS", usual="127.0.0.1"
     )
+    xen: tuple[str, ...] = option("one more option of Xen", (), value="OPTION[=VALUE]")
+    linux: tuple[str, ...] = option("one more option of dom0's kernel", (), value="OPTION[=VALUE]")
+    microcode: bool = option("have Xen load microcode from the initramfs", False)
+    devices: str = option(
+        "where the devices are looked up: a folder like /sys, a file of `devices`, or none",
+        value="FOLDER",
+        usual="/sys",
+    )
     no_save: bool = option("shut guests down with the host, and do not save them", False)
     uki: bool = option("the host keeps a unified image for UEFI on its EFI system partition", False)
     efi_key: str = option(
@@ -45,6 +53,7 @@ def run(options: Options) -> Outcome:
 def package(it: Run, options: Options) -> Outcome:
     """Make the package; what was made and how to install it."""
     from builders.host import devices, dom0
+    from builders.host import options as known
     from builders.show import face, hosts
     from builders.show.outcome import Outcome
 
@@ -58,8 +67,13 @@ def package(it: Run, options: Options) -> Outcome:
         unified=options.uki,
         key=options.efi_key,
         certificate=options.efi_cert,
+        xen=options.xen,
+        linux=options.linux,
+        microcode=options.microcode,
+        known=known.of_tree(it) if options.xen else (),
+        meant=dom0.meant(options.hide, options.devices or "/sys"),
     )
-    warnings = dom0.warnings(settings, devices.memory())
+    warnings = dom0.warnings(settings, devices.memory(), options.devices or "this machine")
     for warning in warnings:
         it.reporter.line(f"warning: {warning}")
     folder = Path(options.out) if options.out else it.folder / "host"

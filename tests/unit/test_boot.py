@@ -213,7 +213,7 @@ def play(
         scripted,
         tmp_path / "logs" / "boot.log",
         timeout=timeout,
-        lost=machine._LOST,
+        lost=machine.LOST,
         watch=lambda _: None,
         stop=stop or threading.Event(),
     )
@@ -287,7 +287,7 @@ def test_no_machine_outlives_the_tool(tmp_path: Path) -> None:
     ],
 )
 def test_errors_say_why_and_show_the_tail(it: Console, told: str) -> None:
-    error = machine._lost("boot", it, Path("boot.log"), 9)
+    error = machine.lost("boot", it, Path("boot.log"), 9)
     assert told in error.message
     assert error.excerpt == "x"
     assert error.log == Path("boot.log")

@@ -112,7 +112,7 @@ def test_uefi_and_its_tables_are_what_was_found() -> None:
     ],
 )
 def test_firmware_that_starts_nothing_is_told_at_once(line: str) -> None:
-    assert machine._LOST.search(line)
+    assert machine.LOST.search(line)
 
 
 def test_what_is_missing_on_this_box_is_told(

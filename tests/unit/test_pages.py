@@ -109,7 +109,11 @@ def test_help_on_an_unknown_verb() -> None:
         ),
         ("--nope", "./inv has no option --nope", "./inv --list"),
         # Not Invoke's own of that name.
-        ("devices --hide x", "devices has no option --hide", "./inv help devices"),
+        (
+            "devices --hide x",
+            "devices has no option --hide (did you mean --check?)",
+            "./inv help devices",
+        ),
         ("inspect -f json", "inspect has no option -f", "./inv help inspect"),
         ("fetch --no-setup", "--no-setup comes before the verb", "./inv --no-setup fetch ..."),
         ("--recipe x fetch", "--recipe comes after its verb", "./inv fetch --recipe ..."),

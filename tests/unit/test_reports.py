@@ -268,7 +268,7 @@ def test_devices() -> None:
         "0000:01:00.0", "030000", "VGA", "10de", "1234", "x", "", None, True, False,
         [], [], [], [], devices.Verdict.FINE, [], False, False,
         [hosts.BarEntry(0, "memory", 64, 1 << 28, f"{1 << 38:016x}", True, [1 << 28])], 0, None,
-        None, hosts.InterruptsEntry(None, None, 0, False), hosts.LinkEntry(8, 16, 16, 16),
+        None, hosts.InterruptsEntry(None, None, 0, False), hosts.LinkEntry(8, 16, 16, 16), "",
     )  # fmt: skip
     document = said(Outcome(hosts.DevicesDocument(False, 0, [], [card], [["a"]], [])), "devices")
     assert document["devices"][0]["class"] == "030000"

@@ -15,8 +15,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -226,7 +226,7 @@ def clean_root(run: Session, *, refresh: bool = False) -> str:
     with _root_lock:
         present = not refresh and exists(run.client, tag)
         if not present and not (suite.image and _pull(run, suite.image, tag)):
-            _bootstrap(run, suite, tag)
+            _bootstrap(run, tag)
     return tag
 
 
@@ -246,19 +246,34 @@ def _pull(run: Session, pinned: str, tag: str) -> bool:
     return True
 
 
-def _bootstrap(run: Session, suite: Suite, tag: str) -> None:
+def _bootstrap(run: Session, tag: str) -> None:
+    with bootstrapping(run) as command:
+        import_root(run, command, tag)
+
+
+@contextmanager
+def bootstrapping(
+    run: Session, *, include: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[list[str]]:
+    """The command that writes a clean root of the run's suite to its standard output, as a tar.
+
+    include: packages beside the smallest set. options: more of mmdebstrap(1)'s. It is run on the
+    box with `namespace.environment`, while the block lasts.
+    """
+    suite = run.recipe.suite
     served = mirror.of(suite)
     lines = [
         line for line in mirror.sources_list(suite, served).splitlines() if line.startswith("deb ")
     ]
-    with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as options:
+    with archive.bootstrap(run) if suite.signed_by else nullcontext(_keyring(suite)) as trusted:
         # apt is of priority "required" in new suites only
-        command = ["mmdebstrap", "--variant=minbase", "--include=apt", "--format=tar"]
+        packages = ",".join(["apt", *include])
+        command = ["mmdebstrap", "--variant=minbase", f"--include={packages}", "--format=tar"]
         # mmdebstrap leaves its options of apt in the root.
         command += ['--aptopt=Acquire::Retries "3"', f"--customize-hook=rm -f {APT_OPTIONS}"]
-        command += options
+        command += [*trusted, *options]
         command += [suite.name, "-", *lines]
-        import_root(run, namespace.confine(command, run.reporter), tag)
+        yield namespace.confine(command, run.reporter)
 
 
 def _keyring(suite: Suite) -> list[str]:
@@ -284,7 +299,7 @@ def import_root(run: Session, command: list[str], tag: str) -> None:
             cwd="/",
             start_new_session=True,
         ) as process:
-            group = _Group(process)
+            group = Group(process)
             run.live.add(group)
             try:
                 with engine_errors("importing the clean root"):
@@ -301,7 +316,7 @@ def import_root(run: Session, command: list[str], tag: str) -> None:
         raise BuildError(f"importing the clean root failed: {answer}", exit=Exit.ENGINE)
 
 
-class _Group:
+class Group:
     """A process of the box that has a session of its own, and all that it started."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:

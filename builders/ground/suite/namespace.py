@@ -43,6 +43,16 @@ def confine(command: Sequence[str], reporter: Reporter) -> list[str]:
     return [*_helper(), *words] if root else words
 
 
+def inside(command: Sequence[str]) -> list[str]:
+    """`command`, which begins with a path, as the root of such a namespace runs it on this box.
+
+    Where `confine` has found that there is one.
+    """
+    if os.geteuid() == 0:
+        return [*_helper(), *command]
+    return [box.command("mmdebstrap") or "mmdebstrap", "--unshare-helper", *command]
+
+
 def environment() -> dict[str, str]:
     """What the programs of a bootstrap are told of this box."""
     passed = {k: v for k, v in os.environ.items() if k in _PASSED or k.lower() in _PASSED}
@@ -61,10 +71,7 @@ def obstacle() -> tuple[str, str] | None:
     root = os.geteuid() == 0
     if not root and (missing := _without_numbers()):
         return missing
-    if root:
-        probe = [*_helper(), "/bin/true"]
-    else:
-        probe = [box.command("mmdebstrap") or "mmdebstrap", "--unshare-helper", "/bin/true"]
+    probe = inside(["/bin/true"])
     try:
         process = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except FileNotFoundError:

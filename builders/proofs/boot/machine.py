@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _INIT = Path(__file__).parent / "templates" / "dom0-init.sh"
 _TAIL = 25  # lines of the console that an error shows
 KVM_FAILS = r"KVM internal error|failed to set MSR|kvm_buf_set_msrs|failed to initialize kvm"
-_LOST = re.compile(
+LOST = re.compile(
     rf"{KVM_FAILS}|Panic on CPU|Kernel panic|Attempted to kill init|too old to load a ram"
     r"|Could not construct d|^qemu-system-x86_64: (?!warning)|Not a Xen-ELF image"
     # Firmware that starts nothing waits for a key, and so does GRUB; Xen tells of a kernel.
@@ -98,7 +98,7 @@ def boot(
     """
     console, log = play(run, parts, name, options, accel=accel, timeout=timeout)
     if "@@off" not in console.lines:
-        raise _lost(name, console, log, timeout)
+        raise lost(name, console, log, timeout)
     return console, log
 
 
@@ -129,14 +129,14 @@ def play(
             machine,
             log,
             timeout=timeout,
-            lost=_LOST,
+            lost=LOST,
             watch=lambda line: task.show("boot", line),
             stop=run.live.stopping,
         )
     return console, log
 
 
-def _lost(name: str, console: Console, log: Path, timeout: float) -> BuildError:
+def lost(name: str, console: Console, log: Path, timeout: float) -> BuildError:
     tail = "\n".join(console.lines[-_TAIL:])
     if console.why == "time":
         what = f"{name}: the machine did not get to its end in {timeout:.0f} s"

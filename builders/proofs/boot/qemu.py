@@ -182,8 +182,14 @@ class Console:
     why: str = ""
 
 
+class Commanded(Protocol):
+    """A machine, as the command line that starts it."""
+
+    def command(self) -> list[str]: ...
+
+
 def run(
-    machine: Machine,
+    machine: Commanded,
     log: Path,
     *,
     timeout: float,
