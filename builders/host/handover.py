@@ -193,7 +193,8 @@ def _holes(guest: Guest, handed: Sequence[Device]) -> tuple[int | None, Layout]:
     if guest.hole.isdigit():
         size = int(guest.hole)
     elif guest.takes_hole and guest.hole != "no" and hvmloader.missing(usual, every):
-        size = hvmloader.hole(wanted, all_low=every)
+        # Where not all fit below 4 GiB, those that have to lie there come first.
+        size = hvmloader.hole(wanted, all_low=every) or hvmloader.hole(wanted)
     return size, hvmloader.layout(wanted, guest.memory, size) if size else usual
 
 
