@@ -242,14 +242,17 @@ class Shared:
 
     # -- upkeep -------------------------------------------------------------
 
-    def keep(self, name: str, outputs: Iterable[Output]) -> None:
-        """Note that a release of that name has these stages: they are never pruned."""
+    def keep(self, name: str, stages: Iterable[tuple[str, str]]) -> None:
+        """Note that a release has these stages, each with its key: they are never pruned.
+
+        name: of the recipe.
+        """
         if not self._may_write():
             return
-        tags = "\n".join(sorted(_tag(output.stage, output.key) for output in outputs))
-        tag = f"release-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}"
-        with self._noting(name):
-            self._name(tag, KEPT, tags.encode(), [])
+        tags = "\n".join(sorted(_tag(stage, key) for stage, key in stages)).encode()
+        tag = f"release-{name}"[:100] + f"-{of_bytes(tags).digest[7:19]}"
+        with self._noting(tag):
+            self._name(tag, KEPT, tags, [])
 
     def _name(self, tag: str, kind: str, config: bytes, layers: list[Blob]) -> None:
         blob = of_bytes(config)

@@ -22,7 +22,7 @@ from builders.ground.suite import image
 from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
-from builders.pipeline.record import BuildRecord, build_stage
+from builders.pipeline.record import BuildRecord, build_stage, finish_stage
 from builders.pipeline.run import Run
 from builders.pipeline.shared import Shared
 from builders.pipeline.stages import STAGES, State, Store
@@ -167,6 +167,22 @@ def make(
     packages = _built(it, pipeline)
     told(it)
     return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def keep_stages(it: Run, flavour: str) -> None:
+    """Note in the store of a run what a release was made from, so that it is never pruned."""
+    manifest = artifacts.read(it.folder)
+    if not it.shared or not manifest:
+        return
+    meant = {
+        name: target
+        for name, target in manifest.targets.items()
+        if not flavour or name in ("xen", f"kernel-{flavour}")
+    }
+    finished = [(finish_stage(name), target.stage) for name, target in meant.items()]
+    built = [(build_stage(name), target.build) for name, target in meant.items()]
+    it.shared.keep(it.recipe.name, [*finished, *built])
+    told(it)
 
 
 def told(it: Run) -> None:

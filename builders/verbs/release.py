@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError
+from builders.verbs.building import OfStore
 from builders.verbs.option import Reported, option, recipe_read
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Reported):
+class Options(Reported, OfStore):
     recipe: str = recipe_read()
     flavour: str = option("release only this kernel", usual="every one that was built")
     sign_key: str = option("fingerprint or user id of your key, or a key file", usual="a trial key")
@@ -57,7 +58,7 @@ def release(options: Options, reporter: Reporter) -> Outcome:
         raise BuildError(
             f"--url: {problem}", hint="where machines will find it, such as https://example.org/xen"
         )
-    it = builds.begin(options.recipe, [], reporter, reads=True)
+    it = builds.with_store(builds.begin(options.recipe, [], reporter, reads=True), options)
     if options.clean:
         builds.build_kept_clean(it)
     made = publish.publish(
@@ -71,4 +72,6 @@ def release(options: Options, reporter: Reporter) -> Outcome:
         old_key=options.key,
         spdx=options.spdx,
     )
+    if it.shared:
+        builds.keep_stages(it, options.flavour)
     return releases.release(made)

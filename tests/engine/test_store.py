@@ -25,6 +25,7 @@ from builders.pipeline.shared import Shared
 from builders.pipeline.stages import Store
 from builders.pipeline.supplies import Supplies
 from builders.progress import Silent
+from builders.verbs import builds
 from tests.engine.conftest import Box, Daemon
 from tests.engine.oci import RealRegistry
 
@@ -188,8 +189,19 @@ def test_list_check_and_prune(box: Box, registry: RealRegistry) -> None:
     assert verb("--check")[0] == 1
     assert verb("--prune")[0] == 0
     assert json.loads(verb("--format", "json")[1])["entries"]  # younger than 30 days
+    run = box.run()
+    run.shared = Shared(parse(store(registry)), print)
+    builds.keep_stages(run, "")  # as `release` does
     assert verb("--prune", "--keep-days", "0")[0] == 0
-    assert not json.loads(verb("--format", "json")[1])["entries"]
+    left = json.loads(verb("--format", "json")[1])["entries"]
+    assert [entry["tag"].rpartition("-")[0] for entry in left] == [
+        "release-tiny",
+        "stage-kernel-minimal-build",
+        "stage-kernel-minimal-finish",
+        "stage-xen-build",
+        "stage-xen-finish",
+    ]
+    assert all(entry["kept"] for entry in left)
 
 
 def test_four_writers_of_one_key_leave_one_whole(
