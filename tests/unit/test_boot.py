@@ -94,6 +94,13 @@ def test_a_console_on_which_all_holds() -> None:
     assert failing(console()) == set()
 
 
+def test_xl_of_4_2_tells_the_version_in_parts() -> None:
+    parted = "xen_major              : 4\nxen_minor              : 2\nxen_extra              : .0"
+    said = GOOD.replace("xen_version            : 4.17.5", parted)
+    (info,) = (check for check in checks(console(said), PARTS) if check.name == "xl info")
+    assert (info.good, info.seen) == (True, "4.2.0")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fails"),
     [
