@@ -134,6 +134,23 @@ def test_bytes_are_never_sent_to_another_server(tmp_path: Path) -> None:
             registry.put(of_bytes(b""), stream)
 
 
+def test_a_write_that_the_registry_could_not_do_for_a_moment_is_done_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("builders.ground.registry.client.time.sleep", pauses.append)
+    busy, there = servers.status(500), servers.status(200)
+    with Site(script=[busy, busy, there]) as site, (tmp_path / "x").open("w+b") as stream:
+        registry = Registry(parse(f"oci://{site.root.removeprefix('http://')}/team/debs"), QUICK)
+        assert registry.put(of_bytes(b""), stream) is False  # another writer was faster
+    assert len(pauses) == 2
+    with Site(then=busy) as site, (tmp_path / "x").open("w+b") as stream:
+        registry = Registry(parse(f"oci://{site.root.removeprefix('http://')}/team/debs"), QUICK)
+        with pytest.raises(RegistryError):
+            registry.put(of_bytes(b""), stream)
+    assert len(site.requests) == 4
+
+
 @pytest.mark.parametrize(
     "text",
     [

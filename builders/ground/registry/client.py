@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from builders.ground.registry import credentials
@@ -43,6 +44,8 @@ _TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
 _CHALLENGE = re.compile(r'([a-z]{1,20})="([^"]{0,2000})"', re.IGNORECASE)
 _REDIRECTS = 5
+_PAUSES = (0.5, 1.0, 2.0)  # seconds
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,10 @@ class Registry:
 
     def put(self, blob: Blob, stream: IO[bytes]) -> bool:
         """Send a blob from `stream`, unless the registry has it; whether it was sent."""
+        return self._again(lambda: self._put(blob, stream))
+
+    def _put(self, blob: Blob, stream: IO[bytes]) -> bool:
+        stream.seek(0)
         with self._ask("HEAD", f"blobs/{blob.digest}") as answer:
             if answer.status_code != HTTPStatus.NOT_FOUND:
                 self._fine(answer)
@@ -264,11 +271,28 @@ class Registry:
     def name(self, tag: str, manifest: Manifest) -> str:
         """Let a tag name a manifest, whose blobs are there; its digest."""
         raw = manifest.encoded()
-        with self._ask(
-            "PUT", f"manifests/{tag}", headers={"Content-Type": MANIFEST}, data=raw
-        ) as answer:
-            self._fine(answer, HTTPStatus.CREATED)
+
+        def send() -> None:
+            sent = {"Content-Type": MANIFEST}
+            with self._ask("PUT", f"manifests/{tag}", headers=sent, data=raw) as answer:
+                self._fine(answer, HTTPStatus.CREATED)
+
+        self._again(send)
         return of_bytes(raw).digest
+
+    def _again(self, attempt: Callable[[], _T]) -> _T:
+        """What `attempt` does; done anew where the registry was not able to at that moment.
+
+        Debian's docker-registry answers 500 where two write one blob at the same time.
+        """
+        for pause in _PAUSES:
+            try:
+                return attempt()
+            except RegistryError as error:
+                if not error.passing:
+                    raise
+                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - apart, not secret
+        return attempt()
 
     def forget(self, digest: str) -> None:
         """Remove a manifest, and with it every tag that names it."""
@@ -359,7 +383,7 @@ class Registry:
             )
         if status in (HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise RegistryError(f"it has no room: {self._why(answer)}", "make room there")
-        raise RegistryError(f"it answers {self._why(answer)}")
+        raise RegistryError(f"it answers {self._why(answer)}", passing=status >= 500)
 
     def _why(self, answer: requests.Response) -> str:
         """The status of a refusal, and what the registry says of it."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 
 class RegistryError(Exception):
-    """A registry could not be read or written. reason: why; hint: what next."""
+    """A registry could not be read or written.
 
-    def __init__(self, reason: str, hint: str = "") -> None:
+    reason: why; hint: what next. passing: the same request may do a moment later.
+    """
+
+    def __init__(self, reason: str, hint: str = "", *, passing: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+        self.passing = passing
 
 
 class WrongBytesError(RegistryError):
