@@ -26,20 +26,27 @@ http:
 """
 
 
-def install() -> None:
-    """See to it that Debian's docker-registry is here; skip the test where it can't be."""
-    if shutil.which("docker-registry") is None:
+def install(package: str, program: str) -> None:
+    """See to it that a program of Debian's is here; skip the test where it can't be."""
+    if shutil.which(program) is None:
         if os.geteuid() != 0:
-            pytest.skip("docker-registry is not installed")
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", "docker-registry"]
+            pytest.skip(f"{package} is not installed")
+        command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def htpasswd(user: str, secret: str) -> str:
+    """A line that lets somebody in, as docker-registry reads it."""
+    install("apache2-utils", "htpasswd")
+    command = ["htpasswd", "-nbB", user, secret]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 class RealRegistry:
     """A docker-registry whose data lies in `folder`; its address stays the same."""
 
     def __init__(self, folder: Path, more: str = "") -> None:
-        install()
+        install("docker-registry", "docker-registry")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ from builders.pipeline.supplies import Supplies
 from builders.progress import Silent
 from builders.verbs import builds
 from tests.engine.conftest import Box, Daemon
-from tests.engine.oci import RealRegistry
+from tests.engine.oci import RealRegistry, htpasswd
 
 BUILD = ("build-all", "--flavour", "minimal")
 
@@ -131,34 +132,24 @@ def test_wrong_credentials_are_told_and_no_secret(
         tmp_path / "locked",
         f"auth:\n  htpasswd:\n    realm: x\n    path: {tmp_path}/locked/htpasswd\n",
     )
-    # bcrypt of "right", as htpasswd -B writes it
-    line = (
-        subprocess.run(
-            ["htpasswd", "-nbB", "builder", "right"], capture_output=True, text=True, check=False
-        )
-        if shutil.which("htpasswd")
-        else None
-    )
-    if line is None:
-        pytest.skip("htpasswd is not installed (apache2-utils)")
-    (tmp_path / "locked" / "htpasswd").write_text(line.stdout)
+    (tmp_path / "locked" / "htpasswd").write_text(htpasswd("builder", "right"))
     locked.start()
     try:
         config = tmp_path / "docker"
         config.mkdir()
         monkeypatch.setenv("DOCKER_CONFIG", str(config))
-        (config / "config.json").write_text(
-            json.dumps(
-                {"auths": {locked.address: {"username": "builder", "password": "wr0ng-one"}}}
-            )
-        )
+
+        def log_in(secret: str) -> None:  # as `docker login` leaves it
+            word = base64.b64encode(f"builder:{secret}".encode()).decode()
+            document = {"auths": {locked.address: {"auth": word}}}
+            (config / "config.json").write_text(json.dumps(document))
+
+        log_in("wr0ng-one")
         status, said = ended(box, locked)
         assert status == 4
         assert "docker login" in said
         assert "wr0ng-one" not in said
-        (config / "config.json").write_text(
-            json.dumps({"auths": {locked.address: {"username": "builder", "password": "right"}}})
-        )
+        log_in("right")
         build(box, locked)
     finally:
         locked.kill()
