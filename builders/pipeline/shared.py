@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +73,13 @@ def _bounded(stream: gzip.GzipFile) -> Iterator[bytes]:
         if size > _LARGEST_IMAGE:
             raise WrongBytesError(f"it unpacks to more than {_LARGEST_IMAGE} bytes")
         yield chunk
+
+
+def _hold(files: Mapping[str, str], manifest: Manifest) -> None:
+    """Raise Damage where the files of a record, name -> sha256, are not those of its manifest."""
+    named = {layer.name: layer.digest for layer in manifest.layers}
+    if named != {name: f"sha256:{digest}" for name, digest in files.items()}:
+        raise Damage("its files are not those of its record")
 
 
 def _bytes(manifest: Manifest) -> int:
@@ -139,10 +146,7 @@ class Shared:
         layers = {layer.name: layer for layer in manifest.layers}
 
         def fill(files: Mapping[str, str], folder: Path) -> None:
-            if {n: f"sha256:{d}" for n, d in files.items()} != {
-                n: layer.digest for n, layer in layers.items()
-            }:
-                raise Damage("its files are not those of its record")
+            _hold(files, manifest)
             for file in files:
                 with (folder / file).open("xb") as out:
                     self._registry.read(layers[file], out.write)
@@ -290,16 +294,21 @@ class Shared:
             ]
 
     def _manifests(self) -> Iterator[tuple[str, Manifest]]:
+        """All of ours; what else a person keeps there is none of this tool's business."""
         for tag in self._registry.tags():
-            if answer := self._registry.manifest(tag):
-                yield tag, answer[0]
+            with suppress(WrongBytesError):
+                if answer := self._registry.manifest(tag):
+                    yield tag, answer[0]
 
     def _kept(self) -> set[str]:
         """The tags that releases name."""
         kept: set[str] = set()
         for tag, manifest in self._manifests():
             if manifest.kind == KEPT:
-                kept |= {tag, *self._registry.get(manifest.config).decode().split("\n")}
+                kept |= {
+                    tag,
+                    *self._registry.get(manifest.config).decode("utf-8", "replace").split("\n"),
+                }
         return kept
 
     def prune(self, days: float) -> list[Entry]:
@@ -339,11 +348,7 @@ class Shared:
             matched = _STAGE_TAG.fullmatch(tag)
             if not matched:
                 raise Damage("its tag is none of a stage")
-            files = check(config, matched[1], matched[2])
-            if {n: f"sha256:{d}" for n, d in files.items()} != {
-                layer.name: layer.digest for layer in manifest.layers
-            }:
-                raise Damage("its files are not those of its record")
+            _hold(check(config, matched[1], matched[2]), manifest)
         elif manifest.kind == SOURCE and [layer.digest for layer in manifest.layers] != [
             f"sha256:{tag.removeprefix('source-')}"
         ]:

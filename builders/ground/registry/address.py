@@ -55,10 +55,11 @@ def parse(text: str) -> Address:
         or parts.fragment
     ):
         raise BuildError(f"--store {text[:300]!r}: not an address of a registry", hint=_HINT)
-    return Address(parts.netloc, path, _is_loopback(host.strip("[]")))
+    return Address(parts.netloc, path, is_loopback(host.strip("[]")))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, without port and brackets, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from builders.ground.registry import credentials
-from builders.ground.registry.address import Address
+from builders.ground.registry.address import Address, is_loopback
 from builders.ground.registry.failures import RegistryError, WrongBytesError
 from builders.ground.sources.address import Patience
 from builders.ground.sources.deadline import Deadline
@@ -139,18 +138,6 @@ class Registry:
         self._authorization = ""
         self._credentials: tuple[str, str] | None = None
         self._asked = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._session.close()
-        self._deadline.__exit__(kind, value, trace)
 
     # -- reading ------------------------------------------------------------
 
@@ -417,7 +404,10 @@ class Registry:
         import requests
 
         realm = asked.get("realm", "")
-        if urlsplit(realm).scheme != "https" and not self.address.loopback:
+        parts = urlsplit(realm)
+        if parts.scheme != "https" and not (
+            parts.scheme == "http" and self.address.loopback and is_loopback(parts.hostname or "")
+        ):
             raise RegistryError("it asks for the credentials at an address without TLS")
         scope = f"repository:{self.address.path}:pull,push"
         query = {"scope": asked.get("scope") or scope}

@@ -26,6 +26,4 @@ def of(host: str) -> tuple[str, str] | None:
         ) from None
     user = entry.get("username") or entry.get("Username") if entry else None
     secret = entry.get("password") or entry.get("Password") if entry else None
-    if not secret and entry and (token := entry.get("IdentityToken") or entry.get("identitytoken")):
-        user, secret = "<token>", token
     return (str(user), str(secret)) if user and secret else None
