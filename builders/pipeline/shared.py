@@ -91,6 +91,7 @@ class Shared:
     """The store of one run.
 
     reads, writes: whether this run may. note: is told what a person should know, once.
+    stop: once it is set, nothing more is sent or read.
     Where it cannot be read, the run goes on without it. What could not be written is an error at
     the end of the run, when all is kept here (`failure`).
     """
@@ -100,6 +101,7 @@ class Shared:
     reads: bool = True
     writes: bool = True
     patience: Patience = field(default_factory=Patience)
+    stop: threading.Event = field(default_factory=threading.Event)
     _of_thread: threading.local = field(default_factory=threading.local)
     _refused: list[RegistryError] = field(default_factory=list)
 
@@ -107,7 +109,7 @@ class Shared:
     def _registry(self) -> Registry:
         # A connection has one deadline, so each thread has a connection of its own.
         if not hasattr(self._of_thread, "registry"):
-            self._of_thread.registry = Registry(self.address, self.patience)
+            self._of_thread.registry = Registry(self.address, self.patience, self.stop)
         registry: Registry = self._of_thread.registry
         return registry
 

@@ -134,7 +134,8 @@ def with_store(it: Run, options: OfStore) -> Run:
     """The run, with the store that is named."""
     if address := store_of(options, it.reporter):
         mode, line = options.store_mode, it.reporter.line
-        it.shared = Shared(address, line, reads=mode != "write", writes=mode != "read")
+        reads, writes = mode != "write", mode != "read"
+        it.shared = Shared(address, line, reads, writes, stop=it.live.stopping)
     return it
 
 

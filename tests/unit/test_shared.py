@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.errors import BuildError
+from builders.errors import BuildError, Interrupted
 from builders.ground.registry.address import parse
 from builders.ground.registry.client import Blob, Manifest, Registry, decoded, of_bytes
 from builders.ground.registry.failures import RegistryError, WrongBytesError
@@ -123,6 +124,19 @@ def test_a_record_of_something_else_is_no_stage(record: dict[str, object], tmp_p
     with Site(pages=pages(raw, manifest)) as site:
         taken, heard = brought(site, tmp_path)
     assert (taken, len(heard)) == (False, 1)
+
+
+def test_an_upload_ends_where_the_run_is_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    upload = servers.status(202, {"Location": "/v2/team/debs/x", "Content-Length": 0})
+    with (
+        Site(pages={"/v2/team/debs/blobs/uploads/": upload}) as site,
+        (tmp_path / "x").open("w+b") as stream,
+    ):
+        address = parse(f"oci://{site.root.removeprefix('http://')}/team/debs")
+        with pytest.raises(Interrupted):
+            Registry(address, QUICK, stop).put(of_bytes(FILE), stream)
 
 
 def test_bytes_are_never_sent_to_another_server(tmp_path: Path) -> None:

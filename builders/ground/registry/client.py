@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from builders.errors import Interrupted
 from builders.ground.registry import credentials
 from builders.ground.registry.address import Address, is_loopback
 from builders.ground.registry.failures import RegistryError, WrongBytesError
@@ -128,8 +130,15 @@ def of_bytes(data: bytes, name: str = "") -> Blob:
 class Registry:
     """One repository. Every method raises RegistryError where the registry is of no use."""
 
-    def __init__(self, address: Address, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        patience: Patience | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """stop: once it is set, bytes under way raise Interrupted."""
         self.address = address
+        self._stop = stop or threading.Event()
         self._patience = patience or Patience()
         self._deadline = Deadline()
         self._session = session_of(self._deadline)
@@ -231,8 +240,11 @@ class Registry:
     def _send(self, place: str, blob: Blob, stream: IO[bytes]) -> None:
         sent = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
         target = f"{place}{'&' if '?' in place else '?'}digest={blob.digest}"
-        with self._ask("PUT", target, headers=sent, data=_pieces(stream, blob.size)) as answer:
+        with self._ask("PUT", target, headers=sent, data=self._pieces(stream, blob.size)) as answer:
             self._fine(answer, HTTPStatus.CREATED)
+
+    def _pieces(self, stream: IO[bytes], size: int) -> bytes | _Sized:
+        return _Sized(stream, size, self._stop) if size else b""
 
     def stream(self, chunks: Iterable[bytes]) -> Blob:
         """Send a blob whose digest is known at its end only; what it is."""
@@ -241,6 +253,7 @@ class Registry:
         def passing() -> Iterator[bytes]:
             nonlocal size
             for chunk in chunks:
+                _unless(self._stop)
                 digest.update(chunk)
                 size += len(chunk)
                 yield chunk
@@ -452,6 +465,7 @@ class Registry:
         try:
             # read, not iter_content: that would wait until a whole chunk is there
             while chunk := answer.raw.read1(_CHUNK, decode_content=False):
+                _unless(self._stop)
                 size += len(chunk)
                 allowed = patience.grace + size / patience.rate
                 if time.monotonic() - begun > allowed:
@@ -478,19 +492,22 @@ def _basic(pair: tuple[str, str] | None) -> str:
     return f"Basic {base64.b64encode(':'.join(pair).encode()).decode()}" if pair else ""
 
 
-def _pieces(stream: IO[bytes], size: int) -> bytes | _Sized:
-    return _Sized(stream, size) if size else b""
+def _unless(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Interrupted
 
 
 class _Sized:
     """A body of a known length, which requests sends as it is and not in chunks."""
 
-    def __init__(self, stream: IO[bytes], size: int) -> None:
+    def __init__(self, stream: IO[bytes], size: int, stop: threading.Event) -> None:
         self._stream = stream
+        self._stop = stop
         self._left = size
         self.len = size  # how requests.utils.super_len asks
 
     def read(self, size: int = -1) -> bytes:
+        _unless(self._stop)
         piece = self._stream.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(piece)
         return piece
