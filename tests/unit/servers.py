@@ -27,7 +27,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.close_connection = True
         self.site.answer(self)
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet."""
@@ -228,11 +228,12 @@ def page(title: str, *, kind: str = "text/html; charset=utf-8", code: int = 200)
     return behave
 
 
-def status(code: int, headers: Mapping[str, object] | None = None) -> Behaviour:
-    """A status and no body."""
+def status(code: int, headers: Mapping[str, object] | None = None, body: bytes = b"") -> Behaviour:
+    """A status, and a short body or none."""
 
     def behave(exchange: Exchange) -> None:
-        exchange.begin(code, {"Content-Length": 0, **(headers or {})})
+        exchange.begin(code, {"Content-Length": len(body), **(headers or {})})
+        exchange.body(body)
 
     return behave
 

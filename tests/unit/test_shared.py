@@ -144,7 +144,10 @@ def test_bytes_are_never_sent_to_another_server(tmp_path: Path) -> None:
     base = "/v2/team/debs/blobs"
     with Site(pages={f"{base}/uploads/": upload}) as site:
         registry = Registry(parse(f"oci://{site.root.removeprefix('http://')}/team/debs"), QUICK)
-        with pytest.raises(RegistryError), (tmp_path / "x").open("w+b") as stream:
+        with (
+            pytest.raises(RegistryError, match="another server"),
+            (tmp_path / "x").open("w+b") as stream,
+        ):
             registry.put(of_bytes(b""), stream)
 
 
@@ -154,7 +157,11 @@ def test_a_write_that_the_registry_could_not_do_for_a_moment_is_done_anew(
     pauses: list[float] = []
     monkeypatch.setattr("builders.ground.registry.client.time.sleep", pauses.append)
     busy, there = servers.status(500), servers.status(200)
-    with Site(script=[busy, busy, there]) as site, (tmp_path / "x").open("w+b") as stream:
+    error = json.dumps({"errors": [{"code": "DIGEST_INVALID", "message": "did not match"}]})
+    moved = servers.status(400, body=error.encode())  # what two writers of one blob hear
+    missing, begun = servers.status(404), servers.status(202, {"Location": "/v2/team/debs/x"})
+    script = [busy, missing, begun, moved, there]
+    with Site(script=script) as site, (tmp_path / "x").open("w+b") as stream:
         registry = Registry(parse(f"oci://{site.root.removeprefix('http://')}/team/debs"), QUICK)
         assert registry.put(of_bytes(b""), stream) is False  # another writer was faster
     assert len(pauses) == 2
@@ -162,7 +169,7 @@ def test_a_write_that_the_registry_could_not_do_for_a_moment_is_done_anew(
         registry = Registry(parse(f"oci://{site.root.removeprefix('http://')}/team/debs"), QUICK)
         with pytest.raises(RegistryError):
             registry.put(of_bytes(b""), stream)
-    assert len(site.requests) == 4
+    assert len(site.requests) == 5
 
 
 @pytest.mark.parametrize(

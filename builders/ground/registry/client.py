@@ -45,7 +45,11 @@ _TITLE = "org.opencontainers.image.title"
 _CREATED = "org.opencontainers.image.created"
 _CHALLENGE = re.compile(r'([a-z]{1,20})="([^"]{0,2000})"', re.IGNORECASE)
 _REDIRECTS = 5
-_PAUSES = (0.5, 1.0, 2.0)  # seconds
+_PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds
+# Codes of the OCI Distribution Specification, "Error Codes", for an upload that another writer of
+# the same blob, or the registry's own cleaning, got in the way of. Those who truly sent wrong bytes
+# hear it again at the last try.
+_DISTURBED = {"DIGEST_INVALID", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "SIZE_INVALID"}
 _T = TypeVar("_T")
 
 
@@ -283,7 +287,8 @@ class Registry:
     def _again(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` does; done anew where the registry was not able to at that moment.
 
-        Debian's docker-registry answers 500 where two write one blob at the same time.
+        Debian's docker-registry answers 500, or 400 with DIGEST_INVALID, where two write one blob
+        at the same time: each moves its upload to the one place of that blob.
         """
         for pause in _PAUSES:
             try:
@@ -383,17 +388,24 @@ class Registry:
             )
         if status in (HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise RegistryError(f"it has no room: {self._why(answer)}", "make room there")
-        raise RegistryError(f"it answers {self._why(answer)}", passing=status >= 500)
+        code, why = self._refusal(answer)
+        passing = status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS or code in _DISTURBED
+        raise RegistryError(f"it answers {why}", passing=passing)
 
     def _why(self, answer: requests.Response) -> str:
         """The status of a refusal, and what the registry says of it."""
-        said = ""
+        return self._refusal(answer)[1]
+
+    def _refusal(self, answer: requests.Response) -> tuple[str, str]:
+        """The code of a refusal ("" where there is none), and its status and words."""
+        code = said = ""
         try:
-            errors = json.loads(self._read(answer, _ANSWER))["errors"]
-            said = printable(str(errors[0].get("message") or errors[0].get("code")))[:200]
+            error = json.loads(self._read(answer, _ANSWER))["errors"][0]
+            code = str(error.get("code") or "")
+            said = printable(str(error.get("message") or code))[:200]
         except (RegistryError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass
-        return f"{answer.status_code}{f' ({said})' if said else ''}"
+        return code, f"{answer.status_code}{f' ({said})' if said else ''}"
 
     def _authorize(self, answer: requests.Response) -> bool:
         """Take the credentials that `answer` asks for; whether there are any to try."""
