@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from builders.errors import Exit
+from builders.host import checked as host_check
 from builders.host import detail
 from builders.host import devices as host
 from builders.host.devices import Device, Machine, Verdict
@@ -107,6 +108,26 @@ class MovedDocument:
 
 
 @dataclass(frozen=True)
+class HostCheckEntry:
+    name: str
+    state: Annotated[
+        str, "unknown: the host cannot tell", {"enum": ["ok", "warn", "unknown", "fail"]}
+    ]
+    seen: Annotated[str, "what is"]
+    remedy: Annotated[str, "what to do, or empty"]
+
+
+@dataclass(frozen=True)
+class HostCheckDocument:
+    """Whether a Xen host is as its settings say, as dom0-check --json of that host has it."""
+
+    kind: ClassVar[str] = host_check.PROGRAM
+    schema: ClassVar[int] = 1
+    good: Annotated[bool, "no check failed"]
+    checks: Sequence[HostCheckEntry]
+
+
+@dataclass(frozen=True)
 class SettingsDocument:
     """The package of a host's settings."""
 
@@ -156,6 +177,20 @@ def moved(package: Path, found: Sequence[Moved]) -> Outcome:
         return Outcome(document, text)
     text = face.table([(str(it.bdf), it.why) for it in found])
     return Outcome(document, text, Exit.AUDIT)
+
+
+def checked(checks: Sequence[host_check.Check]) -> Outcome:
+    """What dom0-check says of a host; the exit status is that of findings where a check fails."""
+    good = all(it.state != "fail" for it in checks)
+    document = HostCheckDocument(
+        good, [HostCheckEntry(it.name, it.state, it.seen, it.remedy) for it in checks]
+    )
+    rows = []
+    for it in checks:
+        rows.append((it.state, it.name, it.seen))
+        if it.remedy:
+            rows.append(("", "", f"do: {it.remedy}"))
+    return Outcome(document, face.table(rows), Exit.DONE if good else Exit.AUDIT)
 
 
 def document(machine: Machine) -> DevicesDocument:

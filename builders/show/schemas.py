@@ -57,6 +57,7 @@ DOCUMENTS: tuple[type, ...] = (
     stored.StoreCheckDocument,
     hosts.DevicesDocument,
     hosts.MovedDocument,
+    hosts.HostCheckDocument,
     hosts.SettingsDocument,
     hosts.GuestDocument,
     upkeep.RemovedDocument,

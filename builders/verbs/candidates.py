@@ -64,7 +64,7 @@ def _verbs(*, with_help: bool, dotted: bool) -> Iterator[Candidate]:
     for group in GROUPS:
         for name in group.names:
             if dotted and group.collection:
-                yield f"{group.collection}.{name}", VERBS[name].summary
+                yield group.dotted(name), VERBS[name].summary
             elif not dotted:
                 yield name, VERBS[name].summary
     if with_help and not dotted:

@@ -18,6 +18,17 @@ class Group(NamedTuple):
     names: tuple[str, ...]
     collection: str = ""
 
+    def within(self, name: str) -> str:
+        """What a verb of the group is called in its collection."""
+        return _WITHIN.get(name, name)
+
+    def dotted(self, name: str) -> str:
+        """Its name with the collection's."""
+        return f"{self.collection}.{self.within(name)}"
+
+
+_WITHIN = {"dom0-check": "check"}  # `check` alone is of packages
+
 
 # In the order in which they are shown.
 GROUPS = (
@@ -26,7 +37,7 @@ GROUPS = (
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),
-    Group("The Xen host", ("devices", "dom0-config", "domu-config"), "host"),
+    Group("The Xen host", ("devices", "dom0-config", "domu-config", "dom0-check"), "host"),
     Group("This project", ("test", "bench", "ci"), "dev"),
 )
 
@@ -36,7 +47,5 @@ FIRST = ("doctor", "build-all", "inspect")  # the three that a newcomer needs
 
 def plain(word: str) -> str:
     """The plain name of a verb that is named with its collection; any other word as it is."""
-    part, dot, name = word.partition(".")
-    if dot and any(part == group.collection and name in group.names for group in GROUPS):
-        return name
-    return word
+    dotted = {g.dotted(name): name for g in GROUPS if g.collection for name in g.names}
+    return dotted.get(word, word)

@@ -70,7 +70,7 @@ def _lines() -> Iterator[str]:
     for group in GROUPS:
         yield f'.SH "{_text(group.title.upper())}"'
         for name in group.names:
-            yield from _verb(VERBS[name], group.collection)
+            yield from _verb(VERBS[name], group.dotted(name) if group.collection else "")
     yield '.SH "EXIT STATUS"'
     for status, meaning in STATUSES.items():
         yield f".TP\n{_bold(str(int(status)))}\n{_text(meaning)}"
@@ -87,15 +87,15 @@ def _lines() -> Iterator[str]:
     yield _text("README.md and docs/ of the project; deb(5), xl(1), lintian(1), piuparts(1)")
 
 
-def _verb(command: Command, collection: str) -> Iterator[str]:
+def _verb(command: Command, dotted: str) -> Iterator[str]:
     words = [o.value if o.required else f"[{o.value}]..." for o in _words(command)]
     yield f'.SS "{_text(" ".join([command.name, *words, "[OPTIONS]"]))}"'
     for n, paragraph in enumerate(command.about.split("\n\n")):
         if n:
             yield ".PP"
         yield _text(" ".join(paragraph.split()))
-    if collection:
-        yield _text(f"Also {collection}.{command.name}.")
+    if dotted:
+        yield _text(f"Also {dotted}.")
     for option in ordered(command):
         yield ".TP"
         yield _flags(option)

@@ -34,7 +34,7 @@ def listing() -> str:
     """Every verb with what it does, by groups."""
     lines: list[str] = []
     for group in GROUPS:
-        also = f" (also {group.collection}.{group.names[0]} and so on)" if group.collection else ""
+        also = f" (also {group.dotted(group.names[0])} and so on)" if group.collection else ""
         lines += [f"{group.title}{also}:"]
         lines += [f"  {name:<14}{VERBS[name].summary}" for name in group.names]
         lines.append("")

@@ -103,7 +103,7 @@ def collect(groups: Iterable[Group]) -> Collection:
         for name in group.names:
             task = Verb(VERBS[name])
             root.add_task(task)
-            part.add_task(task)
+            part.add_task(task, name=group.within(name))
         if group.collection:
             root.add_collection(part)
     return root

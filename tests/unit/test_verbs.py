@@ -85,6 +85,7 @@ def test_a_word_means_the_same_for_every_verb() -> None:
     [
         ("reproduce", "--only xen"),
         ("host.devices", "--sysfs ."),
+        ("host.check", "--ssh x"),
         ("dev.ci", "--part tests"),
     ],
 )
