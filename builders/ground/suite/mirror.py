@@ -205,7 +205,8 @@ def _served(uri: str) -> list[str]:
 def _deb822(text: str) -> Iterator[_Entry]:
     from debian.deb822 import Deb822  # slow to import, and not always needed
 
-    for paragraph in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+    # Lines, as it opens a text that happens to be the path of a file.
+    for paragraph in Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
         if "deb" not in paragraph.get("Types", "").split():
             continue
         if paragraph.get("Enabled", "yes").lower() in {"no", "false", "0"}:
