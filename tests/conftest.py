@@ -6,6 +6,7 @@ No defaults of whoever runs the tests hold in them (dom0-debs.toml).
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -23,3 +24,9 @@ defaults.CHECKOUT = NOWHERE / defaults.NAME
 
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at thousands of collected tests again and again."""
+    gc.collect()
+    gc.freeze()

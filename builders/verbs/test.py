@@ -47,6 +47,15 @@ _TOOLS = {
 }  # packages that a part needs besides what the tool itself does
 
 
+def _environment() -> dict[str, str]:
+    """That of the parts: Python keeps the tests as pytest rewrote them, beside its environment.
+
+    Each of the workers would rewrite all of them anew where the box has Python keep nothing.
+    """
+    kept = {n: value for n, value in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "pycache"), **kept}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported):
     only: tuple[str, ...] = option("run only this part", (), choices=tuple(_PARTS), what="part")
@@ -101,7 +110,9 @@ def test(options: Options, reporter: Reporter) -> PartsDocument:
             if "pytest" in command:
                 marks = _WITH_LONG if options.long else _QUICK if options.quick else ()
                 command = [*command, *marks]
-            done = subprocess.run(command, cwd=ROOT, stdout=_STDERR, check=False)
+            done = subprocess.run(
+                command, cwd=ROOT, stdout=_STDERR, env=_environment(), check=False
+            )
             if done.returncode:
                 shown = " ".join([Path(command[0]).name, *command[1:]])
                 raise BuildError(f"{part}: {shown} ended with {done.returncode}", exit=Exit.STEP)

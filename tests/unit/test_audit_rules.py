@@ -562,6 +562,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rule(tmp_path: Path, case: Case) -> None:
     fields = {"Section": "admin", "Priority": "optional", **case.control}
@@ -667,6 +668,7 @@ def test_fast_is_all_that_needs_no_contents(tmp_path: Path) -> None:
     assert fast < every
 
 
+@pytest.mark.slow
 def test_several_packages_side_by_side(tmp_path: Path) -> None:
     paths = [
         debs.make(tmp_path / f"{n}.deb", [Item("./usr/local/x", bytes(n << 20))]) for n in range(4)
@@ -719,6 +721,7 @@ def test_a_control_tar_that_the_suite_cannot_read(member: str, suite: str, bad: 
     assert len(list(RULES["compression-of-suite"].check(facts))) == bad
 
 
+@pytest.mark.slow
 def test_the_list_in_the_documents_is_current() -> None:
     made = dict(documents.made())[documents.RULES]
     text = documents.RULES.read_text(encoding="utf-8")
@@ -744,6 +747,7 @@ def test_a_rule_that_there_is_not() -> None:
     assert caught.value.hint == "did you mean md5sums?"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [debs.make(tmp_path / f"{n}.deb", [Item("./x", bytes(3 << 20))]) for n in range(2)]
     monkeypatch.setattr(codecs, "cores", lambda: 2)

@@ -68,6 +68,7 @@ def test_what_is_missing_is_installed_in_one_go_and_said(
     assert not list(tmp_path.glob("dom0-debs-apt-*"))
 
 
+@pytest.mark.slow
 def test_the_package_lists_are_fetched_only_when_they_are_needed(commands: Commands) -> None:
     commands.add("apt-get", FRESH)
     heard = Heard()
@@ -91,6 +92,7 @@ def test_apt_is_told_to_ask_nothing(commands: Commands) -> None:
     assert len(commands.calls()) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_install_shows_its_end_and_keeps_its_log(commands: Commands) -> None:
     commands.add("apt-get", "print('\\n'.join(map(str, range(99))))\nsys.exit('E: disk full')")
     with pytest.raises(BuildError) as caught:

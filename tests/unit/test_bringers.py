@@ -48,6 +48,7 @@ def one_by_one(soname: str, relations: Iterable[str]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @given(SONAMES, st.lists(PACKAGES, max_size=5))
 def test_looked_up_as_compared(soname: str, relations: list[str]) -> None:
     assert Bringers(relations).may_bring(soname) is one_by_one(soname, relations)

@@ -228,6 +228,7 @@ def _adopt_often(root: Path, start: Callable[[], object]) -> None:
             raise AssertionError("a reader saw something half-made")
 
 
+@pytest.mark.slow
 def test_processes_may_add_the_same_file_at_once(cache: Cache) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(3)
@@ -253,6 +254,7 @@ def _count_up(root: Path, times: int) -> None:
                 raise AssertionError("somebody else wrote the partial file")
 
 
+@pytest.mark.slow
 def test_only_one_process_holds_a_partial(cache: Cache) -> None:
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_count_up, args=(cache.root, 5)) for _ in range(3)]

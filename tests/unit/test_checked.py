@@ -96,6 +96,7 @@ def test_answers_that_are_no_report(answer: bytes) -> None:
     assert caught.value.exit == Exit.ENGINE
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(),

@@ -46,6 +46,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_build_ends_with_it_and_a_second_one_has_nothing_to_do(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -393,6 +393,7 @@ def test_a_long_script_is_cut_short(tmp_path: Path) -> None:
     assert "and 175 more lines: --format json has more" in text
 
 
+@pytest.mark.slow
 def test_of_very_many_files_the_scripts_are_compared(tmp_path: Path) -> None:
     lines = [b"%d\n" % step + b"".join(b"%d\n" % n for n in range(3899)) for step in (1, 2)]
     files = [dict.fromkeys([*(f"a{k}" for k in range(20)), "postinst"], text) for text in lines]
@@ -527,6 +528,7 @@ def test_the_json_is_as_its_schema_says(many: Comparison, tmp_path: Path) -> Non
         jsonschema.validate({**document, "more": 1}, schema)
 
 
+@pytest.mark.slow
 @given(st.text(), st.text(), st.text())
 def test_every_change_can_be_said(subject: str, old: str, new: str) -> None:
     for kind in ("field", "relation", "file", "kernel option", "needs", "script"):

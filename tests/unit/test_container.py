@@ -184,6 +184,7 @@ def test_a_script_gives_its_output_and_status() -> None:
     assert options["user"] == str(BUILDER)
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(max_size=20), max_size=8))
 def test_the_log_has_every_byte(chunks: list[bytes]) -> None:
     log, seen = io.BytesIO(), list[str]()
@@ -279,6 +280,7 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     assert len(found["large"][1]) == path.stat().st_size
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.dictionaries(
@@ -594,6 +596,7 @@ def test_long_lines_are_cut(log: Log) -> None:
     assert shown.startswith("x.c: error: aaa")
 
 
+@pytest.mark.slow
 def test_one_endless_line_is_not_held_in_memory(log: Log) -> None:
     import tracemalloc
 
@@ -612,6 +615,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.binary(max_size=60) | st.just(b"x: error: y"), max_size=40).map(b"\n".join))
 def test_any_bytes_are_shown_without_harm(scratch: Path, raw: bytes) -> None:

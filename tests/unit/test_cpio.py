@@ -35,6 +35,7 @@ def parsed(data: bytes) -> dict[str, tuple[int, bytes]]:
 NAMES = st.text("abc.-", min_size=1, max_size=5).filter(lambda n: n.strip("."))
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=50), max_size=5

@@ -404,6 +404,7 @@ def opened(path: Path, content: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow
 @given(noise=st.binary(max_size=400))
 @settings(max_examples=150, deadline=None)
 def test_noise(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
@@ -451,6 +452,7 @@ def test_mutations(
     opened(tmp_path_factory.mktemp("m") / "x.deb", bytes(content))
 
 
+@pytest.mark.slow
 @given(
     field=st.text(max_size=20),
     value=st.text(max_size=60),
@@ -621,6 +623,7 @@ def test_dpkg_unpacks_it(tmp_path: Path) -> None:
     assert not (root / "usr/bin/other").exists()
 
 
+@pytest.mark.slow
 def test_the_same_edit_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -792,6 +795,7 @@ for edit in (deb.Edit(), deb.Edit(compression="gzip"), deb.Edit(remove=frozenset
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_leaves_nothing(tmp_path: Path) -> None:
     """With the kernel's own refusal in the middle of a write."""
     noise = os.urandom(300_000)

@@ -173,6 +173,7 @@ def test_a_folder_that_is_no_sysfs(tmp_path: Path) -> None:
     assert "no PCI devices" in verb.run(verb.Options(sysfs=str(tmp_path))).said("table")
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     st.lists(
@@ -205,6 +206,7 @@ def test_no_attribute_breaks_it(rows: list[tuple[str, bytes, bytes]], mounts: by
         assert devices.table(machine, 80)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -255,6 +257,7 @@ def test_no_addresses(text: str) -> None:
     assert Bdf.parse(text) is None
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20))
 def test_what_is_read_is_what_is_written(text: str) -> None:
     bdf = Bdf.parse(text)

@@ -278,6 +278,7 @@ def test_a_mirror_without_the_suite(world: World) -> None:
     assert mirror.MAIN in check.remedy
 
 
+@pytest.mark.slow
 def test_a_mirror_that_is_not_there(world: World) -> None:
     world.overrides.append("suite.mirror=http://127.0.0.1:9")
     checks = world.examine()

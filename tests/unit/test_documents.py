@@ -81,6 +81,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     assert [name for name in files(page) if not is_there(name)] == []
 
 
+@pytest.mark.slow
 def test_files_that_the_code_names_are_there() -> None:
     paths = [
         path

@@ -273,6 +273,7 @@ def grub(tmp_path: Path, it: Settings, before: str) -> list[str]:
 HIDDEN = "xen-pciback.hide=(0000:02:00.0)(0000:02:00.1)"
 
 
+@pytest.mark.slow
 def test_grubs_own_options_stay(tmp_path: Path) -> None:
     it = dom0.settings(CARD, "1G")
     simple = "xen-gnulinux-simple-id-of-/dev/sda1"
@@ -303,6 +304,7 @@ def test_grub_after_the_package_was_removed(tmp_path: Path) -> None:
 TYPED = st.text(max_size=12) | st.text("0123456789abcdef:.MG'\"$`;()\\ \n%-", max_size=14)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(TYPED | st.from_regex(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True), max_size=3),
@@ -323,6 +325,7 @@ def test_what_is_typed_never_leaves_its_place(
     assert "'" not in it.vnc
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     st.sets(

@@ -242,6 +242,7 @@ def test_the_file_appears_whole_and_never_over_anothers(tmp_path: Path) -> None:
 TYPED = st.text(max_size=10) | st.text("\"'\\,/.:=[]() \n\r\x00#$%-_abc012", max_size=16)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.builds(

@@ -169,6 +169,7 @@ def test_an_apt_that_fetches_tries_again(script: str) -> None:
     assert """echo 'Acquire::Retries "3";' >/etc/apt/apt.conf.d/80-retries""" in script
 
 
+@pytest.mark.slow
 def test_a_file_that_is_expected_and_missing(old: Old) -> None:
     with Step(old.run, "supply", "root", root=True) as step:
         with pytest.raises(BuildError, match=r"none\.deb"):

@@ -63,6 +63,7 @@ def refused(path: Path, suite: str, xen: str, linux: str = SUITE) -> BuildError:
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_a_tag_is_pinned_by_its_commit(git: Repository, tmp_path: Path, suite: str) -> None:
     path = tmp_path / "mine.toml"
@@ -99,6 +100,7 @@ def test_of_a_commit_nobody_is_asked(tmp_path: Path) -> None:
     assert not drafted.local
 
 
+@pytest.mark.slow
 def test_the_suite_s_own_and_one_target_alone(tmp_path: Path) -> None:
     own = load(str(made(tmp_path / "own.toml", "bookworm", SUITE).path))
     assert isinstance(own.sources["xen"], DebianSource)
@@ -115,6 +117,7 @@ def test_a_newer_kernel_gets_what_it_is_built_with(tmp_path: Path) -> None:
     assert {"debhelper", "libdw-dev", "bc"} <= set(it.builder.packages)
 
 
+@pytest.mark.slow
 def test_what_can_not_be_is_said_and_leaves_no_file(git: Repository, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     assert "no tag or branch nosuch" in refused(path, "trixie", f"{git.url}#nosuch").message
@@ -184,6 +187,7 @@ def test_the_line_of_a_key(tmp_path: Path, key: str, line: int) -> None:
     assert places.line(path, key) == line
 
 
+@pytest.mark.slow
 @given(text=st.text(alphabet="[]\"'=.a#\n \\", max_size=200), key=st.text(max_size=20))
 def test_any_text_has_lines(tmp_path_factory: pytest.TempPathFactory, text: str, key: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -192,6 +196,7 @@ def test_any_text_has_lines(tmp_path_factory: pytest.TempPathFactory, text: str,
     assert places.line(path.parent, key) == 0
 
 
+@pytest.mark.slow
 def test_check_says_file_line_and_key(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     drafted = made(path, "trixie", "e" * 40)

@@ -40,6 +40,7 @@ def test_a_duration_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+@pytest.mark.slow
 def test_what_a_build_took_is_said_before_the_next_one(world: World) -> None:
     world.pipeline(targets=("xen", "kernel")).build()
     lines = world.heard.lines

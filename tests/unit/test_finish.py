@@ -478,6 +478,7 @@ def test_a_field_with_a_line_break_of_others_is_refused(tmp_path: Path, end: str
     assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "word"),
     [

@@ -232,6 +232,7 @@ def test_one_host_is_named(tmp_path: Path) -> None:
         domu_config.host(domu_config.Options(name="a", sysfs=str(tmp_path)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(12, 30), st.booleans()), min_size=1, max_size=6),

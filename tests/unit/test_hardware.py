@@ -164,6 +164,7 @@ BARS = st.builds(
 ATTRIBUTES = ("resource", "resource0_resize", "reset_method", "numa_node", "config", "msi_bus")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
@@ -299,6 +300,7 @@ def test_what_is_no_list(tmp_path: Path) -> None:
             listed.read(tmp_path / name)
 
 
+@pytest.mark.slow
 @given(JSON)
 @settings(max_examples=60, deadline=None)
 def test_no_list_is_taken_by_luck(value: Any) -> None:
@@ -306,6 +308,7 @@ def test_no_list_is_taken_by_luck(value: Any) -> None:
         listed.parse(json.dumps(value).encode(), "x")
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_one_value_changed_is_refused_or_makes_a_machine(told: str, data: st.DataObject) -> None:

@@ -68,6 +68,7 @@ def told(
     return start, places
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(ASKS, MEMORY, st.none() | st.integers(256, 3840), st.booleans())
 def test_it_is_what_hvmloader_does(
@@ -79,6 +80,7 @@ def test_it_is_what_hvmloader_does(
     assert (found.start, places) == told(asks, memory, hole, moves)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(ASKS, MEMORY, st.booleans())
 def test_a_hole_has_room_for_all_that_has_to_be_in_it(
@@ -104,6 +106,7 @@ def test_a_hole_has_room_for_all_that_has_to_be_in_it(
     assert all(one + size <= after for (one, size), (after, _) in itertools.pairwise(spans))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(20, 30).map(lambda n: Ask(1 << n)), min_size=1, max_size=6))
 def test_no_smaller_hole_would_do(asks: list[Ask]) -> None:

@@ -124,6 +124,7 @@ def test_exactly_the_differences_are_found(
     assert compare({"all": _text(final)}, _text(final)) == []
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_any_text_is_compared(fragment: str, config: str) -> None:
     assert all(d.fragment == "x" for d in compare({"x": fragment}, config))

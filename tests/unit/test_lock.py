@@ -218,6 +218,7 @@ HOSTILE: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", HOSTILE, ids=[str(n) for n in range(len(HOSTILE))])
 def test_a_value_without_its_form_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     refused(tmp_path, text(a_lock(recipe(), **changes)))
@@ -256,6 +257,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(key=st.sampled_from([f.name for f in dataclasses.fields(Lock)]), value=_JSON)
 def test_anything_in_place_of_a_value_is_read_or_refused(key: str, value: Any) -> None:
     table = json.loads(_written()) | {key: value}
@@ -613,6 +615,7 @@ def test_upstream_s_releases_of_one_series_and_its_stable_branch() -> None:
     assert [n.name for n in upstream.newer(kernel, A)] == ["linux-6.12.y"]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200))
 def test_any_listing_is_read(listing: str) -> None:
     assert isinstance(upstream.newer(upstream.parse(listing), A), list)

@@ -21,6 +21,7 @@ from builders.versions import parsed_version, version_fault
 _MIB = 1 << 20
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 @settings(max_examples=200)
 def test_no_bytes_end_a_reader(data: bytes) -> None:

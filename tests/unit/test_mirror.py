@@ -194,6 +194,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.text(max_size=80) | st.sampled_from([LINES, DEB822]).map(lambda t: t[7:-9]))
 @example("/bin/ls")  # no file is read for being named

@@ -29,6 +29,7 @@ def inside(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*HELPER, "/bin/sh", "-c", script], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @needs_root
 def test_its_root_is_nobody_on_the_box(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
@@ -50,6 +51,7 @@ def test_its_root_is_nobody_on_the_box(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_root
 def test_status_and_signals_are_passed_on() -> None:
     assert inside("exit 7").returncode == 7

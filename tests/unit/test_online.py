@@ -101,6 +101,7 @@ def test_each_address_is_a_line(world: World) -> None:
     assert "each source has another that does" in online.verdict(list(found.values()))
 
 
+@pytest.mark.slow
 def test_full_reads_what_the_suite_lists_for_a_source_too(world: World) -> None:
     linux = ('sources.linux.version="6.1.*"', 'sources.linux.package="linux-source-6.1"')
     assert world.examine(*linux, full=True)["/debian/pool/linux.deb"].state == online.PINNED
@@ -125,6 +126,7 @@ def test_a_mirror_with_https_alone_is_of_no_use_to_an_old_apt(world: World) -> N
     assert "nobody serves suite wheezy" in online.verdict(list(found.values()))
 
 
+@pytest.mark.slow
 def test_a_list_of_another_content(world: World) -> None:
     packages = "/debian/dists/wheezy/main/binary-amd64/Packages.bz2"
     world.site.pages[packages] = status(200)

@@ -89,6 +89,7 @@ def test_twice_and_what_another_option_sets() -> None:
         read("xen-pciback.hide=(01:00.0)", known=None)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_nothing_that_is_read_means_something_to_a_shell(word: str) -> None:
     problems = Problems()

@@ -43,6 +43,7 @@ def test_a_stage_of_unknown_time_is_not_drawn() -> None:
     assert timeline([Span("x", 0.0, 5.0)]) == ([], 0.0)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.builds(
@@ -120,6 +121,7 @@ def test_the_page_and_the_document_show_one_way_to_install() -> None:
         assert f"    {line}\n" in page
 
 
+@pytest.mark.slow
 def test_a_trial_key_is_told_first() -> None:
     facts = Facts("r", "s", "bookworm", "f", "t", 0, [], install=["x"], fingerprint="ABCD")
     page = render(facts)

@@ -17,11 +17,13 @@ PATHS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(PATHS)
 def test_the_folder_is_that_of_posixpath(paths: list[str]) -> None:
     assert [folder_of(path) for path in paths] == [posixpath.dirname(path) for path in paths]
 
 
+@pytest.mark.slow
 @given(PATHS)
 def test_all_folders_above(paths: list[str]) -> None:
     plain = {folder for path in paths for folder in above(path) if folder != path}

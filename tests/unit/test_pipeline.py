@@ -104,6 +104,7 @@ def test_a_build_is_published_with_a_manifest(world: World) -> None:
     assert "### unpack\nworking\n### unpack: status 0, 0:00\n" in log
 
 
+@pytest.mark.slow
 def test_the_sources_and_files_go_into_the_container(world: World) -> None:
     world.pipeline("xen.files={a='b'}").build()
     put = world.client.put
@@ -156,6 +157,7 @@ def test_a_published_package_that_is_gone_is_published_again(world: World) -> No
     assert again.path.exists()
 
 
+@pytest.mark.slow
 def test_a_build_of_one_serves_a_build_of_both(world: World) -> None:
     world.pipeline().build()
     assert not world.pipeline(targets=("xen", "kernel")).ready()
@@ -168,6 +170,7 @@ def test_a_build_of_one_serves_a_build_of_both(world: World) -> None:
     assert set(manifest["targets"]) == {"xen", "kernel-minimal"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "built"),
     [
@@ -214,6 +217,7 @@ def test_a_source_that_came_anew_builds_anew(world: World, tmp_path: Path) -> No
 # Explain
 
 
+@pytest.mark.slow
 def test_explain_before_and_after(world: World) -> None:
     before = world.pipeline(targets=("xen", "kernel")).explain()
     assert states(before) == {
@@ -503,6 +507,7 @@ def test_packages_are_shown_with_their_notes(world: World, monkeypatch: pytest.M
 # What is current
 
 
+@pytest.mark.slow
 def test_a_build_whose_correction_failed_is_the_one_that_finish_takes(world: World) -> None:
     world.pipeline("xen.files={a='A'}").build()
     first = artifacts.read(world.folder)
@@ -617,6 +622,7 @@ def test_a_manifest_that_cannot_be_believed_is_an_error_and_made_anew(
     assert artifacts.read(world.folder) is not None
 
 
+@pytest.mark.slow
 def test_a_clean_build_takes_nothing_that_a_step_before_could_write(world: World) -> None:
     world.pipeline().build()
     assert not world.pipeline(clean=True).ready()

@@ -93,6 +93,7 @@ def test_a_changed_script_changes_its_input_alone(n: int) -> None:
     assert changed(demo(), it) == {f"script {phases[n].name}"}
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=4), st.binary(max_size=4))
 def test_a_changed_file_changes_its_input_alone(zero: bytes, one: bytes) -> None:
     it = dataclasses.replace(demo(), files={"files/0": zero, "files/1": one})
@@ -463,6 +464,7 @@ def test_collect_without_a_package_fails_and_says_so(box: Box) -> None:
     assert said == "nothing matches dist/*.deb\nerror: no package: dist/*.deb\n"
 
 
+@pytest.mark.slow
 @tools
 def test_collect_says_what_it_does_not_take(box: Box, tmp_path: Path) -> None:
     made = package(tmp_path, "x", {"usr/share/x": b"x"})
@@ -495,6 +497,7 @@ def test_collect_of_a_damaged_package_fails(box: Box) -> None:
     assert box.run(plan.collect(("dist/*.deb",), "xen").script)[0]
 
 
+@pytest.mark.slow
 @tools
 def test_collect_fails_where_a_needed_library_is_missing(box: Box, tmp_path: Path) -> None:
     box.put("epoch", "1\n")
@@ -608,6 +611,7 @@ def test_collect_separates_the_symbols(box: Box, tmp_path: Path) -> None:
     assert (debug / "boot/xen-syms-2").is_file()
 
 
+@pytest.mark.slow
 def test_collect_takes_the_copyright_of_a_debian_source(box: Box, tmp_path: Path) -> None:
     box.put("epoch", "1\n")
     one = package(tmp_path, "one", {"usr/share/z": b"z"})

@@ -153,6 +153,7 @@ def test_a_line_stays_above_the_rows() -> None:
     assert "a line that stays\n" in stream.getvalue()
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 6), max_size=30))
 def test_every_task_has_a_row_of_its_own_and_rows_stay_low(moves: list[int]) -> None:
     slots, taken = _Slots(), list[int]()

@@ -32,6 +32,7 @@ def by_invoke(words: list[str]) -> dict[str, Any]:
     return {argument.name: argument.value for argument in context.args.values()}
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([*WORDS, *[f"{w}=x" for w in WORDS], "a.deb", "b", "x=y", "-h"])))
 def test_it_means_what_invoke_makes_of_it(words: list[str]) -> None:
     found = quick.read(words, OPTIONS)
@@ -65,6 +66,7 @@ def test_what_is_not_plain_is_left_to_invoke(words: str) -> None:
     assert quick.read(["--jobs", "4"], VERBS["build-all"].options) is None
 
 
+@pytest.mark.slow
 def test_an_audit_loads_neither_invoke_nor_what_builds_need(tmp_path: Path) -> None:
     path = debs.make(tmp_path / "a.deb")
     script = (

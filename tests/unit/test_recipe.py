@@ -728,6 +728,7 @@ def _load(text: str, *overrides: str) -> Recipe | None:
             return None
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_any_toml_is_a_recipe_or_an_error(raw: dict[str, Any]) -> None:
@@ -748,6 +749,7 @@ _PATHS = st.lists(
 ).map(".".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_PATHS, _VALUES.map(_toml) | st.text(max_size=10))
 def test_any_override_is_a_recipe_or_an_error(key: str, value: str) -> None:

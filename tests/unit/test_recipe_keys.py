@@ -137,6 +137,7 @@ def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8"), min_size=1, max_size=5),

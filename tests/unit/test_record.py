@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,16 +23,19 @@ def kept(inputs: Mapping[str, str]) -> Output:
     return Output("x", "", Path(), inputs, {}, {}, 0.0)
 
 
+@pytest.mark.slow
 @given(_BUILDS)
 def test_a_build_is_read_as_it_was_recorded(record: BuildRecord) -> None:
     assert BuildRecord.of(kept(record.inputs())) == record
 
 
+@pytest.mark.slow
 @given(_FINISHES)
 def test_finished_packages_are_read_as_they_were_recorded(record: FinishRecord) -> None:
     assert FinishRecord.of(kept(record.inputs())) == record
 
 
+@pytest.mark.slow
 @given(_BUILDS, _BUILDS)
 def test_two_records_have_one_key_where_they_are_the_same(
     one: BuildRecord, two: BuildRecord

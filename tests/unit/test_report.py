@@ -113,6 +113,7 @@ def schema(name: str) -> Any:
     return json.loads((ROOT / "docs/schemas" / f"{name}.schema.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_json_is_as_its_schema_says(tmp_path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema("inspect"))
     real = [audit(debs.mkdeb(tmp_path / "a.deb")), audit(debs.make(tmp_path / "b.deb"))]

@@ -116,6 +116,7 @@ def test_an_image() -> None:
     assert made.said("table") == "builder:1: 2 packages"
 
 
+@pytest.mark.slow
 def test_rules() -> None:
     assert len(said(inspect.run(inspect.Options(rules=True)), "rules")["rules"]) == len(RULES)
     name = next(iter(RULES))
@@ -135,6 +136,7 @@ def test_a_hosts_settings(tmp_path: Path) -> None:
     assert document["xen_options"] == "dom0_mem=4096M,max:4096M"
 
 
+@pytest.mark.slow
 def test_a_guest(tmp_path: Path) -> None:
     options = domu_config.Options(name="g", memory="1024M", disk=("/dev/vg/g",))
     it = builds.begin(RECIPE, [], Silent())
@@ -177,6 +179,7 @@ def test_the_tests(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
     assert (out, error) == ("", "what a tool says\n")
 
 
+@pytest.mark.slow
 def test_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = "show([Row('a', [1.0, 2.0], [4.0, 4.0], 0.5), Row('b', [3.0], [], 2.0)], load=1.5)"
     program = f"from benchmarks.machine import Row, show; {figures}"
@@ -238,6 +241,7 @@ def test_what_the_doctor_found() -> None:
     assert good[-2:] == ["r can be built here", "next: ./inv build-all --recipe r"]
 
 
+@pytest.mark.slow
 def test_recipes_usable_or_not() -> None:
     listed = upkeep.RecipesDocument(
         [
@@ -249,6 +253,7 @@ def test_recipes_usable_or_not() -> None:
     assert said(recipes.run(recipes.Options()), "recipes")["recipes"]
 
 
+@pytest.mark.slow
 def test_a_release_its_check_and_its_changes(tmp_path: Path) -> None:
     made = Made(tmp_path, "AB", "me", True, ({"target": "xen", "files": []},), ("a boot",), ())
     document = said(releases.release(made), "release")
@@ -263,6 +268,7 @@ def test_a_release_its_check_and_its_changes(tmp_path: Path) -> None:
     assert build["rows"][0]["judgement"] == ""
 
 
+@pytest.mark.slow
 def test_devices() -> None:
     card = hosts.DeviceEntry(
         "0000:01:00.0", "030000", "VGA", "10de", "1234", "x", "", None, True, False,

@@ -221,6 +221,7 @@ _JSON = st.recursive(
 _KEYS = ("schemaVersion", "artifactType", "config", "layers", "annotations")
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(_KEYS), _JSON))
 def test_any_document_is_a_manifest_or_an_error(changes: dict[str, object]) -> None:
     sound = Manifest(STAGE, of_bytes(b"{}"), (of_bytes(FILE, "x"),), 0.0)

@@ -43,6 +43,7 @@ def left(store: Store) -> list[str]:
 _INPUTS = st.dictionaries(st.text(max_size=6), st.text(max_size=6), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(_INPUTS, _INPUTS)
 def test_a_key_is_of_all_inputs_and_of_nothing_else(
     one: dict[str, str], two: dict[str, str]
@@ -51,6 +52,7 @@ def test_a_key_is_of_all_inputs_and_of_nothing_else(
     assert stages.key(dict(reversed(one.items()))) == stages.key(one)
 
 
+@pytest.mark.slow
 @given(_INPUTS, st.data())
 def test_a_key_depends_on_each_input(inputs: dict[str, str], data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(inputs)))
@@ -239,6 +241,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(_KEYS, _JSON)))
 def test_any_record_is_a_stage_or_a_miss(scratch: Path, record: dict[str, object]) -> None:

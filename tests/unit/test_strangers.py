@@ -261,6 +261,7 @@ def test_an_include_does_not_leave_the_folder(tmp_path: Path, include: str) -> N
     assert caught.value.exit is Exit.USAGE
 
 
+@pytest.mark.slow
 def test_the_projects_own_recipes_may_be_included(tmp_path: Path) -> None:
     for name in names():
         path = ROOT / "configs" / "recipes" / f"{name}.toml"

@@ -329,6 +329,7 @@ def test_what_a_package_needs_leaves_the_packages_on_trial_out(deb: Path) -> Non
     assert {"programs", "manual"} <= {case.name for case in fresh.cases}
 
 
+@pytest.mark.slow
 def test_thousands_of_relations_fit_into_the_command_lines(
     started: Callable[[Client], Run], tmp_path: Path
 ) -> None:

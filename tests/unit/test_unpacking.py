@@ -37,6 +37,7 @@ def test_members_of_one_path(
     assert list(refusals(members)) == refused
 
 
+@pytest.mark.slow
 def test_folders_that_are_moved_aside_again_and_again_cost_no_product() -> None:
     inside = [(f"a/{number}", FOLDER) for number in range(50_000)]
     moves = [("a", kind) for _ in range(25_000) for kind in (FILE, FOLDER)]

@@ -93,6 +93,7 @@ def test_doctor_warns(world: World) -> None:
     assert doctor.failed([check]) is None
 
 
+@pytest.mark.slow
 def test_a_release_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = Box(tmp_path)
     box.build()

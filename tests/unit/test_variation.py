@@ -97,6 +97,7 @@ def test_a_box_that_is_no_other_is_refused(tmp_path: Path) -> None:
     assert "error: elsewhere the user has to be somebody, and it is me" in text
 
 
+@pytest.mark.slow
 def test_the_order_of_files_and_the_kernel_are_others(tmp_path: Path) -> None:
     shim = tmp_path / "box.so"
     source = Path(variation.__file__).with_name("elsewhere.c")

@@ -49,6 +49,7 @@ def begin(home: Path, *overrides: str) -> Run:
 # The face of Invoke
 
 
+@pytest.mark.slow
 def test_help_of_a_verb_with_free_words_says_what_its_options_mean(home: Path) -> None:
     done = invoke(home, "--help", "check")
     assert done.returncode == 0
@@ -101,6 +102,7 @@ def test_every_module_of_a_verb_is_in_the_catalogue() -> None:
     assert verbs == set(VERBS)
 
 
+@pytest.mark.slow
 def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
     done = invoke(home, "--help", "build-all")
     assert done.returncode == 0
@@ -108,6 +110,7 @@ def test_a_verb_that_is_asked_for_help_does_nothing(home: Path) -> None:
     assert not (home / "artifacts").exists()
 
 
+@pytest.mark.slow
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
     """The options of all verbs, which help and completion show, need none of it."""
     slow = (
@@ -125,6 +128,7 @@ def test_nothing_slow_is_imported_before_it_is_needed() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_verb_loads_no_other() -> None:
     code = (
         "import sys; from builders import program\ntry: program._run(['recipes'])\n"
@@ -139,6 +143,7 @@ def test_a_verb_loads_no_other() -> None:
     assert not slow & loaded
 
 
+@pytest.mark.slow
 def test_plain_invoke_says_what_is_no_number_too(home: Path) -> None:
     done = invoke(home, "release", "--keep", "x")
     assert (done.returncode, done.stdout) == (Exit.USAGE, "")
@@ -161,6 +166,7 @@ def invoke(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -193,6 +199,7 @@ def test_wrong_usage_ends_with_2_and_says_what_next(
     assert "\nnext: " in error
 
 
+@pytest.mark.slow
 def test_explain_without_an_engine(home: Path) -> None:
     done = invoke(home, "build-all", "-r", str(home / "good.toml"), "-f", "minimal", "--explain")
     assert done.returncode == 0, done.stderr

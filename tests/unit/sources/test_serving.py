@@ -221,6 +221,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str
     return folder, commits[0], commits[1]
 
 
+@pytest.mark.slow
 def test_a_repository(repository: tuple[Path, str, str], cache: Cache) -> None:
     folder, tagged, between = repository
 
