@@ -562,7 +562,6 @@ CASES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rule(tmp_path: Path, case: Case) -> None:
     fields = {"Section": "admin", "Priority": "optional", **case.control}
