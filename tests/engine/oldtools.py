@@ -14,8 +14,11 @@ import lzma
 import os
 import re
 import shutil
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from builders import ROOT
@@ -73,6 +76,25 @@ def take(pool: Path, tools: Path) -> None:
     package(pool, "gnupg", "2.2.99", {"/usr/bin/gpg": _STAND_INS / "gpg"}, fields=needs)
     # Essential's debianutils and dash call it: in the stand-in that they depend on.
     package(pool, "usr-is-merged", "99", {"/usr/bin/dpkg-realpath": _STAND_INS / "dpkg-realpath"})
+
+
+@contextmanager
+def unpacking(tools: Path | None) -> Iterator[dict[str, str]]:
+    """The variables of the box with which mmdebstrap unpacks by the dpkg-deb of the old tools."""
+    if tools is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="old-dpkg-deb-") as name:
+        folder = Path(name)
+        (archive,) = tools.glob("dpkg_*.deb")
+        subprocess.run(["dpkg-deb", "-x", str(archive), f"{folder}/all"], check=True)
+        shutil.copy(folder / "all/usr/bin/dpkg-deb", folder)
+        folder.chmod(0o755)  # the root of a namespace runs it, who is nobody here
+        said = subprocess.run(
+            [str(folder / "dpkg-deb"), "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        assert " 1.16." in said.splitlines()[0]
+        yield {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def adapt(pool: Path) -> None:

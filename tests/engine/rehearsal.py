@@ -198,7 +198,10 @@ class Wheezy:
                 "debian-security/dists/wheezy/updates",
                 self._security_key,
                 self.security,
-                release(self.security, "wheezy"),
+                # As that of a frozen archive states: nobody dates it anew.
+                release(
+                    self.security, "wheezy", **{"Valid-Until": "Sat, 07 Jul 2012 00:00:00 UTC"}
+                ),
             ),
         ):
             signer = self._other_key if stranger else key

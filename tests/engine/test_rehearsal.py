@@ -47,6 +47,7 @@ class World:
 
     def __init__(self, archive: Archive, wheezy: Wheezy, site: Site, sets: dict[str, str]) -> None:
         self.archive, self.wheezy, self.site, self.sets = archive, wheezy, site, sets
+        self.environment: dict[str, str] = {}
 
     def words(self, changes: Changes) -> list[str]:
         """The overrides, as they are typed; with None `changes` leaves the recipe's own value."""
@@ -62,6 +63,7 @@ class World:
             [str(ROOT / "inv"), *verb, *(w for word in words for w in ("--set", word))],
             env={
                 **os.environ,
+                **self.environment,
                 "DOM0_DEBS_ARTIFACTS": str(here / "artifacts"),
                 "XDG_CACHE_HOME": str(cache or here / "xdg"),
                 "no_proxy": f"127.0.0.1,{self.archive.address}",
@@ -90,7 +92,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         site.pages[dead.removeprefix(site.root)] = page(TITLE)
         sets["sources.xen.urls"] = quoted([dead, live])
         made = World(archive, wheezy, site, sets)
-        with rehearsal.leaving_nothing(load(DEFAULT, made.words({}))):
+        unpacking = oldtools.unpacking(oldtools.folder())
+        with (
+            unpacking as made.environment,
+            rehearsal.leaving_nothing(load(DEFAULT, made.words({}))),
+        ):
             yield made
 
 
