@@ -30,7 +30,10 @@ _BUILT_IN = ("PCI_MSI", "DEVMEM", "XEN_PVHVM")
 _NEEDED = ("VIRTIO_PCI", "VIRTIO_NET", "E1000")
 _BYTES = 64 << 10  # of the file that each network card has to bring
 # Dom0 and the guest each on a processor of its own: where the guest's kernel is loaded, dom0 works.
-_XEN = "dom0_max_vcpus=1 dom0_vcpus_pin"
+# This machine's IOMMU is Intel's and its processor AMD's: they share no page tables.
+_XEN = "dom0_max_vcpus=1 dom0_vcpus_pin iommu=no-sharept"
+# Nested paging: a Xen of today is built without shadow paging where nobody asks for it.
+_CPU = "qemu64,+svm,+npt"
 # xl.cfg(5). No screen: the guest speaks over its Xen console.
 _CONFIG = """\
 name = "proof"
@@ -56,8 +59,8 @@ pci = [{pci}]
 class NetworkCard:
     """A card that the guest is handed.
 
-    network: the first three numbers of its addresses. interrupt: what the name of its kind of
-    interrupt has to have.
+    network: the first three numbers of its addresses. interrupt: a pattern in the name of its kind
+    of interrupt (/proc/interrupts).
     """
 
     address: str
@@ -78,7 +81,7 @@ NETWORK_CARDS = (
         "07.0",
         "10.0.3",
         "virtio_net",
-        "msi-x",
+        "-msi-x|PCI-MSIX-",  # in Linux 6.1, and in 6.12
     ),
 )
 DISPLAY = Card("0000:03:00.0", "secondary-vga,romfile=", "08.0")
@@ -162,6 +165,7 @@ def options(these: Parts, files: Fresh, model: Path, patience: float) -> Options
         basis,
         xen=f"{basis.xen} {_XEN}",
         hide=" ".join(ADDRESSES),
+        cpu=_CPU,
         cards=(*cards, DISPLAY),
         tools=model,
         files=(
@@ -190,7 +194,7 @@ def hvm_checks(console: Console, digests: Mapping[str, str]) -> tuple[Check, ...
             digest = _found(lines, f"@@file {card.driver} ")
             interrupts = _found(lines, f"@@interrupts {card.driver} ")
             good = up and pings == "3" and digest == digests[card.driver]
-            good = good and card.interrupt in interrupts
+            good = good and bool(re.search(card.interrupt, interrupts))
             seen = f"{pings or 0} of 3 pings, file {digest[:12] or 'missing'}, {interrupts}"
             made.append(Check(f"{card.driver}: bytes, {life}", good, seen))
         display = _found(lines, "@@display ")
