@@ -165,7 +165,7 @@ sleep 3
 ask faults dom0-check --json
 mv /boot/xen-4.17.*.gz /boot/other
 rm /boot/vmlinuz-99.0
-gzip -dc /boot/other | tr x y | gzip >/boot/xen-4.17.5.gz
+echo another hypervisor | gzip >/boot/xen-4.17.5.gz
 rm -f /usr/lib*/efi/xen-*.efi
 ask hypervisor dom0-check --json
 """
