@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.progress import Silent
 from builders.proofs.boot import guests, hvm, machine, parts, prove, qemu
 from builders.proofs.boot.checks import Boot, Check, answers, checks
 from builders.proofs.boot.modules import Module
@@ -24,6 +27,9 @@ from builders.proofs.boot.qemu import Card, Console, Machine, Multiboot
 from builders.show import boots
 from builders.verbs import boot_test
 from builders.verbs.option import options
+
+if TYPE_CHECKING:
+    from builders.pipeline.run import Run
 
 pytestmark = pytest.mark.slow
 PARTS = Parts(Path("xen"), Path("linux"), Path("initrd"), "4.17.5", "6.1.192-dom0-minimal")
@@ -330,3 +336,27 @@ def test_a_slow_machine_is_waited_for_longer() -> None:
 
 def test_the_verb_has_each_kind_of_guest() -> None:
     assert set(boot_test.GUESTS) == {*guests.KINDS, hvm.KIND}
+
+
+@pytest.mark.parametrize(("accel", "emulated"), [("auto", True), ("kvm", False)])
+def test_a_first_boot_that_does_not_get_to_its_end_with_kvm_is_emulated(
+    monkeypatch: pytest.MonkeyPatch, accel: str, emulated: bool
+) -> None:
+    tried: list[str] = []
+
+    def checked(*words: object) -> Boot:
+        tried.append(str(words[5]))
+        if words[5] == "kvm":
+            raise machine.lost("boot", console("x", why="time", status=None), Path("boot.log"), 9)
+        return Boot("boot", (), 1.0, Path("boot.log"))
+
+    monkeypatch.setattr(qemu, "accelerator", lambda _: "kvm")
+    monkeypatch.setattr(prove, "_checked", checked)
+    run = cast("Run", SimpleNamespace(reporter=Silent()))
+    if emulated:
+        assert prove._first(run, cast("Parts", None), accel, 9)[0] == "tcg"
+        assert tried == ["kvm", "tcg"]
+    else:
+        with pytest.raises(BuildError, match="did not get to its end"):
+            prove._first(run, cast("Parts", None), accel, 9)
+        assert tried == ["kvm"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.debkit.deb import Deb
-from builders.errors import BuildError
+from builders.errors import BuildError, Exit
 from builders.pipeline import doctor, durations
 from builders.pipeline.current import Current, current, named, nothing_built
 from builders.pipeline.graph import Pipeline
@@ -155,16 +155,18 @@ def has_xm(xen: Package) -> None:
 def _first(run: Run, these: Parts, accel: str, timeout: float) -> tuple[str, Boot]:
     """The first boot, and the accelerator that did it.
 
-    A machine may have a KVM that does not work, as virtual ones do; unless it was asked for
-    by name, it is emulated then.
+    A machine may have a KVM that does not work, as virtual ones do, or a processor that an old
+    Xen hangs on; unless KVM was asked for by name, the processor is emulated then.
     """
     chosen = qemu.accelerator(accel)
     try:
         return chosen, _checked(run, these, "boot", Options(), set(), chosen, timeout)
     except BuildError as error:
-        if accel != "auto" or chosen != "kvm" or not re.search(KVM_FAILS, error.message):
+        if accel != "auto" or chosen != "kvm" or error.exit != Exit.STEP:
             raise
-        run.reporter.line("boot: KVM is here and does not work; the processor is emulated")
+        broken = re.search(KVM_FAILS, error.message)
+        why = "KVM is here and does not work" if broken else f"with KVM, {error.message}"
+        run.reporter.line(f"boot: {why}; the processor is emulated")
     return "tcg", _checked(run, these, "boot", Options(), set(), "tcg", timeout)
 
 
