@@ -64,6 +64,7 @@ def boot(
     cards: Sequence[str] = (),
     iommu: str = IOMMU,
     memory: int = 1024,
+    cpu: str = "qemu64",
     timeout: float,
     start: str = GRUB,
     keep: bool = False,
@@ -72,9 +73,9 @@ def boot(
 
     files: run.sh, a shell script that may use `ask NAME COMMAND`, and what it needs.
     cards: words of QEMU's command line, for what is in the machine. iommu: its device, "" for
-    none. memory: in MiB. start: GRUB, or with the suite's own kernel and no Xen PLAIN, or WORK,
-    which has no systemd. keep: what is written to the disk stays. Raises BuildError (STEP) where
-    the system does not get to its end in `timeout` seconds.
+    none. memory: in MiB. cpu: as QEMU has it. start: GRUB, or with the suite's own kernel and no
+    Xen PLAIN, or WORK, which has no systemd. keep: what is written to the disk stays. Raises
+    BuildError (STEP) where the system does not get to its end in `timeout` seconds.
     """
     log = run.logs / f"{name}.log"
     with ExitStack() as stack:
@@ -93,7 +94,7 @@ def boot(
             words += ["-kernel", str(disk.kernel), "-initrd", str(disk.initrd), "-append", line]
         task = stack.enter_context(run.reporter.work(name))
         console = qemu.run(
-            _Machine((*words, *cards), memory),
+            _Machine((*words, *cards), memory, cpu),
             log,
             timeout=timeout,
             lost=LOST,
@@ -109,13 +110,14 @@ def boot(
 class _Machine:
     words: tuple[str, ...]
     memory: int
+    cpu: str
 
     def command(self) -> list[str]:
         words = [
             "qemu-system-x86_64",
             *("-accel", "tcg,thread=multi"),
             *("-machine", "q35"),
-            *("-cpu", "qemu64"),
+            *("-cpu", self.cpu),
             *("-m", f"{self.memory}M"),
             *("-smp", "2"),
             "-nodefaults",
