@@ -218,7 +218,7 @@ def typed(box: Path, block: Block) -> str:
 def test_a_block_is_for_the_machine_that_was_named_last() -> None:
     page = "On the **box** and the **host**:\n\n    a \\\n        b\n    c\n\nAlso:\n\n    d\n"
     assert list(blocks(page)) == [
-        Block("host", ("a         b", "c")),
+        Block("host", ("a     b", "c")),
         Block("host", ("d",)),
     ]
 
