@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from builders import ROOT
+from builders.debkit.deb.suites import BOOKWORM, tools
 from builders.errors import BuildError
 from builders.files import appearing
 from builders.host.hvmloader import LEAST, MOST
@@ -49,6 +50,8 @@ _PCI_OPTIONS = {
     "rdm_policy": ("strict", "relaxed"),
 }
 FIRMWARE = ("seabios", "ovmf")
+OWN = "own"  # OVMF that was built with Xen
+_DEBIANS_OVMF = re.compile(r"/usr/share/(ovmf|OVMF|qemu)/")
 _HOLE_SINCE = (4, 5)  # mmio_hole in xl.cfg(5)
 _OVERRIDE_SINCE = (4, 8)  # bios_path_override
 _QEMU_SINCE = (4, 3)  # the newer device model, which has other firmware than ROMBIOS, is the usual
@@ -75,7 +78,8 @@ class Guest:
     """A guest, checked. memory: MiB. vnc: the address, or None for no VNC; display: -1 for the
     first that is free. pci: address and its options. xen: version of the hypervisor. firmware: ""
     for the usual; blob: its file, "" for Xen's own. hole: "fit", "all" or "no", or MiB in digits.
-    has_ovmf: whether this Xen is configured with it."""
+    ovmf: the file that this Xen takes for it, OWN for one of its own build, "" for none. suite: of
+    the host."""
 
     name: str
     memory: int
@@ -97,7 +101,8 @@ class Guest:
     firmware: str = ""
     blob: str = ""
     hole: str = "fit"
-    has_ovmf: bool = True
+    ovmf: str = ""
+    suite: str = ""
 
     @property
     def traditional(self) -> bool:
@@ -164,7 +169,8 @@ def guest(recipe: Recipe, asked: Asked) -> Guest:
         firmware=asked.firmware.partition(",")[0],
         blob=asked.firmware.partition(",")[2],
         hole=asked.hole or "fit",
-        has_ovmf=_has_ovmf(recipe),
+        ovmf=_ovmf(recipe),
+        suite=recipe.suite.name,
     )
     _firmware(made, asked.firmware, problems)
     _hole(made, asked.hole, problems)
@@ -182,10 +188,14 @@ def guest(recipe: Recipe, asked: Asked) -> Guest:
     return made
 
 
-def _has_ovmf(recipe: Recipe) -> bool:
-    """tools/configure of Xen: OVMF is off unless it is asked for."""
-    lines = recipe.xen.configure if recipe.xen else ("--enable-ovmf",)
-    return any(re.search(r"--enable-ovmf|--with-system-ovmf", line) for line in lines)
+def _ovmf(recipe: Recipe) -> str:
+    """As Guest.ovmf has it; tools/configure of Xen: it is off unless it is asked for.
+
+    A recipe without a Xen says nothing of it: OWN.
+    """
+    words = " ".join(recipe.xen.configure if recipe.xen else ("--enable-ovmf",))
+    asked = re.findall(r"--(?:(?P<own>enable-ovmf)|with-system-ovmf=(\S+))(?=\s|$)", words)
+    return (asked[-1][1] or OWN) if asked else ""
 
 
 def _firmware(made: Guest, typed: str, problems: Problems) -> None:
@@ -390,11 +400,7 @@ def _boot(asked: Asked, problems: Problems) -> _Boot:
 def warnings(it: Guest, known: Collection[Bdf] = ()) -> list[str]:
     """What is allowed and yet worth a second look. known: devices that are looked at elsewhere."""
     found = []
-    if it.firmware == "ovmf" and not it.blob and not it.has_ovmf:
-        found.append(
-            "--firmware ovmf: this Xen is configured without OVMF, and the guest will not start; "
-            "--firmware ovmf,FILE names one on the host that is built for Xen (edk2's OvmfXen)"
-        )
+    found += _without_ovmf(it) if it.firmware == "ovmf" else []
     if it.vnc is not None and exposed(it.vnc):
         found.append(f"--vnc {it.vnc}: {exposed(it.vnc)}")
     functions = {bdf for bdf, _ in it.pci}
@@ -409,6 +415,23 @@ def warnings(it: Guest, known: Collection[Bdf] = ()) -> list[str]:
             "not among the guest's devices; any other card goes without it (docs/guest.md)"
         )
     return found
+
+
+def _without_ovmf(it: Guest) -> list[str]:
+    """Why a guest with OVMF will not start.
+
+    edk2 took Xen's drivers out of its platform for QEMU in 2021; in Debian's package of 11 they are
+    still, in those of 12, 13 and sid not (its images unpacked and looked through).
+    """
+    ours = "--firmware ovmf,FILE names one on the host that is built for Xen (edk2's OvmfXen)"
+    image = it.blob or it.ovmf
+    if not image:
+        why = "this Xen is configured without OVMF"
+    elif _DEBIANS_OVMF.match(image) and tools(it.suite).dpkg >= BOOKWORM.dpkg:
+        why = f"{image} of Debian's package ovmf is built for QEMU alone, without Xen's drivers"
+    else:
+        return []
+    return [f"--firmware ovmf: {why}, and the guest will not start; {ours}"]
 
 
 _INTEGRATED = (0, 0, 2)  # where Intel's graphics always are
