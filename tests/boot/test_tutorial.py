@@ -251,7 +251,7 @@ def test_the_page_from_its_first_command_to_its_last(box: Path, tmp_path: Path) 
     copied.rename(box / "host.tar.gz")
 
     devices = typed(box, look)
-    assert re.search(r"(?m)^ *01:00\.0 .*", devices)
+    assert re.search(r"(?m)^0000:01:00\.0 .* (fine|caution) ", devices), devices
     typed(box, make)
 
     assert install.commands[-1] == back.commands[-1] == "reboot"
