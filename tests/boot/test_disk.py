@@ -2,7 +2,7 @@
 """A whole host in QEMU: the finished packages on a disk of the suite, started by its GRUB.
 
 dom0-check is asked on a sound host and for each fault that it tells; the cards are moved under
-the settings of one package.
+the settings of one package; and UEFI starts the same disk, by GRUB and by the host's own image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builders.host.pci import Bdf
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.run import Run
 from builders.progress import Silent
-from builders.proofs.boot import disk, system
+from builders.proofs.boot import disk, firmware, system
 from builders.proofs.boot.parts import chosen
 from builders.proofs.boot.system import Disk, Seen
 from builders.verbs import builds
@@ -79,8 +79,10 @@ class Host(NamedTuple):
         cards: Sequence[str] = MACHINE,
         iommu: str = system.IOMMU,
         start: str = system.GRUB,
+        keep: bool = False,
+        variables: Path | None = None,
     ) -> Seen:
-        """Boot it and ask."""
+        """Boot it and ask. keep, variables: as `system.boot` has them."""
         files: dict[str, bytes | Path] = {"run.sh": script.encode()}
         files |= {f"{guest}.cfg": text.encode() for guest, text in GUESTS.items()}
         with self.run.alone():
@@ -92,8 +94,16 @@ class Host(NamedTuple):
                 cards=cards,
                 iommu=iommu,
                 start=start,
+                keep=keep,
+                variables=variables,
                 timeout=TIMEOUT,
             )
+
+    def of_its_own(self, folder: Path) -> Host:
+        """The same with a disk that may be written to."""
+        path = folder / disk.DISK
+        system.overlay(path, self.disk.path.resolve())
+        return self._replace(disk=Disk(path, self.disk.kernel, self.disk.initrd))
 
 
 def made(folder: Path, *, kernel: bool) -> Host:
@@ -107,14 +117,16 @@ def made(folder: Path, *, kernel: bool) -> Host:
         xen=["loglvl=all"],
         known=["loglvl"],
         microcode=True,
+        unified=True,
         meant={address: MEANT},
     )
     with run.alone():
         packages = Pipeline(run, "minimal").build()
         xen, linux = chosen(packages, r"xen-"), chosen(packages, r"linux-image-")
-        both = [xen.path, linux.path]
-        base = disk.base(run, disk.needs(both))
-        debs = [*(both if kernel else both[:1]), dom0.package(run.recipe, settings, folder)]
+        debs = [xen.path, linux.path, dom0.package(run.recipe, settings, folder)]
+        base = disk.base(run, disk.needs(debs))
+        if not kernel:
+            debs.remove(linux.path)
         return Host(
             run, disk.installed(run, debs, base), linux.package.removeprefix("linux-image-")
         )
@@ -146,6 +158,17 @@ def sound(seen: Seen) -> None:
     assert "without.cfg" in seen.text("started")
 
 
+UEFI = "ask uefi cat /sys/firmware/efi/fw_platform_size\n"
+# The host makes its image; the firmware takes it in GRUB's place, as the file of a removable disk.
+UNIFY = f"""\
+{UEFI}ask uki xen-uki
+ask told cp /boot/efi/EFI/xen/xen.efi /boot/efi/EFI/BOOT/BOOTX64.EFI
+"""
+LESS = """\
+rm /lib/modules/*/kernel/drivers/xen/xen-pciback/xen-pciback.ko
+ask modules depmod "$(ls /lib/modules)"
+ask initramfs update-initramfs -u
+"""
 FAULTS = """\
 mkdir -p early/kernel/x86/microcode
 echo anything >early/kernel/x86/microcode/GenuineIntel.bin
@@ -262,3 +285,26 @@ ask other basename $(readlink /sys/bus/pci/devices/0000:02:00.0/driver)
     assert CARD in seen.text("assignable")
     assert seen.text("other") == "e1000"
     assert failing(seen) == {"microcode"}
+
+    # Without the module the card stays with its own driver, and the check says which is missing.
+    own = host.of_its_own(tmp_path)
+    own.boot("disk-less", LESS, start=system.WORK, keep=True)
+    seen = own.boot("disk-without-back-end", ASK)
+    assert failing(seen) == {"back-end", "hidden", "microcode"}
+    assert CARD not in seen.text("assignable")
+
+
+def test_uefi_starts_it_by_grub_and_by_the_image_that_it_made(host: Host, tmp_path: Path) -> None:
+    own = host.of_its_own(tmp_path)
+    variables = firmware.variables(tmp_path / "variables")
+    seen = own.boot("disk-uefi", ASK + UNIFY, variables=variables, keep=True)
+    assert seen.text("uefi") == "64"
+    assert [seen.answers[name].status for name in ("uki", "told")] == [0, 0]
+    unified = own.boot("disk-unified", ASK + UEFI, variables=variables)
+    assert unified.text("uefi") == "64"
+    assert "GRUB" not in "".join(unified.console.lines)
+    for each in (seen, unified):
+        assert each.text("kernel") == host.kernel
+        assert CARD in each.text("assignable")
+        assert failing(each) == {"microcode"}
+        sound(each)

@@ -19,6 +19,7 @@ from builders.proofs.boot.system import Disk
 from tests.unit.debs import make
 
 pytestmark = pytest.mark.slow
+ANSWERS = ("grub", "grub-efi", "menu", "install")
 SAID = ("SeaBIOS", "@@begin up", "yes", "@@end up 0", "@@off", "reboot: Power down")
 
 
@@ -77,6 +78,8 @@ def test_work_on_a_disk_stays(run: Run, booted: dict[str, Any], tmp_path: Path) 
     assert "a,,b.qcow2" in command  # a comma ends a value of QEMU's
     assert "init=/proof/init" in command
     assert "iommu" not in command
+    assert "pflash" not in command
+    assert "-smp 2" in command
     system.boot(run, it, "one", asked, timeout=9.0, start=system.PLAIN)
     assert "init=" not in " ".join(booted["command"])
 
@@ -91,7 +94,17 @@ def test_a_system_that_does_not_get_to_its_end(
     assert caught.value.exit == Exit.STEP
 
 
-@pytest.mark.parametrize("question", ["grub", "menu", "install"])
+def test_a_boot_by_uefi(run: Run, booted: dict[str, Any], tmp_path: Path) -> None:
+    it = Disk(tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    own = tmp_path / "variables,1"
+    system.boot(run, it, "one", {"run.sh": b""}, timeout=9.0, variables=own)
+    command = " ".join(booted["command"])
+    assert "readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd" in command
+    assert f"unit=1,format=raw,file={tmp_path}/variables,,1" in command
+    assert "-smp 1" in command  # two are slower with OVMF
+
+
+@pytest.mark.parametrize("question", ANSWERS)
 def test_packages_that_apt_cannot_install(
     run: Run, booted: dict[str, Any], tmp_path: Path, question: str
 ) -> None:
@@ -105,9 +118,6 @@ def test_packages_that_apt_cannot_install(
         disk.installed(run, [deb], it)
     assert "E: broken" in caught.value.excerpt
     assert not any((run.folder / "stages" / disk.INSTALLED).glob("[0-9a-f]*"))
-
-
-ANSWERS = ("grub", "menu", "install")
 
 
 def test_no_overlay_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks with a system of the suite on them: a Debian host that QEMU boots by its own GRUB.
+"""Disks with a system of the suite on them: a Debian host that QEMU boots by its own GRUB, by
+BIOS or by UEFI.
 
 `base` has systemd, GRUB's packages and the suite's own kernel. `installed` has the finished
 packages on top: in a boot of that disk grub-install put GRUB on it, and the suite's apt installed
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from builders.pipeline.run import Run
 
 BASE, INSTALLED = "host-disk", "host-installed"  # the stages
-TOOLS = ("mmdebstrap", "mke2fs", "sgdisk", "qemu-img", "qemu-system-x86_64")
+TOOLS = ("mmdebstrap", "mke2fs", "sgdisk", "mtools", "qemu-img", "qemu-system-x86_64")
 DISK = "disk.qcow2"
 SIZE = 3072  # MiB of the root; what is not used takes no room on the box
-# GPT: a partition for GRUB's core image (BIOS boot), then the root.
-_START, _ROOT = 2048, 4096  # sectors of 512 bytes
+# GPT: a partition for GRUB's core image (BIOS boot), one for UEFI (FAT), then the root.
+_BIOS, _UEFI, _ROOT = 2048, 4096, 4096 + (64 << 11)  # sectors of 512 bytes
 # Of a host that an installer made, and what a proof asks with.
 PACKAGES = (
     "systemd-sysv",
@@ -45,6 +46,7 @@ PACKAGES = (
     "kmod",
     "initramfs-tools",
     "grub-pc",
+    "grub-efi-amd64-bin",
     "linux-image-amd64",
     "e2fsprogs",
     "iproute2",
@@ -122,7 +124,7 @@ def installed(run: Run, debs: Sequence[Path], on: Disk | None = None) -> Disk:
                 Disk(making.folder / DISK, on.kernel, on.initrd),
                 "host-install",
                 {"run.sh": script, **{deb.name: deb for deb in debs}},
-                ("grub", "menu", "install"),
+                ("grub", "grub-efi", "menu", "install"),
             )
         made = store.made(INSTALLED, inputs)
     return _disk(made)
@@ -167,16 +169,13 @@ def _base(run: Run, folder: Path, names: Sequence[str], wanted: Sequence[str]) -
         raw = scratched / "raw"
         (inside / "disk").rename(raw)
         parts = [
-            "-n",
-            f"1:{_START}:{_ROOT - 1}",
-            "-t",
-            "1:ef02",
-            "-n",
-            f"2:{_ROOT}",
-            "-t",
-            "2:8304",
+            *("-n", f"1:{_BIOS}:{_UEFI - 1}", "-t", "1:ef02"),
+            *("-n", f"3:{_UEFI}:{_ROOT - 1}", "-t", "3:ef00"),
+            *("-n", f"2:{_ROOT}", "-t", "2:8304"),
         ]
         _ran(run, [box.command("sgdisk") or "sgdisk", *parts, str(raw)], "sgdisk", log, out)
+        at, sectors = f"{raw}@@{_UEFI * 512}", str(_ROOT - _UEFI)
+        _ran(run, ["mformat", "-i", at, "-F", "-T", sectors, "::"], "mformat", log, out)
         convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(folder / DISK)]
         _ran(run, convert, "qemu-img", log, out)
         for name in ("vmlinuz", "initrd"):

@@ -49,14 +49,20 @@ class Uefi:
             # With sleep states OVMF lays out memory in a way that Linux 6.1 stops on.
             *("-global", "ICH9-LPC.disable_s3=1"),
         ]
-        code = SECURE if self.secure else PLAIN
         return [
             *(secure if self.secure else []),
-            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
-            *("-drive", f"if=pflash,unit=1,format=raw,file={doubled(self.variables)}"),
+            *flash(SECURE if self.secure else PLAIN, self.variables),
             *("-drive", f"if=none,id=esp,format=raw,file={doubled(self.disk)}"),
             *("-device", "virtio-blk-pci,drive=esp,bootindex=1,addr=06.0"),
         ]
+
+
+def flash(code: Path, variables: Path) -> list[str]:
+    """The options of QEMU that put in OVMF, and the variables that it writes to."""
+    return [
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={doubled(variables)}"),
+    ]
 
 
 def ensure(reporter: Reporter, *, secure: bool = False) -> None:

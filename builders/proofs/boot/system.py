@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from builders.errors import BuildError, Exit
 from builders.files import scratch
 from builders.ground.engine import box
-from builders.proofs.boot import qemu
+from builders.proofs.boot import firmware, qemu
 from builders.proofs.boot.checks import Answer, answers
 from builders.proofs.boot.machine import LOST, lost
 from builders.proofs.boot.qemu import Console
@@ -68,14 +68,16 @@ def boot(
     timeout: float,
     start: str = GRUB,
     keep: bool = False,
+    variables: Path | None = None,
 ) -> Seen:
     """Boot the disk once, to its end; what it said.
 
     files: run.sh, a shell script that may use `ask NAME COMMAND`, and what it needs.
     cards: words of QEMU's command line, for what is in the machine. iommu: its device, "" for
     none. memory: in MiB. cpu: as QEMU has it. start: GRUB, or with the suite's own kernel and no
-    Xen PLAIN, or WORK, which has no systemd. keep: what is written to the disk stays. Raises
-    BuildError (STEP) where the system does not get to its end in `timeout` seconds.
+    Xen PLAIN, or WORK, which has no systemd. keep: what is written to the disk stays. variables:
+    of OVMF, which starts the machine by UEFI then. Raises BuildError (STEP) where the system does
+    not get to its end in `timeout` seconds.
     """
     log = run.logs / f"{name}.log"
     with ExitStack() as stack:
@@ -92,9 +94,11 @@ def boot(
         if start != GRUB:
             line = f"{_LINUX} init=/proof/init" if start == WORK else _LINUX
             words += ["-kernel", str(disk.kernel), "-initrd", str(disk.initrd), "-append", line]
+        if variables:
+            words += firmware.flash(firmware.PLAIN, variables)
         task = stack.enter_context(run.reporter.work(name))
         console = qemu.run(
-            _Machine((*words, *cards), memory, cpu),
+            _Machine((*words, *cards), memory, cpu, 1 if variables else 2),
             log,
             timeout=timeout,
             lost=LOST,
@@ -111,6 +115,7 @@ class _Machine:
     words: tuple[str, ...]
     memory: int
     cpu: str
+    cpus: int
 
     def command(self) -> list[str]:
         words = [
@@ -119,7 +124,7 @@ class _Machine:
             *("-machine", "q35"),
             *("-cpu", self.cpu),
             *("-m", f"{self.memory}M"),
-            *("-smp", "2"),
+            *("-smp", str(self.cpus)),
             "-nodefaults",
             *("-display", "none"),
             *("-vga", "none"),

@@ -20,7 +20,11 @@ ln -s ../proof.service root/etc/systemd/system/multi-user.target.wants/proof.ser
 # A prompt for a name would come between what a proof says.
 ln -s /dev/null root/etc/systemd/system/serial-getty@.service
 install -m 644 serial.cfg root/etc/default/grub.d/serial.cfg
-echo '/dev/vda2 / ext4 errors=remount-ro 0 1' >root/etc/fstab
+mkdir root/boot/efi
+cat >root/etc/fstab <<EOF
+/dev/vda2 / ext4 errors=remount-ro 0 1
+/dev/vda3 /boot/efi vfat umask=0077 0 0
+EOF
 echo host >root/etc/hostname
 truncate -s $(($2 / 1024 + $3 + 1024))K disk # at the end is the second GPT
 mke2fs -q -F -t ext4 -E "offset=$2" -d root disk "$3k"
