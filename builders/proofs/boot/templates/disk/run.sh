@@ -4,6 +4,8 @@
 # the folder of its files as the current one. The answers go to the console, between marks.
 exec </dev/null >/dev/console 2>&1
 dmesg --console-level 1
+# systemd(1), SIGRTMIN+21: what its jobs do would come between what a proof says.
+kill -55 1
 mkdir -p /var/tmp/proof
 cd /var/tmp/proof || exit
 tar --extract --file=/dev/vdb
