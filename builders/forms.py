@@ -23,6 +23,7 @@ _MIRROR = re.compile(rf"https?://{_HOST}(?:/[A-Za-z0-9._~%+,=:@/-]*)?")
 _ADDRESS = re.compile(rf"https?://{_HOST}(?:/[A-Za-z0-9._~%!$&()*+,;=:@/?-]*)?")
 _TREE = re.compile(r"[^\x00-\x1f\x7f-\x9f\\]+")
 _GLOB = re.compile(r"[A-Za-z0-9._+~*?\[\]!/@%-]+")
+MODULE = re.compile(r"[A-Za-z0-9_]{1,64}")  # of the kernel's, as lsmod(8) has its name
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~%@=-]{0,199}")
 
 

@@ -371,6 +371,8 @@ class Pipeline:
         self.made[stage.name] = output.seconds
         durations.note(self._run.folder, stage.name, output.seconds)
         self._run.reporter.line(f"{stage.name}: done in {clock(output.seconds)}")
+        if left_out := kernel.left_out(output):
+            self._run.reporter.line(f"{stage.name}: {left_out}")
         return output
 
     def _compile(self, plan: Plan, outputs: Outputs, making: Making) -> None:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from builders import ROOT
 from builders.debkit.kconfig import options
 from builders.errors import BuildError, Exit
 from builders.pipeline import plan, recipe
-from builders.pipeline.plan import TREE, WORK, Phase, Plan
+from builders.pipeline.plan import OUT, TREE, WORK, Phase, Plan
 from builders.pipeline.recipe import Flavour, Kernel, Recipe
+from builders.pipeline.stages import Output
 
+LEFT_OUT = "left-out"  # what a flavour that is cut down leaves of its base: options, one a line
 # kbuild(5): what would else be the box's date, user and host.
 _ENVIRONMENT = """
 KBUILD_BUILD_TIMESTAMP=$(date -u -d "@$SOURCE_DATE_EPOCH")
@@ -20,6 +22,15 @@ export KBUILD_BUILD_TIMESTAMP
 export KBUILD_BUILD_USER=builder KBUILD_BUILD_HOST=builder KDEB_COMPRESS=none
 export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
 """
+
+
+# Which options are modules in the whole configuration, and nothing in the one that is built.
+_COMPARE = (
+    f"sed -n 's/=m$//p' .config.whole | sort >{WORK}/whole",
+    f"sed -n 's/=[my]$//p' .config | sort >{WORK}/kept",
+    f"mkdir -p {OUT}",
+    f"comm -23 {WORK}/whole {WORK}/kept >{OUT}/{LEFT_OUT}",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,14 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
     fragments = read_fragments(flavour)
     phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches), *plan.apply(kernel.apply)]
-    configure = (_base(kernel, flavour), f"cat {WORK}/fragments/* >>.config", kernel.defaults)
+    modules = _modules(kernel, flavour_name, flavour)
+    configure = (
+        _base(kernel, flavour),
+        *(_local(kernel) if modules else ()),
+        f"cat {WORK}/fragments/* >>.config",
+        kernel.defaults,
+        *(_COMPARE if modules else ()),
+    )
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
     phases.append(plan.collect(kernel.deb, kernel.source))
@@ -62,7 +80,8 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
         files={
             f"fragments/{n:02}-{name}": text.encode()
             for n, (name, text) in enumerate(fragments.items())
-        },
+        }
+        | ({"lsmod": _lsmod(modules)} if modules else {}),
         makeflags=kernel.makeflags,
         debs=kernel.deb,
         applied=kernel.apply,
@@ -78,6 +97,47 @@ def _base(kernel: Kernel, flavour: Flavour) -> str:
     # sh knows the status of a pipe's last command only: each of these fails on a missing file.
     read = {".xz": " | xz -dc", ".gz": " | gzip -dc"}.get("." + path.rpartition(".")[2], "")
     return f"dpkg-deb --fsys-tarfile {folder}/*.deb | tar -xO ./{path}{read} >.config"
+
+
+def _modules(kernel: Kernel, name: str, flavour: Flavour) -> list[str]:
+    """The modules that stay in a flavour that is cut down; none where it is not."""
+    if not flavour.keep:
+        return []
+    if not kernel.loaded:
+        raise BuildError(
+            f"kernel flavour {name}: what has the host loaded?",
+            hint="on the host: lsmod > FILE; then here --lsmod FILE",
+        )
+    found = set(kernel.loaded)
+    for file in flavour.keep:
+        text = (ROOT / "configs" / "kernel" / file).read_text(encoding="utf-8")
+        found |= {line.strip() for line in text.splitlines() if line.strip() and line[0] != "#"}
+    return sorted(found)
+
+
+def _local(kernel: Kernel) -> tuple[str, ...]:
+    """The shell lines that leave of a configuration's modules those that lsmod names."""
+    # make asks about each option that is new; an empty line takes its default.
+    return (
+        kernel.defaults,
+        "cp .config .config.whole",
+        f'yes "" | make LSMOD={WORK}/lsmod localmodconfig',
+    )
+
+
+def left_out(build: Output) -> str:
+    """What to say of the options that a build's flavour left of its base; "" where none was cut."""
+    path = build.folder / LEFT_OUT
+    if LEFT_OUT not in build.files:
+        return ""
+    with path.open("rb") as stream:
+        count = stream.read(1 << 20).count(b"\n")
+    return f"{count:,} options that are modules in the suite's configuration are left out: {path}"
+
+
+def _lsmod(names: Sequence[str]) -> bytes:
+    """As lsmod(8) would write it; scripts/kconfig/streamline_config.pl reads the names only."""
+    return "".join(f"{name} 0 0\n" for name in ["Module", *names]).encode()
 
 
 def read_fragments(flavour: Flavour) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builders.verbs.building import Building, OfKernel
+from builders.verbs.building import Building, MakesKernel
 from builders.verbs.option import option
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OfKernel, Building):
+class Options(MakesKernel, Building):
     keep_going: bool = option("when one build fails, let the other one end", False)
 
 
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return builds.make(options, options.flavour, keep_going=options.keep_going)
+    return builds.make(options, options.flavour, keep_going=options.keep_going, lsmod=options.lsmod)

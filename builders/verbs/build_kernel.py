@@ -6,18 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builders.verbs.building import Building, OfKernel
+from builders.verbs.building import Building, MakesKernel
 
 if TYPE_CHECKING:
     from builders.show.outcome import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OfKernel, Building):
+class Options(MakesKernel, Building):
     pass
 
 
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return builds.make(options, options.flavour, ["kernel"])
+    return builds.make(options, options.flavour, ["kernel"], lsmod=options.lsmod)

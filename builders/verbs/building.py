@@ -62,8 +62,16 @@ class OfKernel:
     """Of a verb that makes a kernel."""
 
     flavour: str = option(
-        "of the kernel: debian (the suite's own configuration) or minimal", usual="debian"
+        "of the kernel: debian (the suite's own configuration), host (for one host), or minimal",
+        usual="debian",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakesKernel(OfKernel):
+    """Of a verb that builds one, where a host may be named that it is for."""
+
+    lsmod: str = option("for the flavour host: what lsmod said on the host, a file", value="FILE")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from builders.ground.registry.address import Address, parse
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
 from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
+from builders.pipeline import loaded as modules_loaded
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.record import BuildRecord, build_stage, finish_stage
@@ -68,6 +69,8 @@ def begin(
     if own and (own.tree or own.patch):
         usual = own.target if own.target in loaded.targets else ""
         overrides += trees.overrides(loaded, own.tree, own.patch, cache, reporter, usual=usual)
+    if own and own.lsmod:
+        overrides += modules_loaded.overrides(loaded, own.lsmod)
     if len(overrides) > len(loaded.overrides):
         loaded = recipe.load(name, overrides)
     folder = run.artifacts() / loaded.name
@@ -89,11 +92,15 @@ def from_lock(it: Run) -> Run:
 
 @dataclass(frozen=True)
 class Own:
-    """Trees and patches as they were typed; target: "xen" or "kernel", which a patch is of."""
+    """Trees and patches as they were typed; target: "xen" or "kernel", which a patch is of.
+
+    lsmod: a file with the modules that a host has loaded.
+    """
 
     tree: Sequence[str] = ()
     patch: Sequence[str] = ()
     target: str = ""
+    lsmod: str = ""
 
 
 def begun(
@@ -145,10 +152,11 @@ def make(
     targets: Iterable[str] | None = None,
     *,
     keep_going: bool = False,
+    lsmod: str = "",
 ) -> Outcome:
     """Build what the options ask for, or say what that would be."""
     targets = list(targets) if targets is not None else None
-    own = Own(options.tree, options.patch, targets[0] if targets else "")
+    own = Own(options.tree, options.patch, targets[0] if targets else "", lsmod)
     it = with_store(
         begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own),
         options,

@@ -377,11 +377,17 @@ def _check_kernel(kernel: Kernel, reader: Reader) -> None:
                 f"{flavour.localversion[:80]!r} can't be part of a package name",
                 "for example -dom0",
             )
-        for fragment in flavour.fragments:
-            if "/" in fragment or not is_file(ROOT / "configs" / "kernel" / fragment):
-                raise reader.error(
-                    f"{key}.fragments", f"no file configs/kernel/{fragment}", "correct the name"
-                )
+        for part in ("fragments", "keep"):
+            for file in getattr(flavour, part):
+                if "/" in file or not is_file(ROOT / "configs" / "kernel" / file):
+                    raise reader.error(
+                        f"{key}.{part}", f"no file configs/kernel/{file}", "correct the name"
+                    )
+    for name in kernel.loaded:
+        if not forms.MODULE.fullmatch(name):
+            raise reader.error(
+                "kernel.loaded", f"{name[:60]!r} is no name of a module", "as lsmod(8) has it"
+            )
 
 
 def _check_finish(recipe: Recipe, reader: Reader) -> None:

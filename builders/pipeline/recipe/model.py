@@ -68,11 +68,14 @@ class Flavour:
     base: "packaged" (the suite's own config), or a make target such as allnoconfig.
     fragments: files in configs/kernel/ put on top, later ones win.
     localversion: what sets its packages and modules apart, such as "-dom0"; may be empty.
+    keep: files in configs/kernel/ with names of modules. Where there are any, of the modules of the
+        base only these stay, and those of `kernel.loaded` (make localmodconfig).
     """
 
     base: str
     fragments: tuple[str, ...]
     localversion: str
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Kernel:
     patches: a quilt series, a folder below patches/.
     apply: as for Xen.
     makeflags: as for Xen; make-kpkg(1) takes CONCURRENCY_LEVEL instead.
+    loaded: the modules that the host has loaded, for a flavour with `keep`; `--lsmod` states them.
     """
 
     source: str
@@ -101,6 +105,7 @@ class Kernel:
     patches: str = ""
     apply: tuple[str, ...] = ()
     makeflags: bool = True
+    loaded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
