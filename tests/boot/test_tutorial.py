@@ -33,7 +33,10 @@ TIMEOUT = 1800.0  # seconds of one boot; an idle box needs a fifth of it
 # test has no network.
 BESIDE = ("qemu-system-xen", "seabios")
 NETWORK = "10.0.2."  # where QEMU's own DHCP server puts who asks
-CARD = [
+# The card, behind a root port as on a board, and the host's own network card.
+CARDS = [
+    *("-netdev", "user,id=own,restrict=on"),
+    *("-device", "virtio-net-pci,romfile=,netdev=own,addr=03.0"),
     *("-device", "pcie-root-port,id=rp1,addr=04.0,chassis=1"),
     *("-netdev", "user,id=behind,restrict=on"),
     *("-device", "e1000,romfile=,bus=rp1,netdev=behind"),
@@ -127,7 +130,7 @@ class Host(NamedTuple):
         form: str = "raw",
     ) -> Seen:
         """Boot it by its GRUB and run a script. more: a disk beside its own, /dev/vdc."""
-        words = list(CARD)
+        words = list(CARDS)
         if more:
             words += ["-drive", f"if=none,id=more,file={more},format={form},cache=unsafe"]
             words += ["-device", "virtio-blk-pci,drive=more,addr=12"]
