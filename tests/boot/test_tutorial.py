@@ -44,8 +44,10 @@ CARDS = [
 # The processor is AMD's and the IOMMU Intel's: they share no page tables.
 CPU, XEN = "qemu64,+svm,+npt", "iommu=no-sharept"
 # The host as the suite's installer leaves it. An emulated processor makes an initramfs of every
-# module in minutes.
+# module in minutes. The guest's disk began as the same one: a root is found by its UUID.
 HOST = f"""\
+e2fsck -f -p /dev/vdc2
+ask uuid tune2fs -U random /dev/vdc2
 echo 'GRUB_CMDLINE_XEN="$GRUB_CMDLINE_XEN {XEN}"' >/etc/default/grub.d/shared.cfg
 echo MODULES=dep >/etc/initramfs-tools/conf.d/modules
 """
@@ -130,10 +132,7 @@ class Host(NamedTuple):
         form: str = "raw",
     ) -> Seen:
         """Boot it by its GRUB and run a script. more: a disk beside its own, /dev/vdc."""
-        words = list(CARDS)
-        if more:
-            words += ["-drive", f"if=none,id=more,file={more},format={form},cache=unsafe"]
-            words += ["-device", "virtio-blk-pci,drive=more,addr=12"]
+        words = [*CARDS, *(beside(more, form) if more else ())]
         with self.run.alone():
             return system.boot(
                 self.run,
@@ -146,6 +145,14 @@ class Host(NamedTuple):
                 timeout=TIMEOUT,
                 keep=True,
             )
+
+
+def beside(path: Path, form: str) -> list[str]:
+    """The options of QEMU for a disk more, /dev/vdc."""
+    return [
+        *("-drive", f"if=none,id=more,file={path},format={form},cache=unsafe"),
+        *("-device", "virtio-blk-pci,drive=more,addr=12"),
+    ]
 
 
 def asked(name: str, commands: Sequence[str]) -> str:
@@ -165,7 +172,12 @@ def answered(seen: Seen, name: str, commands: Sequence[str]) -> list[str]:
 
 
 def worked(
-    run: Run, base: Disk, folder: Path, name: str, script: str, files: Mapping[str, bytes]
+    run: Run,
+    base: Disk,
+    folder: Path,
+    script: str,
+    files: Mapping[str, bytes] | None = None,
+    cards: Sequence[str] = (),
 ) -> Disk:
     """A disk that begins as the base, after a script has run on it; each question ended with 0."""
     folder.mkdir()
@@ -175,8 +187,9 @@ def worked(
         seen = system.boot(
             run,
             made,
-            name,
-            {"run.sh": script.encode(), **files},
+            f"tutorial-{folder.name}",
+            {"run.sh": script.encode(), **(files or {})},
+            cards=cards,
             timeout=TIMEOUT,
             start=system.WORK,
             keep=True,
@@ -239,8 +252,11 @@ def test_the_page_from_its_first_command_to_its_last(box: Path, tmp_path: Path) 
     with run.alone():
         debs = [package.path for package in Pipeline(run, "minimal").build()]
         base = disk.base(run, disk.needs(debs), BESIDE)
+    told = TOLD.format(network=NETWORK, commands="\n".join(inside.commands)).encode()
+    guest = worked(run, base, tmp_path / "guest", GUEST, {"told": told})
     grub = (ROOT / "builders/proofs/boot/templates/disk/grub.sh").read_text(encoding="utf-8")
-    host = Host(run, worked(run, base, tmp_path / "host", "tutorial-host", HOST + grub, {}))
+    cards = beside(guest.path, "qcow2")
+    host = Host(run, worked(run, base, tmp_path / "host", HOST + grub, cards=cards))
 
     copied = tmp_path / "copied"
     copied.write_bytes(b"")
@@ -263,8 +279,6 @@ def test_the_page_from_its_first_command_to_its_last(box: Path, tmp_path: Path) 
     seen = host.boot("tutorial-install", script, files)
     answered(seen, "install", install.commands[:-1])
 
-    told = TOLD.format(network=NETWORK, commands="\n".join(inside.commands)).encode()
-    guest = worked(run, base, tmp_path / "guest", "tutorial-disk", GUEST, {"told": told})
     script = "mkdir /dev/vg\nln -s /dev/vdc /dev/vg/guest\n"
     script += asked("start", start.commands) + LISTEN + asked("end", end.commands)
     script += asked("back", back.commands[:-1])
