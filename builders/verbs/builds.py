@@ -161,6 +161,13 @@ def make(
         begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own),
         options,
     )
+    if lsmod:
+        flavour = usual(it, flavour, targets)
+        if not recipe.flavour(it.recipe, flavour).keep:
+            raise BuildError(
+                f"--lsmod: flavour {flavour} has the same modules for any host",
+                hint="--flavour host is cut down to what one has loaded",
+            )
     if options.explain:
         return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()

@@ -17,6 +17,8 @@ from builders.errors import BuildError
 from builders.pipeline import kernel, loaded
 from builders.pipeline.plan import OUT, WORK
 from builders.pipeline.stages import Output
+from builders.verbs import builds
+from builders.verbs.building import Building
 from tests.unit.samples import recipe
 
 # lsmod(8) of a host with Debian 12.
@@ -161,3 +163,14 @@ def test_what_was_left_out_is_listed(tmp_path: Path) -> None:
     output = Output("kernel-host-build", "0", folder, {}, {kernel.LEFT_OUT: "0"}, {}, 1.0)
     assert kernel.left_out(output).startswith("1 options that are modules")
     assert kernel.left_out(Output("x", "0", folder, {}, {}, {}, 1.0)) == ""
+
+
+def test_a_flavour_with_all_modules_takes_no_list(tmp_path: Path) -> None:
+    path = str(written(tmp_path, LSMOD.encode()))
+    options = Building(recipe="xen-4.17-bookworm", explain=True)
+    with pytest.raises(BuildError, match="flavour minimal has the same modules for any host"):
+        builds.make(options, "minimal", ["kernel"], lsmod=path)
+    with pytest.raises(BuildError, match="has no kernel"):
+        builds.make(Building(recipe="hypervisor-4.22-trixie"), "", lsmod=path)
+    outcome = builds.make(options, "host", ["kernel"], lsmod=path)
+    assert "kernel-host-build" in outcome.said("table")
