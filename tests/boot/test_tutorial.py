@@ -95,7 +95,7 @@ echo 'hdtype="ahci"' >>/srv/guest.cfg
 """
 # Somebody at the guest's console, until it has told all.
 LISTEN = """\
-(sleep 900 | xl console guest) >/run/told 2>&1 &
+(sleep 900 | xl console -t pv guest) >/run/told 2>&1 &
 for _ in $(seq 600); do
     grep -q '^@@told' /run/told && break
     sleep 1
