@@ -28,7 +28,7 @@ from builders.verbs import builds
 
 PAGE = ROOT / "docs" / "tutorial.md"
 RECIPE = "xen-4.17-bookworm"
-TIMEOUT = 1800.0  # seconds of one boot; an idle box needs a fifth of it
+TIMEOUT = 2400.0  # seconds of one boot; an idle box needs a third of it
 # QEMU is recommended by Xen's package, seabios by QEMU's: they are on the disk, as the host of the
 # test has no network.
 BESIDE = ("qemu-system-xen", "seabios")
@@ -95,8 +95,8 @@ echo 'hdtype="ahci"' >>/srv/guest.cfg
 """
 # Somebody at the guest's console, until it has told all.
 LISTEN = """\
-(sleep 900 | xl console -t pv guest) >/run/told 2>&1 &
-for _ in $(seq 600); do
+(sleep 1500 | xl console -t pv guest) >/run/told 2>&1 &
+for _ in $(seq 1200); do
     grep -q '^@@told' /run/told && break
     sleep 1
 done
