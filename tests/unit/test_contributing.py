@@ -77,7 +77,7 @@ def test_the_recipe_and_the_verb_work(project: Path) -> None:
     done = run(project, "invoke", "flavours", "--recipe", "xen-4.17-mine", "--format", "json")
     assert done.returncode == 0, done.stderr
     flavours = [about["flavour"] for about in json.loads(done.stdout)["flavours"]]
-    assert flavours == ["control", "debian", "minimal"]
+    assert flavours == ["control", "debian", "host", "minimal"]
     helped = run(project, "invoke", "--help", "flavours")
     assert "List the kernel flavours of a recipe." in helped.stdout
 
