@@ -194,8 +194,8 @@ def _ovmf(recipe: Recipe) -> str:
     A recipe without a Xen says nothing of it: OWN.
     """
     words = " ".join(recipe.xen.configure if recipe.xen else ("--enable-ovmf",))
-    asked = re.findall(r"--(?:(?P<own>enable-ovmf)|with-system-ovmf=(\S+))(?=\s|$)", words)
-    return (asked[-1][1] or OWN) if asked else ""
+    asked = re.findall(r"--(?:enable-ovmf|with-system-ovmf=(\S+))(?=\s|$)", words)
+    return (asked[-1] or OWN) if asked else ""
 
 
 def _firmware(made: Guest, typed: str, problems: Problems) -> None:

@@ -26,10 +26,10 @@ export LOCALVERSION={localversion} KERNEL_FLAVOUR={flavour}
 
 # Which options are modules in the whole configuration, and nothing in the one that is built.
 _COMPARE = (
-    f"sed -n 's/=m$//p' .config.whole | sort >{WORK}/whole",
-    f"sed -n 's/=[my]$//p' .config | sort >{WORK}/kept",
+    f"sed -n 's/=m$//p' .config.whole | LC_ALL=C sort >{WORK}/whole",
+    f"sed -n 's/=[my]$//p' .config | LC_ALL=C sort >{WORK}/kept",
     f"mkdir -p {OUT}",
-    f"comm -23 {WORK}/whole {WORK}/kept >{OUT}/{LEFT_OUT}",
+    f"LC_ALL=C comm -23 {WORK}/whole {WORK}/kept >{OUT}/{LEFT_OUT}",
 )
 
 
@@ -106,7 +106,7 @@ def _modules(kernel: Kernel, name: str, flavour: Flavour) -> list[str]:
     if not kernel.loaded:
         raise BuildError(
             f"kernel flavour {name}: what has the host loaded?",
-            hint="on the host: lsmod > FILE; then here --lsmod FILE",
+            hint="on the host: lsmod > FILE; then here --lsmod FILE, or --set kernel.loaded=[...]",
         )
     found = set(kernel.loaded)
     for file in flavour.keep:

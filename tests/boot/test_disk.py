@@ -295,6 +295,7 @@ ask other basename $(readlink /sys/bus/pci/devices/0000:02:00.0/driver)
 
 
 def test_uefi_starts_it_by_grub_and_by_the_image_that_it_made(host: Host, tmp_path: Path) -> None:
+    firmware.ensure(host.run.reporter)
     own = host.of_its_own(tmp_path)
     variables = firmware.variables(tmp_path / "variables")
     seen = own.boot("disk-uefi", ASK + UNIFY, variables=variables, keep=True)
