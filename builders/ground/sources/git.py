@@ -146,6 +146,8 @@ class Git:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.2)
+                # One that was quick may have said it all between two looks.
+                self._quiet(verb, sum(path.stat().st_size for path in watched))
                 return
             if self.stop.is_set():
                 raise Interrupted
@@ -158,13 +160,16 @@ class Git:
             elif time.monotonic() - since > self.patience.silence:
                 raise Passing(f"git {verb} said nothing for {self.patience.silence:g} s")
 
+    def _quiet(self, verb: str, printed: int) -> None:
+        if printed > _SAID:
+            raise Failed(f"git {verb} said more than {_SAID >> 20} MiB")
+
     def _bound(self, verb: str, printed: int) -> None:
         """Failed where git, or whoever it talks to, takes more than it may."""
         seconds, most = self.patience.repository
         if time.monotonic() - self._begun > seconds:
             raise Failed(f"git {verb}: not done in {seconds:g} s")
-        if printed > _SAID:
-            raise Failed(f"git {verb} said more than {_SAID >> 20} MiB")
+        self._quiet(verb, printed)
         size = 0
         for path in (*self.folder.glob("git/objects/pack/*"), self.folder / TREE):
             with contextlib.suppress(FileNotFoundError):
