@@ -24,6 +24,9 @@ _ADDRESS = re.compile(rf"https?://{_HOST}(?:/[A-Za-z0-9._~%!$&()*+,;=:@/?-]*)?")
 _TREE = re.compile(r"[^\x00-\x1f\x7f-\x9f\\]+")
 _GLOB = re.compile(r"[A-Za-z0-9._+~*?\[\]!/@%-]+")
 MODULE = re.compile(r"[A-Za-z0-9_]{1,64}")  # of the kernel's, as lsmod(8) has its name
+CERTIFICATE = re.compile(  # of X.509, in PEM
+    r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n){1,200}-----END CERTIFICATE-----\n"
+)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~%@=-]{0,199}")
 
 

@@ -21,11 +21,12 @@ _LOADS = 512  # segments that are looked through for an address; real files have
 _PATHS = 1000  # folders of a search path
 _UNITS = 1_000_000  # of work for one package: headers, tags and sixteenths of strings
 
+MAGIC = b"\x7fELF"
 _EXEC, _DYN = 2, 3
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_STACK = 1, 2, 3, 4, 0x6474E551
 _NEEDED, _STRTAB, _SONAME, _RPATH, _TEXTREL, _RUNPATH, _FLAGS = 1, 5, 14, 15, 22, 29, 30
 _VERNEED, _VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
-_SHT_SYMTAB, _SHT_NOBITS = 2, 8
+_SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS = 2, 7, 8
 _DEBUG = (b".debug_info", b".zdebug_info")
 _DF_TEXTREL = 4
 _VER_FLG_WEAK = 2
@@ -95,7 +96,7 @@ TOO_MUCH = "the ELF files of the package have more tables than are looked into"
 
 def is_object(head: bytes) -> bool:
     """Whether `head` begins an executable or shared object: kernel modules are neither."""
-    if len(head) < 20 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
+    if len(head) < 20 or head[:4] != MAGIC or head[4] not in (1, 2) or head[5] not in (1, 2):
         return False
     (kind,) = struct.unpack("<H" if head[5] == 1 else ">H", head[16:18])
     return kind in (_EXEC, _DYN)
@@ -350,6 +351,23 @@ def _build_id(form: _Form, window: Window, offset: int, size: int) -> str:
         if kind == 3 and notes[at + 12 : at + 16] == b"GNU\0":
             return notes[start : start + min(content, 64)].hex()
         at = start + (-(-content // 4) * 4)
+    return ""
+
+
+def build_id(window: Window) -> str:
+    """The build id of an ELF file of any kind, in hexadecimal; "" where it has none.
+
+    An object that is not linked, as a kernel's module, has it in a section and in no segment.
+    ElfError if damaged.
+    """
+    try:
+        form = _Form.of(window)
+        headers, _ = _section_headers(form, window)
+        for header in headers:
+            if header[1] == _SHT_NOTE and (found := _build_id(form, window, header[4], header[5])):
+                return found
+    except struct.error as error:
+        raise ElfError(f"a table of it is cut short ({error})") from None
     return ""
 
 

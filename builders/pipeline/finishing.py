@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,25 @@ def record(recipe: Recipe, target: str, build: Output) -> FinishRecord:
     code = sorted(path for glob in _CODE for path in ROOT.glob(glob))
     names = "\n".join(f"{path.relative_to(ROOT)} {of_file(path)}" for path in code)
     return FinishRecord(
-        hashlib.sha256(names.encode()).hexdigest(), corrections_digest(recipe, target), build.files
+        hashlib.sha256(names.encode()).hexdigest(),
+        corrections_digest(recipe, target),
+        build.files,
+        hashlib.sha256(pem.encode()).hexdigest() if (pem := _certificate(recipe, target)) else "",
     )
+
+
+def ready(run: Run, recipe: Recipe, targets: Iterable[str]) -> None:
+    """BuildError where what these targets are finished with is missing: told before the build."""
+    if any(_certificate(recipe, target) for target in targets):
+        from builders.pipeline import modulekey
+
+        with modulekey.signing(recipe, run.module_key, run.reporter):
+            pass
+
+
+def _certificate(recipe: Recipe, target: str) -> str:
+    """The certificate whose key signs what is finished; "" where nothing is signed."""
+    return recipe.kernel.certificate if recipe.kernel and target == "kernel" else ""
 
 
 def corrections_digest(recipe: Recipe, target: str) -> str:
@@ -42,10 +61,15 @@ def corrections_digest(recipe: Recipe, target: str) -> str:
 def correct(run: Run, recipe: Recipe, target: str, build: Output, making: Making) -> None:
     """Write each package of `build`, corrected, and those of its symbols. Raises BuildError."""
     from builders.debkit.finish import Beside, finish
+    from builders.pipeline import modulekey
 
     notes = making.notes["packages"] = {}
     time = epoch(build)
-    with run.reporter.work(making.stage) as task:
+    with ExitStack() as stack:
+        task = stack.enter_context(run.reporter.work(making.stage))
+        sign = None
+        if _certificate(recipe, target):
+            sign = stack.enter_context(modulekey.signing(recipe, run.module_key, run.reporter))
         for raw in sorted(build.folder.glob("*.deb")):
             task.show("finish", raw.name)
             needs = stated(build.folder / f"{raw.name}.depends", 1 << 20).split(",")
@@ -60,6 +84,7 @@ def correct(run: Run, recipe: Recipe, target: str, build: Output, making: Making
                     _there(build.folder / "copyright"),
                     _there(build.folder / "changelog"),
                     recipe.suite.name,
+                    sign,
                 ),
             )
             for each in (finished, finished.symbols):

@@ -255,6 +255,7 @@ class Pipeline:
                 for stage in chain:
                     self._offer(outputs[stage.name])
         else:
+            finishing.ready(self._run, self._recipe, self._plans)
             outputs = self._make()
         self._run.clear_engine()
         made = {

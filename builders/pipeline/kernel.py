@@ -14,6 +14,9 @@ from builders.pipeline.plan import OUT, TREE, WORK, Phase, Plan
 from builders.pipeline.recipe import Flavour, Kernel, Recipe
 from builders.pipeline.stages import Output
 
+DBG = "../linux-image-*-dbg_*.deb"  # as the tree's builddeb names it, in the tree's parent
+_DBG, _SIGNED = "dbg.config", "signed.config"  # fragments on top of a flavour's
+_CERTIFICATE = "certs/modules.pem"  # in the tree, as the second one has it
 LEFT_OUT = "left-out"  # what a flavour that is cut down leaves of its base: options, one a line
 # kbuild(5): what would else be the box's date, user and host.
 _ENVIRONMENT = """
@@ -50,12 +53,13 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     if kernel is None:
         raise source.lacks("kernel")
     environment = _ENVIRONMENT.format(localversion=flavour.localversion, flavour=flavour_name)
-    fragments = read_fragments(flavour)
+    fragments = read_fragments(flavour, _asked(kernel))
     phases = [plan.unpack(kernel.source), *plan.patch(kernel.patches), *plan.apply(kernel.apply)]
     modules = _modules(kernel, flavour_name, flavour)
     configure = (
         _base(kernel, flavour),
         *(_local(kernel) if modules else ()),
+        *((f"cp {WORK}/certificate {_CERTIFICATE}",) if kernel.certificate else ()),
         f"cat {WORK}/fragments/* >>.config",
         kernel.defaults,
         *(_COMPARE if modules else ()),
@@ -63,6 +67,7 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
     phases.append(Phase("configure", plan.lines(configure, environment), parallel=True))
     phases.append(Phase("build", plan.lines(kernel.build, environment), parallel=True))
     phases.append(plan.collect(kernel.deb, kernel.source))
+    phases += [plan.collect_whole(DBG)] if kernel.dbg else []
 
     def check(read: Callable[[str], bytes]) -> None:
         dropped = compare(fragments, read(f"{TREE}/.config").decode("utf-8", "replace"))
@@ -81,9 +86,10 @@ def describe(source: Recipe, flavour_name: str) -> Plan:
             f"fragments/{n:02}-{name}": text.encode()
             for n, (name, text) in enumerate(fragments.items())
         }
-        | ({"lsmod": _lsmod(modules)} if modules else {}),
+        | ({"lsmod": _lsmod(modules)} if modules else {})
+        | ({"certificate": kernel.certificate.encode()} if kernel.certificate else {}),
         makeflags=kernel.makeflags,
-        debs=kernel.deb,
+        debs=(*kernel.deb, *((DBG,) if kernel.dbg else ())),
         applied=kernel.apply,
         after={"configure": check},
     )
@@ -140,10 +146,23 @@ def _lsmod(names: Sequence[str]) -> bytes:
     return "".join(f"{name} 0 0\n" for name in ["Module", *names]).encode()
 
 
-def read_fragments(flavour: Flavour) -> dict[str, str]:
-    """The flavour's fragments, in order: file name -> text, which ends with a line end."""
+def dbg(source: Recipe) -> list[str]:
+    """The `--set` that stands for `--dbg`."""
+    if source.kernel is None:
+        raise source.lacks("kernel")
+    return ["kernel.dbg=true"]
+
+
+def _asked(kernel: Kernel) -> tuple[str, ...]:
+    """The fragments that go on top of any flavour, for what was asked for."""
+    return (*((_DBG,) if kernel.dbg else ()), *((_SIGNED,) if kernel.certificate else ()))
+
+
+def read_fragments(flavour: Flavour, more: Sequence[str] = ()) -> dict[str, str]:
+    """The flavour's fragments and `more`, in order: file name -> text, which ends a line."""
     folder = ROOT / "configs" / "kernel"
-    texts = {name: (folder / name).read_text(encoding="utf-8") for name in flavour.fragments}
+    names = (*flavour.fragments, *more)
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     return {name: text.rstrip("\n") + "\n" for name, text in texts.items()}
 
 

@@ -144,3 +144,8 @@ def collect(debs: tuple[str, ...], source: str = "") -> Phase:
     names += assigned(debs=" ".join(debs), first=debs[0])
     script = "".join(map(shell, ("symbols", "documents", "collect")))
     return Phase("collect", names + script)
+
+
+def collect_whole(deb: str) -> Phase:
+    """Put the one package of debugging symbols that `deb` (a glob) names into the result."""
+    return Phase("collect-dbg", assigned(out=OUT, deb=deb) + shell("collect-whole"))

@@ -80,17 +80,19 @@ class FinishRecord:
     """What finished packages were made from.
 
     code: digest of what corrects. corrections: of what the recipe says of it. raw: the files of the
-    build.
+    build. signed: digest of the certificate whose key signed the modules; "" where none did.
     """
 
     code: str
     corrections: str
     raw: Digests
+    signed: str = ""
 
     def inputs(self) -> dict[str, str]:
         """As the flat table has it."""
         code = {"this tool's code": self.code} if self.code else {}
-        return {**code, "corrections": self.corrections, **_flat("raw", self.raw)}
+        signed = {"certificate": self.signed} if self.signed else {}
+        return {**code, **signed, "corrections": self.corrections, **_flat("raw", self.raw)}
 
     @classmethod
     def of(cls, finished: Output) -> FinishRecord:
@@ -100,6 +102,7 @@ class FinishRecord:
             inputs.get("this tool's code", ""),
             inputs.get("corrections", ""),
             _named("raw", inputs),
+            inputs.get("certificate", ""),
         )
 
 

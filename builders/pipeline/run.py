@@ -29,6 +29,7 @@ class Run(Session):
     origin: the file that the recipe was read from, where that is none of the project's own.
     lock: what is taken, and nothing else (`pinned` is its part that the ground needs).
     shared: the store that other machines use too, where one is named.
+    module_key: the file with the key that signs a kernel's modules, where one is named.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class Run(Session):
     origin: str = ""
     lock: Lock | None = None
     shared: Shared | None = None
+    module_key: str = ""
 
     def __post_init__(self) -> None:
         if self.lock and not self.pinned:

@@ -24,4 +24,4 @@ class Options(MakesKernel, Building):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return builds.make(options, options.flavour, keep_going=options.keep_going, lsmod=options.lsmod)
+    return builds.make(options, options.flavour, keep_going=options.keep_going)

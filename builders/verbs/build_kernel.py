@@ -20,4 +20,4 @@ class Options(MakesKernel, Building):
 def run(options: Options) -> Outcome:
     from builders.verbs import builds
 
-    return builds.make(options, options.flavour, ["kernel"], lsmod=options.lsmod)
+    return builds.make(options, options.flavour, ["kernel"])

@@ -19,7 +19,18 @@ from builders.ground import defaults
 from builders.ground.registry.address import Address, parse
 from builders.ground.sources.cache import Cache
 from builders.ground.suite import image
-from builders.pipeline import artifacts, chosen, current, doctor, lockfile, recipe, run, trees
+from builders.pipeline import (
+    artifacts,
+    chosen,
+    current,
+    doctor,
+    kernel,
+    lockfile,
+    modulekey,
+    recipe,
+    run,
+    trees,
+)
 from builders.pipeline import loaded as modules_loaded
 from builders.pipeline.artifacts import Package
 from builders.pipeline.graph import Pipeline
@@ -33,6 +44,7 @@ from builders.show import reports
 from builders.show.closing import closing
 from builders.show.terminal import Terminal
 from builders.verbs import maintainer
+from builders.verbs.building import MakesKernel
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
@@ -71,6 +83,10 @@ def begin(
         overrides += trees.overrides(loaded, own.tree, own.patch, cache, reporter, usual=usual)
     if own and own.lsmod:
         overrides += modules_loaded.overrides(loaded, own.lsmod)
+    if own and own.dbg:
+        overrides += kernel.dbg(loaded)
+    if own and own.module_key:
+        overrides += modulekey.overrides(loaded, own.module_key, reporter)
     if len(overrides) > len(loaded.overrides):
         loaded = recipe.load(name, overrides)
     folder = run.artifacts() / loaded.name
@@ -79,6 +95,7 @@ def begin(
         jobs = default.value
         reporter.line(f"jobs {jobs} ({default})")
     it = Run(loaded, reporter, folder, cache, jobs=jobs, offline=offline, origin=origin)
+    it.module_key = own.module_key if own else ""
     return from_lock(it) if locked else it
 
 
@@ -94,13 +111,26 @@ def from_lock(it: Run) -> Run:
 class Own:
     """Trees and patches as they were typed; target: "xen" or "kernel", which a patch is of.
 
-    lsmod: a file with the modules that a host has loaded.
+    lsmod: a file with the modules that a host has loaded. dbg: with a package of debugging
+    information. module_key: a file with the key that signs the modules.
     """
 
     tree: Sequence[str] = ()
     patch: Sequence[str] = ()
     target: str = ""
     lsmod: str = ""
+    dbg: bool = False
+    module_key: str = ""
+
+    @classmethod
+    def of(cls, options: Building, targets: Sequence[str] | None) -> Own:
+        """What the options of a verb say that builds."""
+        target = targets[0] if targets else ""
+        own = cls(options.tree, options.patch, target)
+        if isinstance(options, MakesKernel):
+            more = {name: getattr(options, name) for name in ("lsmod", "dbg", "module_key")}
+            own = dataclasses.replace(own, **more)
+        return own
 
 
 def begun(
@@ -152,16 +182,15 @@ def make(
     targets: Iterable[str] | None = None,
     *,
     keep_going: bool = False,
-    lsmod: str = "",
 ) -> Outcome:
     """Build what the options ask for, or say what that would be."""
     targets = list(targets) if targets is not None else None
-    own = Own(options.tree, options.patch, targets[0] if targets else "", lsmod)
+    own = Own.of(options, targets)
     it = with_store(
         begun(options, jobs=options.jobs, offline=options.offline, locked=options.locked, own=own),
         options,
     )
-    if lsmod:
+    if own.lsmod:
         flavour = usual(it, flavour, targets)
         if not recipe.flavour(it.recipe, flavour).keep:
             raise BuildError(

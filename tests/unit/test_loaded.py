@@ -18,7 +18,7 @@ from builders.pipeline import kernel, loaded
 from builders.pipeline.plan import OUT, WORK
 from builders.pipeline.stages import Output
 from builders.verbs import builds
-from builders.verbs.building import Building
+from builders.verbs.build_kernel import Options
 from tests.unit.samples import recipe
 
 # lsmod(8) of a host with Debian 12.
@@ -167,10 +167,10 @@ def test_what_was_left_out_is_listed(tmp_path: Path) -> None:
 
 def test_a_flavour_with_all_modules_takes_no_list(tmp_path: Path) -> None:
     path = str(written(tmp_path, LSMOD.encode()))
-    options = Building(recipe="xen-4.17-bookworm", explain=True)
+    options = Options(recipe="xen-4.17-bookworm", explain=True, lsmod=path)
     with pytest.raises(BuildError, match="flavour minimal has the same modules for any host"):
-        builds.make(options, "minimal", ["kernel"], lsmod=path)
+        builds.make(options, "minimal", ["kernel"])
     with pytest.raises(BuildError, match="has no kernel"):
-        builds.make(Building(recipe="hypervisor-4.22-trixie"), "", lsmod=path)
-    outcome = builds.make(options, "host", ["kernel"], lsmod=path)
+        builds.make(Options(recipe="hypervisor-4.22-trixie", lsmod=path), "")
+    outcome = builds.make(options, "host", ["kernel"])
     assert "kernel-host-build" in outcome.said("table")

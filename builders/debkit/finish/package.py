@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from builders.debkit.corrections import Corrections
 from builders.debkit.deb import Deb, Edit
 from builders.debkit.deb.fields import is_udeb
 from builders.debkit.finish import (
+    builds,
     documents,
     hooks,
     libraries,
@@ -24,6 +26,7 @@ from builders.debkit.finish import (
     retired,
     runtime,
     services,
+    signatures,
     snippets,
     symbols,
     texts,
@@ -32,6 +35,7 @@ from builders.debkit.finish.fields import control_fields
 from builders.debkit.finish.names import file_name
 from builders.debkit.finish.work import Beside, Work
 from builders.errors import BuildError
+from builders.files import scratch
 from builders.text import printable
 
 _NOTE, _NOTES = 1000, 1000  # characters of a note, and how many there are
@@ -98,6 +102,7 @@ def finish(
     hooks.correct(work)
     if not udeb:
         modules.correct(work)
+        builds.correct(work)
     overrides.correct(work)
     services.correct(work)
     snippets.correct(work)
@@ -118,7 +123,11 @@ def finish(
         raise BuildError(
             f"{destination_dir}: {error.strerror}", hint="name a folder that can be written"
         ) from error
-    deb.rewrite(package, destination, _edit(work, fields))
+    with ExitStack() as stack:
+        if work.beside.sign:
+            signed = stack.enter_context(scratch(".sign-", destination_dir))
+            signatures.correct(work, work.beside.sign, signed)
+        deb.rewrite(package, destination, _edit(work, fields))
     work.notes += _unsigned(package, destination)
     companion = symbols.package(work, fields, found, destination_dir)
     notes = tuple(note[:_NOTE] for note in work.notes[:_NOTES])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +22,14 @@ class Beside:
         belongs into a package of debugging symbols, by its path.
     copyright, changelog: the source's debian/copyright or license, and upstream's changes.
     suite: where the package is for, for its changelog.
+    sign: what gives the signature of a kernel's module, a file; where modules are to be signed.
     """
 
     symbols: Path | None = None
     copyright: Path | None = None
     changelog: Path | None = None
     suite: str = "unstable"
+    sign: Callable[[Path], bytes] | None = None
 
 
 @dataclass

@@ -48,7 +48,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST = {"memory": 1 << 14, "pids": 1 << 22, "nofile": 1 << 20, "disk": 1 << 20}
 # Values that may have several lines: texts of files, and the shell lines of a build.
 _TEXTS = re.compile(
-    r"xen\.(files\..+|configure\[\d+\]|build\[\d+\])|kernel\.(defaults|build\[\d+\])"
+    r"xen\.(files\..+|configure\[\d+\]|build\[\d+\])|kernel\.(defaults|certificate|build\[\d+\])"
     r"|(finish\.[^.]+\.)?(description|copyright|files\..+|replace\[\d+\]\.(old|new)"
     r"|overrides\[\d+\]\.reason)",
     re.DOTALL,
@@ -388,6 +388,10 @@ def _check_kernel(kernel: Kernel, reader: Reader) -> None:
             raise reader.error(
                 "kernel.loaded", f"{name[:60]!r} is no name of a module", "as lsmod(8) has it"
             )
+    if kernel.certificate and not forms.CERTIFICATE.fullmatch(kernel.certificate):
+        raise reader.error(
+            "kernel.certificate", "is no certificate in PEM", "--module-key FILE states it"
+        )
 
 
 def _check_finish(recipe: Recipe, reader: Reader) -> None:

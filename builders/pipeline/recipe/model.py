@@ -93,6 +93,9 @@ class Kernel:
     apply: as for Xen.
     makeflags: as for Xen; make-kpkg(1) takes CONCURRENCY_LEVEL instead.
     loaded: the modules that the host has loaded, for a flavour with `keep`; `--lsmod` states them.
+    dbg: a package with debugging information too, NAME-dbg; `--dbg` states it. For trees whose
+        bindeb-pkg makes one.
+    certificate: in PEM, of the key that signs the modules; `--module-key` states it.
     """
 
     source: str
@@ -106,6 +109,8 @@ class Kernel:
     apply: tuple[str, ...] = ()
     makeflags: bool = True
     loaded: tuple[str, ...] = ()
+    dbg: bool = False
+    certificate: str = ""
 
 
 @dataclass(frozen=True)

@@ -150,5 +150,6 @@ def checks(console: Console, parts: Parts, cards: Sequence[str] = (HIDDEN,)) -> 
     ]
     if parts.drivers:
         names = " ".join(module.name for module in parts.drivers)
+        names += ", all signed, as the kernel was told to ask for" if parts.signed else ""
         made.insert(2, Check("modules are loaded", answer("modules").status == 0, names))
     return tuple(made)

@@ -45,6 +45,10 @@ LOST = re.compile(
 )
 
 
+# Of the kernel: a module that is not signed by a key it knows is refused.
+_ENFORCED = " module.sig_enforce=1"
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What is loaded in one boot: the parts, the whole initramfs, and both command lines."""
@@ -123,7 +127,8 @@ def play(
                 out.write(part.read_bytes())
             out.write(gzip.compress(cpio.archive(files), 1))
         task = stack.enter_context(run.reporter.work(name))
-        start = options.start(Loaded(parts, initrd, options.xen, options.command_line), folder)
+        linux = options.command_line + (_ENFORCED if parts.signed else "")
+        start = options.start(Loaded(parts, initrd, options.xen, linux), folder)
         machine = Machine(start, accel, cpu=options.cpu, cards=options.cards)
         console = qemu.run(
             machine,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.debkit.deb import Deb, is_file
+from builders.debkit.finish.signatures import MAGIC
 from builders.debkit.kconfig import options
 from builders.errors import BuildError
 from builders.files import scratch
@@ -43,6 +44,11 @@ class Parts:
     config: bytes = b""
     drivers: tuple[Module, ...] = ()
     guest: tuple[Module, ...] = ()
+
+    @property
+    def signed(self) -> bool:
+        """Whether each module that dom0 loads has a signature; not without any module."""
+        return bool(self.drivers) and all(x.content.endswith(MAGIC) for x in self.drivers)
 
 
 @contextmanager

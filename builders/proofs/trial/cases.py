@@ -8,6 +8,7 @@ is essential and python3 is there only if something depends on it. It runs after
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ class Subject:
 # Debian's own Xen: tools and hypervisor (wheezy to trixie).
 RIVAL = "xen-system-amd64"
 
+# Modules of the suite that dkms(8) compiles with a kernel's headers.
+DKMS = ("v4l2loopback-dkms", "lttng-modules-dkms")
+
 # How far each gets where there is no hypervisor: what it is given, and what it must say.
 PROGRAMS: Mapping[str, tuple[str, str]] = {
     "/usr/sbin/xl": ("info", "cannot init xl context"),
@@ -82,6 +86,7 @@ def script(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
 
 
+_HEADERS = re.compile(r"/usr/src/linux-headers-[^/]+/Makefile")
 FUNCTIONS = script("functions")
 
 
@@ -98,6 +103,9 @@ def machines(subject: Subject) -> list[Machine]:
         cases = [_case("raw", vital=True), _case("upgrade")]
         raw = tuple(f"{name}={version}" for name, version in subject.raw)
         found.append(Machine("upgrade", tuple(cases), (raw,)))
+    if _modular(subject):
+        group = (*subject.names, "initramfs-tools", *DKMS)
+        found.append(Machine("dkms", (_case("dkms"),), (group,)))
     if subject.paths & {"/usr/sbin/xl", "/usr/sbin/xm"}:
         cases = [
             _case("theirs", vital=True),
@@ -143,6 +151,11 @@ def _kernel(subject: Subject) -> bool:
     return any(path.startswith(("/boot/vmlinuz-", "/boot/vmlinux-")) for path in subject.paths)
 
 
+def _modular(subject: Subject) -> bool:
+    """Whether there is a kernel, and the headers that a module for it is compiled with."""
+    return _kernel(subject) and any(_HEADERS.fullmatch(path) for path in subject.paths)
+
+
 def _manual(subject: Subject) -> bool:
     return any(path.startswith("/usr/share/man/man") for path in subject.paths)
 
@@ -162,6 +175,7 @@ def variables(subject: Subject) -> str:
         "raw": _exact(subject.raw),
         "raw_names": " ".join(name for name, _ in subject.raw),
         "rival": RIVAL,
+        "dkms": " ".join(DKMS),
     }
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
     # A word each: the kernel takes no single one of 128 KiB (execve(2)).

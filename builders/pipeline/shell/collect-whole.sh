@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Puts a package of debugging symbols into the result as it is.
+# Takes: $out the result, $deb a glob that matches one package.
+# shellcheck shell=sh disable=SC2086
+: "${out:?}" "${deb:?}"
+found=
+for file in $deb; do
+    if [ ! -f "$file" ] || [ -L "$file" ]; then
+        echo "error: nothing matches $deb, or it is no plain file"
+        exit 1
+    fi
+    if [ -n "$found" ] || [ -e "$out/${file##*/}" ]; then
+        echo "error: two packages match $deb"
+        exit 1
+    fi
+    found=$file
+    cp "$file" "$out/"
+    : >"$out/${file##*/}.depends"
+done

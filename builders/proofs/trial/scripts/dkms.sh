@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Names and versions of packages are lists of words, which cases.variables sets.
+# shellcheck shell=sh disable=SC2086,SC2154
+# Modules from source, as dkms(8) makes them when a kernel is installed: ours, then the suite's.
+get install $exact $dkms initramfs-tools || { echo "! apt did not install $exact $dkms"; exit 0; }
+release=$(files | sed -n 's|^/usr/src/linux-headers-\([^/]*\)/Makefile$|\1|p' | head -n 1)
+config=/usr/src/linux-headers-$release/.config
+mkdir /tmp/own
+printf 'obj-m := own.o\n' >/tmp/own/Makefile
+printf '#include <linux/module.h>\nMODULE_LICENSE("GPL");\n' >/tmp/own/own.c
+if ! make -C "/lib/modules/$release/build" M=/tmp/own modules >/tmp/said 2>&1; then
+    echo "! a module of one line does not compile with the headers of $release"
+    grep -i -m 5 -e error -e 'not found' /tmp/said | sed 's/^/! /'
+fi
+# What the suite's own kernel is: its modules need not know a newer one.
+suite=$(dpkg-query --show --showformat='${source:Version}' linux-libc-dev)
+made() {
+    module=$1
+    file=$2
+    option=$3
+    if ! grep -q "^$option=[my]" "$config"; then
+        echo "= $module: not tried, as the kernel has no $option"
+        return
+    fi
+    version=$(find /usr/src -maxdepth 1 -name "$module-*" | sed "s|.*/$module-||")
+    if ! dkms status -m "$module" -v "$version" -k "$release" | grep -q installed; then
+        dkms install -m "$module" -v "$version" -k "$release" >/tmp/said 2>&1
+    fi
+    if test "$(modinfo -k "$release" -F vermagic "$file" 2>&1 | cut -d ' ' -f 1)" = "$release"; then
+        echo "= $module $version"
+    elif dpkg --compare-versions "${release%%-*}" gt "${suite%-*}"; then
+        echo "= $module $version: not for a Linux newer than the suite's ${suite%-*}"
+    else
+        echo "! $module $version does not compile with the headers of $release"
+        log=/var/lib/dkms/$module/$version/build/make.log
+        cat /tmp/said "$log" 2>&- | grep -i -m 5 -e 'error' -e undefined | sed 's/^/! /'
+    fi
+}
+made v4l2loopback v4l2loopback CONFIG_VIDEO_DEV
+made lttng-modules lttng-tracer CONFIG_TRACEPOINTS
