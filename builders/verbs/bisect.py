@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from builders import ROOT
 from builders.errors import BuildError, Exit, Interrupted
-from builders.verbs.building import OfKernel
+from builders.verbs.building import ForHost
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _WORDS = "VERB ..."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Reported, OfKernel, OfRecipe):
+class Options(Reported, ForHost, OfRecipe):
     tree: str = option("the repository: of xen or linux", value="TARGET=FOLDER")
     good: str = option("a commit that is good, older than the bad one", value="COMMIT")
     bad: str = option("a commit that is bad", "HEAD", value="COMMIT")
@@ -61,7 +61,7 @@ def run(options: Options) -> Outcome:
         raise BuildError("--good is missing", hint="name a commit that is good")
     target = TARGETS[word]
     words = judge(options.judge)
-    it = builds.begun(options, jobs=options.jobs)
+    it = builds.begun(options, jobs=options.jobs, own=builds.Own(lsmod=options.lsmod))
     if target not in it.recipe.targets:
         raise it.recipe.lacks(target)
     manifest = artifacts.read(it.folder)

@@ -68,10 +68,16 @@ class OfKernel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakesKernel(OfKernel):
-    """Of a verb that builds one, where a host may be named that it is for."""
+class ForHost(OfKernel):
+    """Of a verb that makes one where a host may be named that it is for."""
 
     lsmod: str = option("for the flavour host: what lsmod said on the host, a file", value="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakesKernel(ForHost):
+    """Of a verb that builds one."""
+
     dbg: bool = option("also a package of the kernel's debugging information, NAME-dbg", False)
     module_key: str = option(
         "sign the kernel's modules: a private key and its certificate in one file, in PEM",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.text import amount
-from builders.verbs.building import OfKernel, OfTree
+from builders.verbs.building import ForHost, OfTree
 from builders.verbs.option import TARGETS, OfRecipe, option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LARGEST = 64 << 20  # bytes of a patch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OfKernel, OfRecipe, OfTree):
+class Options(ForHost, OfRecipe, OfTree):
     target: str = option("unpack and patch the tree of this build", choices=TARGETS)
     patch_out: str = option("write what was changed in the tree as a patch", value="FILE")
 
@@ -45,7 +45,7 @@ def run(options: Options) -> Outcome:
             "--patch-out is of a tree, and none is named",
             hint="--target xen or kernel, or --tree xen=FOLDER",
         )
-    own = builds.Own(options.tree, options.patch, options.target)
+    own = builds.Own(options.tree, options.patch, options.target, options.lsmod)
     return Outcome(code=interact(builds.begun(options, own=own), options))
 
 
