@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The store that several machines share: a registry of OCI artifacts.
 
-A tag names each thing in it: stage-NAME-KEY, source-SHA256, image-KEY-FINGERPRINT. What it serves
-is held against the digests in the manifest, and a stage against its key, as if it lay here. Whoever
-may write to the store is trusted with what builds make, as whoever may write to artifacts/ is.
+A tag names each thing in it: stage-NAME-KEY, source-SHA256, commit-COMMIT, image-KEY-FINGERPRINT.
+What it serves is held against the digests in the manifest, and a stage against its key, as if it
+lay here. Whoever may write to the store is trusted with what builds make, as whoever may write to
+artifacts/ is.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import re
 import threading
@@ -23,7 +25,7 @@ from builders.errors import BuildError, Exit
 from builders.ground.registry.address import Address
 from builders.ground.registry.client import Blob, Manifest, Registry, of_bytes
 from builders.ground.registry.failures import RegistryError, WrongBytesError
-from builders.ground.sources.address import Patience
+from builders.ground.sources.address import Failed, Patience
 from builders.ground.sources.cache import Cache, CachedFile, WrongDigest
 from builders.ground.sources.pins import UrlSource
 from builders.pipeline.stages import Damage, Output, Store, check, key
@@ -31,6 +33,7 @@ from builders.pipeline.stages import Damage, Output, Store, check, key
 STAGE = "application/vnd.dom0-debs.stage.v1"
 SOURCE = "application/vnd.dom0-debs.source.v1"
 IMAGE = "application/vnd.dom0-debs.image.v1"
+COMMIT = "application/vnd.dom0-debs.commit.v1"
 KEPT = "application/vnd.dom0-debs.kept.v1"
 _EMPTY = b"{}"
 _LARGEST_IMAGE = 64 << 30  # bytes, unpacked
@@ -209,6 +212,42 @@ class Shared:
                 with file.path.open("rb") as stream:
                     self._registry.put(layer, stream)
                 self._name(tag, SOURCE, _EMPTY, [layer])
+
+    def pack(self, commit: str, place: Path) -> bool:
+        """Write the pack of a commit of git to `place`; whether there is one."""
+        if not self.reads:
+            return False
+        try:
+            answer = self._registry.manifest(f"commit-{commit}")
+            if not answer or answer[0].kind != COMMIT or len(answer[0].layers) != 1:
+                return False
+            with place.open("xb") as out:
+                self._registry.read(answer[0].layers[0], out.write, self.patience.repository[1])
+            return True
+        except WrongBytesError as error:
+            self.note(f"{commit}: what the store {self.address} has is not used: {error}")
+        except RegistryError as error:
+            self._without(error)
+        return False
+
+    def offer_pack(self, commit: str, make: Callable[[], Path]) -> None:
+        """Put the pack of a commit into the store, unless it is there; make: gives it."""
+        if not self._may_write():
+            return
+        tag = f"commit-{commit}"
+        with self._noting(tag):
+            if self._registry.has(tag):
+                return
+            try:
+                path = make()
+            except Failed as error:
+                self.note(f"{tag}: not sent to the store: {error.reason}")
+                return
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                layer = Blob(f"sha256:{digest}", path.stat().st_size, f"{commit}.pack")
+                self._registry.put(layer, stream)
+            self._name(tag, COMMIT, _EMPTY, [layer])
 
     # -- builder images -----------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
-from builders.ground.sources.pins import UrlSource
+from builders.ground.sources.pins import GitSource, UrlSource
 from builders.ground.suite import image, mirror
 from builders.pipeline import durations, lockfile
 from builders.pipeline.recipe import Recipe, Source
@@ -121,8 +121,9 @@ class Supplies:
         for name, source in self.sources.items():
             if not shared or self._run.offline or name in there:
                 continue
-            if isinstance(source, UrlSource):
-                take(source, self._run.cache, shared)
+            if isinstance(source, (UrlSource, GitSource)):
+                stop = self._run.live.stopping
+                take(source, self._run.cache, shared, self._run.reporter, stop)
 
     def check(self, names: Iterable[str]) -> None:
         """Compute the digests of sources in the cache; what is damaged is set aside and said."""

@@ -17,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 from typing import Protocol
 
 from builders.errors import BuildError, Exit, Interrupted
@@ -34,7 +36,7 @@ from builders.ground.sources.address import (
 )
 from builders.ground.sources.cache import Cache, CachedFile, Fetched, file_name
 from builders.ground.sources.download import Download, probe
-from builders.ground.sources.git import Git, commit_as_tar
+from builders.ground.sources.git import Git, commit_as_tar, pack_of, pack_place, tar_of_pack
 from builders.ground.sources.pins import (
     DebianPackage,
     DebianSource,
@@ -68,6 +70,12 @@ class Elsewhere(Protocol):
 
     def offer_source(self, file: CachedFile) -> None:
         """Tell that place of a file in the cache."""
+
+    def pack(self, commit: str, place: Path) -> bool:
+        """Write the pack of a commit to `place`, its bytes as announced; whether there is one."""
+
+    def offer_pack(self, commit: str, make: Callable[[], Path]) -> None:
+        """Tell that place of the pack of a commit, which is made only where it has none."""
 
 
 class DebianIndex(Protocol):
@@ -139,15 +147,27 @@ def fetch_all(
         raise _joined(failures)
     if elsewhere and not offline:
         for source in every:
-            # The tar of a commit is no pin, and a tree of somebody is nobody else's.
+            # A commit goes as a pack, which proves what it is; a tree of somebody is nobody else's.
             if not isinstance(source, (GitSource, TreeSource)):
                 for file in fetched[source.name].files:
                     elsewhere.offer_source(file)
     return {source.name: fetched[source.name] for source in every}
 
 
-def take(source: UrlSource, cache: Cache, elsewhere: Elsewhere) -> bool:
-    """Fill the cache with a pinned file from `elsewhere`; whether that has it."""
+def take(
+    source: UrlSource | GitSource,
+    cache: Cache,
+    elsewhere: Elsewhere,
+    reporter: Reporter,
+    stop: threading.Event,
+) -> bool:
+    """Fill the cache with a pinned file or commit from `elsewhere`; whether that has it."""
+    if isinstance(source, GitSource):
+        if not source.commit:
+            return False
+        job = _Job(cache, reporter, Patience(), stop, offline=False, elsewhere=elsewhere)
+        with reporter.transfer(source.name) as task:
+            return job.of_pack(source, task) is not None
     name = file_name(source)
     file = cache.lookup(source.sha256, name=name) or elsewhere.source(source, name, cache)
     if file is None or source.size not in (None, file.size):
@@ -344,6 +364,8 @@ class _Job:
         reasons: list[_Reason] = []
         urls = self._usable(source)
         with self.reporter.transfer(source.name) as task:
+            if source.commit and (taken := self.of_pack(source, task)):
+                return taken
             for url in urls:
                 try:
                     with self.cache.scratch() as folder:
@@ -351,7 +373,9 @@ class _Job:
                         commit = source.commit or commit_of(git, source, url, self.trust)
                         pinned = dataclasses.replace(source, commit=commit)
                         tar = commit_as_tar(git, pinned, url)
-                        file = self.cache.adopt(tar, name=f"{source.name}-{commit[:12]}.tar")
+                        file = self._adopted(pinned, tar)
+                        if self.elsewhere and not self.offline:
+                            self.elsewhere.offer_pack(commit, partial(pack_of, git, pinned))
                 except Failed as error:
                     reasons.append((url, error))
                     if url != urls[-1]:
@@ -368,6 +392,27 @@ class _Job:
             f"--set sources.{source.name}.urls=file:///path/to/clone",
             exit=Exit.SOURCE,
         )
+
+    def _adopted(self, source: GitSource, tar: Path) -> CachedFile:
+        return self.cache.adopt(tar, name=f"{source.name}-{source.commit[:12]}.tar")
+
+    def of_pack(self, source: GitSource, task: Task) -> Fetched | None:
+        """The pinned commit out of a pack from elsewhere; None where there is none."""
+        if not self.elsewhere or self.offline:
+            return None
+        task.show("the store")
+        try:
+            with self.cache.scratch() as folder:
+                git = Git(folder, self.patience, self.stop, source.name, task)
+                if not self.elsewhere.pack(source.commit, pack_place(git)):
+                    return None
+                file = self._adopted(source, tar_of_pack(git, source))
+        except Failed as error:
+            self.reporter.line(f"{source.name}: what the store has is not used: {error.reason}")
+            return None
+        fetched = Fetched(source.name, source.commit, (file,))
+        self.cache.record(source, fetched)
+        return fetched
 
     def debian(
         self,

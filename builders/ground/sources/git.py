@@ -221,10 +221,7 @@ def commit_as_tar(git: Git, source: GitSource, url: str) -> Path:
     the tree that leave files out or write the state of the repository into them
     are off (gitattributes(5), Creating an archive).
     """
-    git.run("init", "--quiet", "--bare", "--template=", str(git.folder / "git"))
-    attributes = git.folder / "git" / "info" / "attributes"
-    attributes.parent.mkdir(exist_ok=True)
-    attributes.write_text("* -export-ignore -export-subst\n", encoding="ascii")
+    _init(git)
     _fetch_commit(git, source, url)
     try:
         commit = git.run("rev-parse", "--verify", f"{source.commit}^{{commit}}").strip()
@@ -232,9 +229,63 @@ def commit_as_tar(git: Git, source: GitSource, url: str) -> Path:
         raise Failed(_not_there(git, source, url)) from None
     if commit != source.commit:
         raise Failed(f"{source.commit} is not a commit but a tag of {commit}: pin that one")
+    return _archived(git, source)
+
+
+def _init(git: Git) -> None:
+    git.run("init", "--quiet", "--bare", "--template=", str(git.folder / "git"))
+    attributes = git.folder / "git" / "info" / "attributes"
+    attributes.parent.mkdir(exist_ok=True)
+    attributes.write_text("* -export-ignore -export-subst\n", encoding="ascii")
+
+
+def _archived(git: Git, source: GitSource) -> Path:
     tar = git.folder / TREE
     git.run("archive", "--format=tar", f"--prefix={source.name}/", f"--output={tar}", source.commit)
     return tar
+
+
+def pack_of(git: Git, source: GitSource) -> Path:
+    """All objects of the commit that was fetched, and no others, as one pack.
+
+    Raises Failed where git can't make it.
+    """
+    folder = git.folder / "git"
+    pack = folder / "objects" / "pack"
+    alone = (folder / "shallow").exists() and len(list(pack.glob("pack-*.pack"))) == 1
+    if not alone:  # the server gave all of its history, or what signs a tag came before
+        (folder / "packed-refs").unlink(missing_ok=True)
+        shutil.rmtree(folder / "refs")
+        (folder / "refs" / "heads").mkdir(parents=True)
+        (folder / "shallow").write_text(f"{source.commit}\n", encoding="ascii")
+        git.run("update-ref", "refs/heads/pinned", source.commit)
+        git.run("repack", "-a", "-d", "-q")
+    (only,) = pack.glob("pack-*.pack")
+    return only
+
+
+def pack_place(git: Git) -> Path:
+    """Where a pack from elsewhere is put, for `tar_of_pack`; its folder is there."""
+    folder = git.folder / "git" / "objects" / "pack"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"pack-{'0' * 40}.pack"
+
+
+def tar_of_pack(git: Git, source: GitSource) -> Path:
+    """As `commit_as_tar`, of a pack that lies at `pack_place`. Raises Failed.
+
+    git computes the name of each object of its bytes (git-index-pack(1)): a pack that has the
+    pinned commit with all below it has the very tree, whoever made it.
+    """
+    _init(git)
+    (git.folder / "git" / "shallow").write_text(f"{source.commit}\n", encoding="ascii")
+    try:
+        git.run("index-pack", "--strict", str(pack_place(git)))
+        if git.run("cat-file", "-t", source.commit).strip() != "commit":
+            raise Failed(f"{source.commit} is no commit")
+        return _archived(git, source)
+    except Passing as error:
+        raise Failed(error.reason) from None
 
 
 def _fetch_commit(git: Git, source: GitSource, url: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from builders.errors import BuildError, Exit
 from builders.ground.sources.address import Patience
 from builders.ground.sources.cache import Cache, Fetched
-from builders.ground.sources.fetching import fetch_all
+from builders.ground.sources.fetching import Elsewhere, fetch_all
 from builders.pipeline.recipe import Source, UrlSource
 from builders.progress import Reporter, Silent, Task
 
@@ -77,6 +77,7 @@ def fetch(
     patience: Patience = QUICK,
     offline: bool = False,
     cancel: threading.Event | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Fetched:
     return fetch_all(
         [wanted],
@@ -85,6 +86,7 @@ def fetch(
         offline=offline,
         patience=patience,
         cancel=cancel,
+        elsewhere=elsewhere,
     )[wanted.name]
 
 
