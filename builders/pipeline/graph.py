@@ -365,8 +365,13 @@ class Pipeline:
                 f"{stage.name}: what was made before is damaged: {damage}; it is made again, and "
                 "the damaged one set aside"
             )
-        with self._store.make(stage.name, inputs[0]) as making:
-            stage.make(outputs, making)
+        try:
+            with self._store.make(stage.name, inputs[0]) as making:
+                stage.make(outputs, making)
+        except BuildError as error:
+            if error.log and self._shared:
+                self._shared.offer_log(stage.name, inputs[0], error.log)
+            raise
         output = self._store.made(stage.name, inputs[0])
         self._offer(output)
         self.made[stage.name] = output.seconds

@@ -23,20 +23,23 @@ from pathlib import Path
 
 from builders.errors import BuildError, Exit
 from builders.ground.registry.address import Address
-from builders.ground.registry.client import Blob, Manifest, Registry, of_bytes
+from builders.ground.registry.client import CONFIG_LIMIT, TAG, Blob, Manifest, Registry, of_bytes
 from builders.ground.registry.failures import RegistryError, WrongBytesError
 from builders.ground.sources.address import Failed, Patience
 from builders.ground.sources.cache import Cache, CachedFile, WrongDigest
 from builders.ground.sources.pins import UrlSource
 from builders.pipeline.stages import Damage, Output, Store, check, key
+from builders.text import printable
 
 STAGE = "application/vnd.dom0-debs.stage.v1"
 SOURCE = "application/vnd.dom0-debs.source.v1"
 IMAGE = "application/vnd.dom0-debs.image.v1"
 COMMIT = "application/vnd.dom0-debs.commit.v1"
+LOG = "application/vnd.dom0-debs.log.v1"
 KEPT = "application/vnd.dom0-debs.kept.v1"
 _EMPTY = b"{}"
 _LARGEST_IMAGE = 64 << 30  # bytes, unpacked
+_LARGEST_LOG = CONFIG_LIMIT  # bytes; of a longer one the end is sent
 _STAGE_TAG = re.compile(r"stage-(.+)-([0-9a-f]{24})")
 
 
@@ -177,6 +180,33 @@ class Shared:
                 with path.open("rb") as stream:
                     self._registry.put(layer, stream)
             self._name(_tag(output.stage, output.key), STAGE, store.record(output), layers)
+
+    # -- logs of failed steps -----------------------------------------------
+
+    def offer_log(self, stage: str, inputs: Mapping[str, str], log: Path) -> None:
+        """Put the log of a step that failed into the store, in place of an earlier one; say so."""
+        if not self._may_write():
+            return
+        tag = f"log-{stage}-{key(inputs)}"
+        with self._noting(tag):
+            with log.open("rb") as stream:
+                stream.seek(max(0, log.stat().st_size - _LARGEST_LOG))
+                text = stream.read(_LARGEST_LOG)
+            layer = of_bytes(text, log.name)
+            self._registry.put(layer, io.BytesIO(text))
+            self._name(tag, LOG, _EMPTY, [layer])
+            self.note(f"{stage}: its log is in the store: ./inv store --log {tag}")
+
+    def log(self, tag: str) -> bytes:
+        """The log of that tag. Raises BuildError where there is none, or it can't be read."""
+        with self._required():
+            answer = self._registry.manifest(tag) if TAG.fullmatch(tag) else None
+            if not answer or answer[0].kind != LOG or len(answer[0].layers) != 1:
+                raise BuildError(
+                    f"the store {self.address} has no log {printable(tag)[:200]}",
+                    hint="./inv store lists what is there; a log begins with log-",
+                )
+            return self._registry.get(answer[0].layers[0])
 
     # -- sources ------------------------------------------------------------
 

@@ -55,6 +55,7 @@ DOCUMENTS: tuple[type, ...] = (
     recipes.JoinedDocument,
     stored.StoredDocument,
     stored.StoreCheckDocument,
+    stored.StoreLogDocument,
     hosts.DevicesDocument,
     hosts.MovedDocument,
     hosts.HostCheckDocument,

@@ -49,6 +49,16 @@ class StoreCheckDocument:
     damaged: Sequence[DamagedEntry]
 
 
+@dataclass(frozen=True)
+class StoreLogDocument:
+    """The log of a step that failed."""
+
+    kind: ClassVar[str] = "store-log"
+    schema: ClassVar[int] = 1
+    tag: str
+    lines: Sequence[str]
+
+
 def _document(entries: Sequence[Entry]) -> StoredDocument:
     return StoredDocument(
         [StoredEntry(e.tag, e.size, max(0, int(e.created)), e.kept) for e in entries]
@@ -85,3 +95,9 @@ def damage(wrong: Sequence[tuple[str, str]]) -> Outcome:
         face.table(rows) if rows else "all of it is sound",
         Exit.AUDIT if wrong else Exit.DONE,
     )
+
+
+def log(tag: str, content: bytes) -> Outcome:
+    """What a step said; none of it does anything to a terminal."""
+    lines = [printable(line) for line in content.decode("utf-8", "replace").splitlines()]
+    return Outcome(lambda: StoreLogDocument(tag, lines), "\n".join(lines))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported, OfStore):
     check: bool = option("read all of it; exit status 1 where a byte is not what it was", False)
+    log: str = option("print the log of a step that failed, by its tag", value="TAG")
     prune: bool = option("remove what is old and in no release", False)
     keep_days: int = option("with --prune: keep what is younger than so many days", 30)
 
@@ -39,6 +40,8 @@ def run(options: Options) -> Outcome:
     if address is None:
         raise BuildError("no store is named", hint="--store oci://HOST/PATH, or DOM0_DEBS_STORE")
     shared = Shared(address, reporter.line)
+    if options.log:
+        return stored.log(options.log, shared.log(options.log))
     if options.check:
         return stored.damage(shared.damaged())
     if options.prune:

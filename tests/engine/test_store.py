@@ -50,6 +50,19 @@ def ended(box: Box, registry: RealRegistry, *more: str, **environment: str) -> t
     return process.returncode, said
 
 
+def looked(box: Box, registry: RealRegistry, *more: str) -> str:
+    """What the verb `store` says."""
+    return subprocess.run(
+        [str(ROOT / "inv"), "store", "--store", store(registry), *more],
+        env=box.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+
+
 def digests(box: Box) -> dict[str, str]:
     """The packages that the manifest names."""
     manifest = json.loads((box.artifacts / "tiny" / "manifest.json").read_text())
@@ -80,6 +93,45 @@ def test_a_second_checkout_builds_nothing(
     assert not containers()
     # Where all is there, a third time changes nothing.
     assert "from the store" not in build(other, registry)
+
+
+def test_the_log_of_a_step_that_fails_is_there_for_others(box: Box, registry: RealRegistry) -> None:
+    box.xen_build = "echo '\\033[2J what went wrong'; exit 7"
+    box.write()
+    status, said = ended(box, registry)
+    assert status == 5
+    tag = next(word for word in said.split() if word.startswith("log-xen-build-"))
+    printed = looked(box, registry, "--log", tag)
+    assert "what went wrong" in printed
+    assert "\033" not in printed
+    assert tag in looked(box, registry)
+    # A log is no stage: nothing is taken for done.
+    assert "xen-build: from the store" not in ended(box, registry)[1]
+    assert "has no log" in looked(box, registry, "--log", "log-nothing")
+
+
+def test_a_commit_is_had_from_the_store(box: Box, other: Box, registry: RealRegistry) -> None:
+    repo = box.folder / "repo"
+    repo.mkdir()
+    for name, text in box.xen.items():
+        (repo / name).write_text(text)
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "x"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+        subprocess.run(["git", *who, *words], cwd=repo, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repo, check=True, capture_output=True, text=True
+    )
+    source = f"[sources.xen-tree]\nkind = 'git'\nurls = ['{repo.as_uri()}']\n"
+    text = box.recipe.read_text()
+    first, rest = text.split("[sources.xen-tree]\n")
+    _, _, rest = rest.partition("[sources.linux-tree]")
+    source += f"commit = '{head.stdout.strip()}'\n"
+    for each in (box, other):
+        each.recipe.write_text(f"{first}{source}[sources.linux-tree]{rest}")
+    build(box, registry, "--store-mode", "write")
+    shutil.rmtree(repo)
+    assert "xen-build: from the store" in build(other, registry)
+    assert digests(other) == digests(box)
 
 
 def test_a_flipped_byte_is_said_and_built_again(
