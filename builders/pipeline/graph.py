@@ -35,12 +35,13 @@ from builders.pipeline.steps import ccache, kept
 from builders.pipeline.steps.slots import MAKEFLAGS, OPEN, Slots
 from builders.pipeline.steps.tree import explain_patch, prepare
 from builders.pipeline.supplies import Supplies, source_stage
-from builders.text import clock
+from builders.text import amount, clock
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.pipeline.shared import Shared
 
+_WORTH = 60.0  # seconds of compiling, which what was compiled is carried for
 Outputs = Mapping[str, Output]  # of supplies and stages, by name
 
 
@@ -257,6 +258,7 @@ class Pipeline:
         else:
             finishing.ready(self._run, self._recipe, self._plans)
             outputs = self._make()
+            self._carry()
         self._run.clear_engine()
         made = {
             target: self._made(self._recipe, target, outputs[build.name], outputs[finish.name])
@@ -294,6 +296,7 @@ class Pipeline:
                 outputs |= self._chain(target, outputs)
             return outputs
         builds = [build for build, _ in self._chains.values()]
+        self._warm(outputs)
         missing = [b for b in builds if not self._find(b, b.inputs(outputs))]
         # Each build has a slot of its own: with one in all they take turns.
         together = len(missing) > 1 and self._run.jobs > 1
@@ -306,6 +309,39 @@ class Pipeline:
             futures = [pool.submit(self._chain, target, outputs) for target in self._chains]
             self._all(futures)
         return {name: output for f in futures for name, output in f.result().items()}
+
+    def _carries(self) -> bool:
+        """Whether what was compiled goes from machine to machine: of the project's recipes alone.
+
+        Whoever writes a recipe decides what lies in its ccache, and two may have one name.
+        """
+        return bool(self._shared) and not self._clean and not self._run.origin
+
+    def _warm(self, outputs: Outputs) -> None:
+        """Fill a ccache that has nothing from the shared store, where something is to be built."""
+        run, shared, name = self._run, self._shared, self._recipe.name
+        if not shared or not self._carries() or ccache.there(run):
+            return
+        builds = [build for build, _ in self._chains.values()]
+        if all(self._find(build, build.inputs(outputs)) for build in builds):
+            return
+        with run.cache.scratch() as folder:
+            if shared.compiled(run.recipe.suite.name, name, ccache.carried(run, folder)):
+                size = ccache.load(run, self._builder, folder)
+                run.reporter.line(f"ccache: {amount(size)} from the store")
+
+    def _carry(self) -> None:
+        """Put what was compiled into the shared store, where it took long."""
+        run, shared = self._run, self._shared
+        spent = sum(s for stage, s in self.made.items() if stage.endswith("-build"))
+        if not shared or not self._carries() or spent < _WORTH:
+            return
+        with run.cache.scratch() as folder:
+            shared.offer_compiled(
+                run.recipe.suite.name,
+                self._recipe.name,
+                lambda: ccache.save(run, self._builder, folder),
+            )
 
     def _announce(self) -> None:
         """Say of each build that is missing how long it took the last time."""

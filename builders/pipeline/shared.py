@@ -35,10 +35,12 @@ STAGE = "application/vnd.dom0-debs.stage.v1"
 SOURCE = "application/vnd.dom0-debs.source.v1"
 IMAGE = "application/vnd.dom0-debs.image.v1"
 COMMIT = "application/vnd.dom0-debs.commit.v1"
+CCACHE = "application/vnd.dom0-debs.ccache.v1"
 LOG = "application/vnd.dom0-debs.log.v1"
 KEPT = "application/vnd.dom0-debs.kept.v1"
 _EMPTY = b"{}"
 _LARGEST_IMAGE = 64 << 30  # bytes, unpacked
+_LARGEST_CCACHE = 8 << 30  # bytes; 2 GiB are carried
 _LARGEST_LOG = CONFIG_LIMIT  # bytes; of a longer one the end is sent
 _STAGE_TAG = re.compile(r"stage-(.+)-([0-9a-f]{24})")
 
@@ -96,7 +98,8 @@ def _bytes(manifest: Manifest) -> int:
 class Shared:
     """The store of one run.
 
-    reads, writes: whether this run may. note: is told what a person should know, once.
+    reads, writes: whether this run may. stages: whether it takes stages and what was compiled, and
+    not only sources and images. note: is told what a person should know, once.
     stop: once it is set, nothing more is sent or read.
     Where it cannot be read, the run goes on without it. What could not be written is an error at
     the end of the run, when all is kept here (`failure`).
@@ -106,6 +109,7 @@ class Shared:
     note: Callable[[str], None]
     reads: bool = True
     writes: bool = True
+    stages: bool = True
     patience: Patience = field(default_factory=Patience)
     stop: threading.Event = field(default_factory=threading.Event)
     _of_thread: threading.local = field(default_factory=threading.local)
@@ -123,7 +127,7 @@ class Shared:
 
     def has(self, stage: str, inputs: Iterable[Mapping[str, str]]) -> bool:
         """Whether the store says that it has the stage with one of these inputs."""
-        if not self.reads:
+        if not self.reads or not self.stages:
             return False
         try:
             return any(self._registry.has(_tag(stage, key(each))) for each in inputs)
@@ -134,7 +138,7 @@ class Shared:
     def bring(self, store: Store, stage: str, inputs: Iterable[Mapping[str, str]]) -> bool:
         """Keep the stage with one of these inputs in `store` too; whether it is there now."""
         for each in inputs:
-            if not self.reads:
+            if not self.reads or not (self.stages or stage == "image"):
                 return False
             name = key(each)
             try:
@@ -245,20 +249,32 @@ class Shared:
 
     def pack(self, commit: str, place: Path) -> bool:
         """Write the pack of a commit of git to `place`; whether there is one."""
+        return self._one(f"commit-{commit}", COMMIT, place, self.patience.repository[1])
+
+    def _one(self, tag: str, kind: str, place: Path, limit: int) -> bool:
+        """Write the only file of a tag to `place`, `limit` bytes at most; whether there is one."""
         if not self.reads:
             return False
         try:
-            answer = self._registry.manifest(f"commit-{commit}")
-            if not answer or answer[0].kind != COMMIT or len(answer[0].layers) != 1:
+            answer = self._registry.manifest(tag)
+            if not answer or answer[0].kind != kind or len(answer[0].layers) != 1:
                 return False
             with place.open("xb") as out:
-                self._registry.read(answer[0].layers[0], out.write, self.patience.repository[1])
+                self._registry.read(answer[0].layers[0], out.write, limit)
             return True
         except WrongBytesError as error:
-            self.note(f"{commit}: what the store {self.address} has is not used: {error}")
+            self.note(f"{tag}: what the store {self.address} has is not used: {error}")
         except RegistryError as error:
             self._without(error)
         return False
+
+    def _offer_one(self, tag: str, kind: str, path: Path) -> None:
+        """Put a file under a tag, in place of what was there."""
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            layer = Blob(f"sha256:{digest}", path.stat().st_size, path.name)
+            self._registry.put(layer, stream)
+        self._name(tag, kind, _EMPTY, [layer])
 
     def offer_pack(self, commit: str, make: Callable[[], Path]) -> None:
         """Put the pack of a commit into the store, unless it is there; make: gives it."""
@@ -273,11 +289,21 @@ class Shared:
             except Failed as error:
                 self.note(f"{tag}: not sent to the store: {error.reason}")
                 return
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                layer = Blob(f"sha256:{digest}", path.stat().st_size, f"{commit}.pack")
-                self._registry.put(layer, stream)
-            self._name(tag, COMMIT, _EMPTY, [layer])
+            self._offer_one(tag, COMMIT, path)
+
+    # -- what was compiled --------------------------------------------------
+
+    def compiled(self, suite: str, recipe: str, place: Path) -> bool:
+        """Write what ccache had for that recipe of the project to `place`; whether there is any."""
+        return self.stages and self._one(f"ccache-{suite}-{recipe}", CCACHE, place, _LARGEST_CCACHE)
+
+    def offer_compiled(self, suite: str, recipe: str, make: Callable[[], Path]) -> None:
+        """Put what ccache has into the store, in place of what was there; make: gives it."""
+        if not self._may_write():
+            return
+        tag = f"ccache-{suite}-{recipe}"
+        with self._noting(tag):
+            self._offer_one(tag, CCACHE, make())
 
     # -- builder images -----------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.text import amount, clock, printable
+from builders.verbs.building import OfStore
 from builders.verbs.option import OfRecipe, Reported, option
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _ACTIONS = "GITHUB_ACTIONS"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Reported, OfRecipe):
+class Options(Reported, OfStore, OfRecipe):
     part: str = option(
         "tests, or release: everything from the sources to a verified release",
         "tests",
@@ -53,6 +54,11 @@ def run(options: Options) -> Outcome:
         face.show(Outcome(summary.document()).said(options.format))
         raise
     return Outcome(summary.document(), code=code)
+
+
+def _tagged() -> bool:
+    """Whether this job of GitHub's or GitLab's builds a tag."""
+    return os.environ.get("GITHUB_REF_TYPE") == "tag" or bool(os.environ.get("CI_COMMIT_TAG"))
 
 
 @dataclass
@@ -113,7 +119,12 @@ def job(options: Options, reporter: Reporter, summary: Summary) -> int:
     from builders.verbs import builds, test
 
     if options.part == "release":
-        it = builds.begin(options.recipe, options.set, reporter)
+        it = builds.with_store(builds.begin(options.recipe, options.set, reporter), options)
+        if it.shared and _tagged():
+            reporter.line(
+                "a tag is built: sources and the image are taken from the store, no stage"
+            )
+            it.shared.stages = False
         return _release(it, options.flavour, reporter, summary)
 
     def tests() -> _Done:

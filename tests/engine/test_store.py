@@ -20,10 +20,12 @@ from builders import ROOT
 from builders.ground.engine import connection
 from builders.ground.registry.address import parse
 from builders.ground.sources.cache import Cache
+from builders.pipeline import graph
 from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
 from builders.pipeline.shared import Shared
 from builders.pipeline.stages import Store
+from builders.pipeline.steps import ccache
 from builders.pipeline.supplies import Supplies
 from builders.progress import Silent
 from builders.verbs import builds
@@ -132,6 +134,52 @@ def test_a_commit_is_had_from_the_store(box: Box, other: Box, registry: RealRegi
     shutil.rmtree(repo)
     assert "xen-build: from the store" in build(other, registry)
     assert digests(other) == digests(box)
+
+
+class Heard(Silent):
+    """A Reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_what_was_compiled_goes_to_a_new_machine(
+    box: Box, other: Box, registry: RealRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "_WORTH", 0.0)
+
+    def made(each: Box, *, origin: str = "", stages: bool = True) -> list[str]:
+        heard = Heard()
+        run = each.run()
+        run.reporter, run.origin = heard, origin
+        run.shared = Shared(parse(store(registry)), heard.line, stages=stages)
+        builds.build(run, "minimal")
+        return heard.lines
+
+    # A recipe of somebody's own may have the name of another one: nothing of it is carried.
+    made(box, origin=str(box.recipe))
+    assert "ccache-" not in looked(box, registry)
+    box.xen["Makefile"] += "# changed\n"
+    box.write()
+    made(box)
+    assert "ccache-bookworm-tiny" in looked(box, registry)
+    assert looked(box, registry, "--check").strip().endswith("all of it is sound")
+    other.xen["Makefile"] += "# changed once more\n"
+    other.write()
+    run = other.run()
+    assert not ccache.there(run)
+    assert any(line.startswith("ccache: ") for line in made(other))
+    assert ccache.there(run)
+    # Whoever takes sources and images alone compiles himself.
+    for name in (ccache.volume(run), ccache.volume(box.run())):
+        run.client.volumes.get(name).remove()
+    shutil.rmtree(other.artifacts)
+    lines = made(other, stages=False)
+    assert not any("from the store" in line for line in lines)
+    assert any(line.startswith("xen-build: done in") for line in lines)
 
 
 def test_a_flipped_byte_is_said_and_built_again(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.ground.engine.failures import engine_errors
 from builders.ground.engine.step import Step
 from builders.pipeline import plan
 from builders.pipeline.plan import OUT, WORK
@@ -27,13 +28,21 @@ def volume(run: Run) -> str:
     return f"dom0-debs-ccache-{run.recipe.suite.name}-{run.domain}"
 
 
-def _carried(run: Run, folder: Path) -> Path:
+def there(run: Run) -> bool:
+    """Whether the engine has the volume: a step of an earlier run compiled here."""
+    with engine_errors("looking for what was compiled"):
+        found = run.client.volumes.list(filters={"name": volume(run)})
+        return any(each.name == volume(run) for each in found)
+
+
+def carried(run: Run, folder: Path) -> Path:
+    """The file in `folder` in which the cache is carried."""
     return folder / f"{run.recipe.name}-{_NAME}"
 
 
 def load(run: Run, image: str, folder: Path) -> int:
     """Fill the cache from what `save` put into `folder`; how many bytes that were."""
-    path = _carried(run, folder)
+    path = carried(run, folder)
     if not path.is_file():
         return 0
     with Step(run, "ccache-load", image, volumes={volume(run): "/ccache"}) as step:
@@ -49,4 +58,4 @@ def save(run: Run, image: str, folder: Path) -> Path:
         named = plan.assigned(work=WORK, out=OUT, limit=str(_LIMIT), name=_NAME)
         step.phase("pack", named + plan.shell("ccache-pack"))
         (fetched,) = step.fetch(OUT, folder)
-    return fetched.replace(_carried(run, folder))
+    return fetched.replace(carried(run, folder))
