@@ -16,6 +16,9 @@ if ! make -C "/lib/modules/$release/build" M=/tmp/own modules >/tmp/said 2>&1; t
 fi
 # What the suite's own kernel is: its modules need not know a newer one.
 suite=$(dpkg-query --show --showformat='${source:Version}' linux-libc-dev)
+series() {
+    echo "$1" | cut -d . -f 1-2
+}
 made() {
     module=$1
     file=$2
@@ -27,8 +30,8 @@ made() {
     version=$(find /usr/src -maxdepth 1 -name "$module-*" | sed "s|.*/$module-||")
     if test "$(modinfo -k "$release" -F vermagic "$file" 2>&1 | cut -d ' ' -f 1)" = "$release"; then
         echo "= $module $version"
-    elif dpkg --compare-versions "${release%%-*}" gt "${suite%-*}"; then
-        echo "= $module $version: not for a Linux newer than the suite's ${suite%-*}"
+    elif dpkg --compare-versions "$(series "$release")" gt "$(series "$suite")"; then
+        echo "= $module $version: not for a Linux newer than the suite's $(series "$suite")"
     else
         echo "! $module $version does not compile with the headers of $release"
         log=/var/lib/dkms/$module/$version/build/make.log
