@@ -127,6 +127,11 @@ class Pipeline:
         """The plan of "xen" or "kernel"."""
         return self._plans[target]
 
+    def inputs(self, target: str) -> Mapping[str, str]:
+        """What the build of a target, by its name in the manifest, is made from."""
+        build, _ = self._chains[target]
+        return build.inputs(self.supplies.outputs())[0]
+
     # The stages
 
     def _built(self, plan: Plan) -> Stage:

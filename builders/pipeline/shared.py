@@ -36,11 +36,14 @@ SOURCE = "application/vnd.dom0-debs.source.v1"
 IMAGE = "application/vnd.dom0-debs.image.v1"
 COMMIT = "application/vnd.dom0-debs.commit.v1"
 CCACHE = "application/vnd.dom0-debs.ccache.v1"
+REBUILT = "application/vnd.dom0-debs.rebuild.v1"
 LOG = "application/vnd.dom0-debs.log.v1"
 KEPT = "application/vnd.dom0-debs.kept.v1"
 _EMPTY = b"{}"
 _LARGEST_IMAGE = 64 << 30  # bytes, unpacked
 _LARGEST_CCACHE = 8 << 30  # bytes; 2 GiB are carried
+_LARGEST_STATEMENT = 1 << 20  # bytes
+_STATEMENTS = 200  # on one build
 _LARGEST_LOG = CONFIG_LIMIT  # bytes; of a longer one the end is sent
 _STAGE_TAG = re.compile(r"stage-(.+)-([0-9a-f]{24})")
 
@@ -63,6 +66,15 @@ class Entry:
     size: int
     created: float
     kept: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    """A statement on a build and the signature on it, as they lie under a tag; not checked."""
+
+    tag: str
+    statement: bytes
+    signature: bytes
 
 
 def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -184,6 +196,36 @@ class Shared:
                 with path.open("rb") as stream:
                     self._registry.put(layer, stream)
             self._name(_tag(output.stage, output.key), STAGE, store.record(output), layers)
+
+    # -- what other machines say of a release -------------------------------
+
+    def offer_statement(self, tag: str, statement: bytes, signature: bytes) -> None:
+        """Put a signed statement into the store, in place of an earlier one of that tag."""
+        if not self._may_write():
+            return
+        with self._noting(tag):
+            layers = [of_bytes(statement, "statement.json"), of_bytes(signature, "signature.asc")]
+            for layer, content in zip(layers, (statement, signature), strict=True):
+                self._registry.put(layer, io.BytesIO(content))
+            self._name(tag, REBUILT, _EMPTY, layers)
+
+    def statements(self, beginning: str) -> list[Said]:
+        """The statements whose tags begin so, `_STATEMENTS` at most. Raises BuildError."""
+        said = []
+        with self._required():
+            tags = [tag for tag in self._registry.tags() if tag.startswith(beginning)]
+            for tag in tags[:_STATEMENTS]:
+                with suppress(WrongBytesError):
+                    answer = self._registry.manifest(tag)
+                    if not answer or answer[0].kind != REBUILT or len(answer[0].layers) != 2:
+                        continue
+                    parts: list[bytes] = []
+                    for layer in answer[0].layers:
+                        content: list[bytes] = []
+                        self._registry.read(layer, content.append, _LARGEST_STATEMENT)
+                        parts.append(b"".join(content))
+                    said.append(Said(tag, *parts))
+        return said
 
     # -- logs of failed steps -----------------------------------------------
 
@@ -414,7 +456,9 @@ class Shared:
         The registry gives the room back when it collects its garbage.
         Raises BuildError where it cannot be read or written.
         """
-        old = [e for e in self.entries() if not e.kept and e.created < time.time() - days * 86400]
+        before = time.time() - days * 86400
+        # What was said of a release is small, and as good as on the first day.
+        old = [e for e in self.entries() if not e.kept and e.kind != REBUILT and e.created < before]
         with self._required():
             for entry in old:
                 if answer := self._registry.manifest(entry.tag):

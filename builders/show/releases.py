@@ -123,6 +123,7 @@ def verification(folder: str, verdict: Verdict) -> Outcome:
     if verdict.problems:
         lines = [f"{problem.file}: {problem.why}" for problem in verdict.problems]
         problems = f"{len(lines)} problem{'s' * (len(lines) != 1)}"
+        lines += [f"note: {note}" for note in verdict.notes]
         lines.append(f"{folder}: not to be trusted: {problems}, {verdict.files} files looked at")
         return Outcome(document, "\n".join(lines), Exit.AUDIT)
     lines = [f"{folder}: {verdict.files} files, signed by {verdict.fingerprint}"]

@@ -63,12 +63,13 @@ def begin(
     reads: bool = False,
     locked: bool = False,
     own: Own | None = None,
+    maintained: bool = True,
 ) -> Run:
     """A run of the recipe of that name.
 
     name: "" for the one that `chosen` tells, which is said. reads: it reads packages that were
     built. locked: it takes what the recipe's lock names, and nothing else. own: trees and patches
-    in place of the recipe's sources.
+    in place of the recipe's sources. maintained: the maintainer is whom the environment names.
     """
     ends.watch()
     meant = chosen.to_read(name) if reads else chosen.to_build(name)
@@ -76,7 +77,8 @@ def begin(
     loaded = recipe.load(name, overrides)
     if meant.why:
         reporter.line(f"recipe {loaded.name} ({meant.why}), for {loaded.suite.name}")
-    overrides = [*maintainer.overrides(os.environ, loaded.targets), *overrides]
+    named = maintainer.overrides(os.environ, loaded.targets) if maintained else []
+    overrides = [*named, *overrides]
     cache = Cache.default()
     if own and (own.tree or own.patch):
         usual = own.target if own.target in loaded.targets else ""

@@ -35,7 +35,7 @@ GROUPS = (
     Group("Build", ("build-all", "build-xen", "build-kernel", "finish", "shell", "clean")),
     Group("Inputs", ("fetch", "image", "lock", "outdated", "store")),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
-    Group("Publish", ("release", "verify", "diff")),
+    Group("Publish", ("release", "verify", "rebuild", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),
     Group("The Xen host", ("devices", "dom0-config", "domu-config", "dom0-check"), "host"),
     Group("This project", ("test", "bench", "ci"), "dev"),

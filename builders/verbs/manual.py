@@ -17,7 +17,7 @@ from builders.verbs.pages import START, ordered
 
 STATUSES = {
     Exit.DONE: "done",
-    Exit.AUDIT: "something was found: by the audit, a trial, verify, or reproduce",
+    Exit.AUDIT: "something was found: by the audit, a trial, verify, reproduce or rebuild",
     Exit.USAGE: "the command line, a recipe, or another file that is named",
     Exit.SOURCE: "a source could not be fetched or verified",
     Exit.ENGINE: "the engine or the box; the result could not be written",
