@@ -59,6 +59,8 @@ RIVAL = "xen-system-amd64"
 
 # Modules of the suite that dkms(8) compiles with a kernel's headers.
 DKMS = ("v4l2loopback-dkms", "lttng-modules-dkms")
+# The suite's own headers: what does not compile with these either is no fault of a kernel.
+OWN_HEADERS = "linux-headers-amd64"
 
 # How far each gets where there is no hypervisor: what it is given, and what it must say.
 PROGRAMS: Mapping[str, tuple[str, str]] = {
@@ -104,7 +106,7 @@ def machines(subject: Subject) -> list[Machine]:
         raw = tuple(f"{name}={version}" for name, version in subject.raw)
         found.append(Machine("upgrade", tuple(cases), (raw,)))
     if _modular(subject):
-        group = (*subject.names, "initramfs-tools", *DKMS)
+        group = (*subject.names, "initramfs-tools", "gcc", OWN_HEADERS, *DKMS)
         found.append(Machine("dkms", (_case("dkms"),), (group,)))
     if subject.paths & {"/usr/sbin/xl", "/usr/sbin/xm"}:
         cases = [
@@ -175,6 +177,7 @@ def variables(subject: Subject) -> str:
         "raw": _exact(subject.raw),
         "raw_names": " ".join(name for name, _ in subject.raw),
         "rival": RIVAL,
+        "own_headers": OWN_HEADERS,
         "dkms": " ".join(DKMS),
     }
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items())
