@@ -78,7 +78,7 @@ def rebuild(
 ) -> list[Again]:
     """Build each of these builds of the release in `folder` again.
 
-    run_of: a run of their recipe with these overrides. What is the same is removed; what differs
+    run_of: a run of their recipe with these overrides, which takes no stage from a store. What is the same is removed; what differs
     is kept in FOLDER for a closer look. Raises BuildError as a build does, and where one would
     not be of the same inputs.
     """
@@ -90,9 +90,6 @@ def _again(run: Run, folder: Path, build: Released, signer: Signer) -> Again:
     with run.alone():
         aside = dataclasses.replace(run, folder=run.folder / FOLDER, _swept=False)
         shutil.rmtree(aside.folder, ignore_errors=True)
-        if aside.shared:
-            aside.shared.stages = False
-            aside.shared.writes = False  # a second build is no stage of anybody's
         pipeline = Pipeline(aside, flavour, [kind], clean=True)
         pipeline.supplies.take()
         image = pipeline.supplies.image()

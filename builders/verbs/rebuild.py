@@ -39,6 +39,7 @@ class Options(FromLock, Reported, OfStore):
 
 
 def run(options: Options) -> Outcome:
+    from builders.pipeline.shared import Shared
     from builders.release import rebuild, signing
     from builders.show import rebuilds
     from builders.show.terminal import Terminal
@@ -65,6 +66,8 @@ def run(options: Options) -> Outcome:
             )
     wanted = [build for build in found if not options.only or build.target in options.only]
 
+    address = builds.store_of(options, reporter)
+
     def run_of(overrides: Sequence[str]) -> Run:
         it = builds.begin(
             options.recipe or recipe,
@@ -74,15 +77,15 @@ def run(options: Options) -> Outcome:
             locked=options.locked,
             maintained=False,
         )
-        return builds.with_store(it, options)
+        if address:  # sources and the image alone; a second build is no stage of anybody's
+            reads, stop = options.store_mode != "write", it.live.stopping
+            it.shared = Shared(address, reporter.line, reads, writes=False, stages=False, stop=stop)
+        return it
 
     with signing.signer(options.sign_key, reporter) as signer:
         made = rebuild.rebuild(run_of, folder, wanted, signer)
         written = rebuilds.write(made, Path(options.out), signer) if options.out else []
-        address = builds.store_of(options, reporter)
         if address and options.store_mode != "read":
-            from builders.pipeline.shared import Shared
-
             shared = Shared(address, reporter.line)
             for again in made:
                 tag = f"{again.build.tag}{signer.fingerprint[-16:].lower()}"
