@@ -78,9 +78,9 @@ def rebuild(
 ) -> list[Again]:
     """Build each of these builds of the release in `folder` again.
 
-    run_of: a run of their recipe with these overrides, which takes no stage from a store. What is the same is removed; what differs
-    is kept in FOLDER for a closer look. Raises BuildError as a build does, and where one would
-    not be of the same inputs.
+    run_of: a run of their recipe with these overrides, which takes no stage from a store. What is
+    the same is removed; what differs is kept in FOLDER for a closer look. Raises BuildError as a
+    build does, and where one would not be of the same inputs.
     """
     return [_again(run_of(build.overrides), folder, build, signer) for build in builds]
 
