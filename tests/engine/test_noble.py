@@ -41,7 +41,7 @@ def tree(name: str, files: Mapping[str, str]) -> bytes:
     with tarfile.open(fileobj=out, mode="w:xz") as tar:
         for path, text in files.items():
             info = tarfile.TarInfo(f"{name}/{path}")
-            info.size, info.mtime = len(text.encode()), DATED
+            info.size, info.mtime, info.mode = len(text.encode()), DATED, 0o755
             tar.addfile(info, io.BytesIO(text.encode()))
     return out.getvalue()
 
@@ -163,7 +163,8 @@ def test_a_build_for_ubuntu(world: list[str], tmp_path: Path) -> None:
     assert "xen-upstream_9.9.1+dom0.1_amd64.deb" in packages
     assert "linux-image-6.9.1-dom0-minimal_6.9.1-1+dom0.1_amd64.deb" in packages
     said = inv(tmp_path, world, "fetch", "--format", "json")
-    versions = {s["name"]: s["version"] for s in json.loads(said.stdout)["sources"]}
+    document = json.loads(said.stdout[said.stdout.index("{") :])
+    versions = {s["source"]: s["version"] for s in document["sources"]}
     # Of the kernel the security pocket's, of Xen what universe has.
     assert versions == {"xen": XEN, "linux": NEW}
 
