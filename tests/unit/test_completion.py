@@ -47,9 +47,9 @@ def test_every_flag_of_a_verb_and_no_hidden_one(name: str) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("build-all --recipe xen-4.1", [BOOKWORM]),
-        ("build-all -r xen-4.1", [BOOKWORM]),
-        ("build-all --recipe=xen-4.1", [f"--recipe={BOOKWORM}"]),
+        ("build-all --recipe xen-4.17-b", [BOOKWORM]),
+        ("build-all -r xen-4.17-b", [BOOKWORM]),
+        ("build-all --recipe=xen-4.17-b", [f"--recipe={BOOKWORM}"]),
         (f"build-all --recipe {BOOKWORM} --flavour m", ["minimal"]),
         (f"build-all -r {BOOKWORM} -f m", ["minimal"]),
         (f"build-all --flavour=m --recipe={BOOKWORM} --flavour=m", ["--flavour=minimal"]),
@@ -129,8 +129,8 @@ def shell(*command: str) -> str:
     ("line", "found"),
     [
         ("./inv build-a", ["build-all"]),
-        ("./inv fetch --recipe xen-4.1", [BOOKWORM]),
-        ("./inv fetch --recipe=xen-4.1", [BOOKWORM]),
+        ("./inv fetch --recipe xen-4.17-b", [BOOKWORM]),
+        ("./inv fetch --recipe=xen-4.17-b", [BOOKWORM]),
         (f"./inv fetch --recipe {BOOKWORM} --set sources.xen.v", ["sources.xen.version="]),
         ("./inv inspect README", ["README.md"]),
         ("./inv recipes --s", ["--show", "--suite", "--set"]),
@@ -145,7 +145,7 @@ def test_bash(line: str, found: list[str]) -> None:
     ("line", "found"),
     [
         ("./inv build-a", "build-all"),
-        ("./inv fetch --recipe=xen-4.1", f"--recipe={BOOKWORM}"),
+        ("./inv fetch --recipe=xen-4.17-b", f"--recipe={BOOKWORM}"),
         ("./inv inspect README", "README.md"),
         ("./inv inspect --baseline=README", "--baseline=README.md"),
     ],
@@ -161,7 +161,7 @@ def test_fish(line: str, found: str) -> None:
     ("line", "found"),
     [
         ("./inv build-a", "build-all"),
-        ("./inv fetch --recipe=xen-4.1", f"--recipe={BOOKWORM}"),
+        ("./inv fetch --recipe=xen-4.17-b", f"--recipe={BOOKWORM}"),
         ("./inv inspect READ", "FILES"),
         (f"./inv fetch -r {BOOKWORM} --set sources.xen.v", "sources.xen.version="),
     ],
