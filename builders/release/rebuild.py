@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,8 +89,10 @@ def rebuild(
 def _again(run: Run, folder: Path, build: Released, signer: Signer) -> Again:
     kind, _, flavour = build.target.partition("-")
     with run.alone():
-        aside = dataclasses.replace(run, folder=run.folder / FOLDER, _swept=False)
-        shutil.rmtree(aside.folder, ignore_errors=True)
+        kept = run.folder / FOLDER
+        own = kept / build.target
+        aside = dataclasses.replace(run, folder=own / run.recipe.name, _swept=False)
+        shutil.rmtree(own, ignore_errors=True)
         pipeline = Pipeline(aside, flavour, [kind], clean=True)
         pipeline.supplies.take()
         image = pipeline.supplies.image()
@@ -112,5 +115,7 @@ def _again(run: Run, folder: Path, build: Released, signer: Signer) -> Again:
         statement = rebuilt.statement(folder, build, digests, image.fingerprint)
         again = Again(build, tuple(pairs), statement, signer.detached(statement))
         if again.same:
-            shutil.rmtree(aside.folder, ignore_errors=True)
+            shutil.rmtree(own, ignore_errors=True)
+            with suppress(OSError):  # another build that differs is there
+                kept.rmdir()
         return again
