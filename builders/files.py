@@ -13,6 +13,7 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,17 @@ def of_file(path: Path) -> str:
     """The sha256 of a file, in hexadecimal. Raises OSError where it can't be read."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def small(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a plain file, and one more where it is larger.
+
+    Raises OSError where it can't be read, or is none: nobody waits for a pipe that has no writer.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        return stream.read(limit + 1)
 
 
 def hold(path: Path, *, make: bool = False, wait: bool = False) -> int | None:

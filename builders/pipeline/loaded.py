@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from pathlib import Path
 
-from builders import forms
+from builders import files, forms
 from builders.errors import BuildError
 from builders.pipeline.recipe import Recipe
 from builders.pipeline.recipe.schema import quoted
@@ -35,11 +32,7 @@ def read(path: Path) -> tuple[str, ...]:
     """The names in a file that lsmod(8) wrote, each once, sorted."""
     shown = printable(str(path))
     try:
-        # Never to wait for a pipe that nobody writes to.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "it is no plain file")
-            content = stream.read(_SIZE + 1)
+        content = files.small(path, _SIZE)
     except OSError as error:
         raise BuildError(f"--lsmod {shown}: {error.strerror}", hint=_HOW) from None
     if len(content) > _SIZE:

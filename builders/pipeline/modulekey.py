@@ -7,18 +7,15 @@ manifests. The private key stays in its file, which openssl(1) reads on this box
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from builders import forms
+from builders import files, forms
 from builders.errors import BuildError
-from builders.files import scratch
 from builders.ground.engine import box
 from builders.pipeline.recipe import Recipe
 from builders.pipeline.recipe.schema import quoted
@@ -52,11 +49,7 @@ def certificate(path: Path, reporter: Reporter) -> str:
     """The certificate in a file that also has its private key, in PEM. Raises BuildError."""
     shown = f"--module-key {printable(str(path))}"
     try:
-        # Never to wait for a pipe that nobody writes to.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "it is no plain file")
-            content = stream.read(_SIZE + 1)
+        content = files.small(path, _SIZE)
     except OSError as error:
         raise BuildError(f"{shown}: {error.strerror}", hint=_HOW) from None
     text = content.decode("ascii", "replace").replace("\r\n", "\n")
@@ -112,7 +105,7 @@ def signing(recipe: Recipe, path: str, reporter: Reporter) -> Iterator[Callable[
             f"{printable(path)}: its certificate is not the one that the kernel has built in",
             hint="name the key that the kernel was built with",
         )
-    with scratch("dom0-debs-certificate-") as folder:
+    with files.scratch("dom0-debs-certificate-") as folder:
         signer = folder / "certificate.pem"
         signer.write_text(wanted, encoding="ascii")
         # As the kernel's sign-file: no attributes, so that no time is in it, and no certificate.

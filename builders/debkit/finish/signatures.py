@@ -54,15 +54,20 @@ def correct(work: Work, sign: Callable[[Path], bytes], folder: Path) -> None:
                     module.write(part)
                     last = (last + part)[-len(MAGIC) :]
         except OSError as error:
-            raise BuildError(
-                f"{path}: {error.strerror}", hint="a copy of each module has to fit there"
-            ) from None
+            raise _full(path, error) from None
         if last == MAGIC:
             raise BuildError(
                 f"{name} is signed already",
                 hint="leave CONFIG_MODULE_SIG_ALL out: the build's own key is nobody's",
             )
         signature = sign(path)
-        with path.open("ab") as module:
-            module.write(trailer(signature))
+        try:
+            with path.open("ab") as module:
+                module.write(trailer(signature))
+        except OSError as error:
+            raise _full(path, error) from None
         work.replaced[entry.path] = path
+
+
+def _full(path: Path, error: OSError) -> BuildError:
+    return BuildError(f"{path}: {error.strerror}", hint="a copy of each module has to fit there")
