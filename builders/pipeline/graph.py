@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from builders.errors import BuildError, Interrupted
+from builders.errors import BuildError, Exit, Interrupted
 from builders.ground.engine.container import BUILDER, ENVIRONMENT, HOSTNAME, PLACE, Place
 from builders.ground.engine.step import Step
 from builders.ground.engine.transfer import ChangedError
@@ -32,7 +32,7 @@ from builders.pipeline.record import BuildRecord, build_stage, finish_stage
 from builders.pipeline.run import Run
 from builders.pipeline.stages import HIT, MISS, STAGES, UNKNOWN, Making, Output, State, Store
 from builders.pipeline.steps import ccache, kept
-from builders.pipeline.steps.slots import MAKEFLAGS, OPEN, Slots
+from builders.pipeline.steps.slots import MAKEFLAGS, OPEN, Slots, Turns
 from builders.pipeline.steps.tree import explain_patch, prepare
 from builders.pipeline.supplies import Supplies, source_stage
 from builders.text import amount, clock
@@ -73,20 +73,42 @@ class Surroundings(Protocol):
         """`plan` as it runs there."""
 
 
+@dataclass(frozen=True)
+class Spell:
+    """A stage that was made: from when to when, in seconds since 1970, and on which machine."""
+
+    stage: str
+    begun: float
+    ended: float
+    where: str = ""
+
+
+class Maker(Protocol):
+    """Other machines that make stages."""
+
+    def make(
+        self, pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str], outputs: Outputs
+    ) -> str:
+        """Have a stage of a pipeline made, so that the shared store has it; the machine's name.
+
+        inputs: what its key is made of. Raises BuildError, and Interrupted after a stop.
+        """
+
+
 class Pipeline:
     """The stages of one run: for each target its build, and that finished.
 
-    flavour: of the kernel; of no meaning without one. targets: "xen", "kernel" or both; those of
-    the recipe if left out. clean: nothing is taken from ccache, nor is a build that was. keep: the
-    trees stay, and are built in where they are there.
+    flavour: of the kernel, or several of them; of no meaning without one. targets: "xen", "kernel"
+    or both; those of the recipe if left out. clean: nothing is taken from ccache, nor is a build
+    that was. keep: the trees stay, and are built in where they are there.
     variation: the builds run as if on another box. supplies: the image, and the sources that are
-    read.
+    read. turns: with the builds of other pipelines. maker: makes the stages in this box's place.
     """
 
     def __init__(
         self,
         run: Run,
-        flavour: str = "",
+        flavour: str | Sequence[str] = "",
         targets: Iterable[str] | None = None,
         *,
         shell: Callable[[Step], None] | None = None,
@@ -94,9 +116,13 @@ class Pipeline:
         clean: bool = False,
         keep: bool = False,
         variation: Surroundings | None = None,
+        supplies: Callable[[Run, Recipe, Sequence[str]], Supplies] = Supplies,
+        turns: Turns | None = None,
+        maker: Maker | None = None,
     ) -> None:
         self._run = run
-        self.flavour = flavour
+        flavours = [flavour] if isinstance(flavour, str) else list(flavour)
+        self.flavour = flavours[0]
         self._recipe: Recipe = variation.recipe(run.recipe) if variation else run.recipe
         self._store = Store(run.folder / STAGES)
         self._shell = shell
@@ -107,21 +133,40 @@ class Pipeline:
         self._place = variation.place if variation else PLACE
         self._slots: Slots | None = None
         self._builder = ""  # the image's name in the engine
+        self._turns = turns
+        self._maker = maker
         self.made: dict[str, float] = {}  # stage -> seconds, of what this run made
+        self.spells: list[Spell] = []  # of the same
         self._plans: dict[str, Plan] = {}
         self._chains: dict[str, tuple[Stage, Stage]] = {}  # by the name that the manifest has
         sources: list[str] = []
         for target in self._recipe.targets if targets is None else targets:
-            plan = (
-                xen.describe(self._recipe)
+            plans = (
+                [xen.describe(self._recipe)]
                 if target == "xen"
-                else kernel.describe(self._recipe, flavour)
+                else [kernel.describe(self._recipe, each) for each in flavours]
             )
-            plan = variation.plan(plan) if variation else plan
-            self._plans[target] = plan
-            self._chains[plan.name] = self._built(plan), self._finished(plan.name, self._recipe)
-            sources += [*self._recipe.reads(target), *plan.sources]
-        self.supplies = Supplies(run, self._recipe, sources)
+            for plan in plans:
+                plan = variation.plan(plan) if variation else plan
+                self._plans.setdefault(target, plan)
+                self._chains[plan.name] = self._built(plan), self._finished(plan.name, self._recipe)
+                sources += [*self._recipe.reads(target), *plan.sources]
+        self.supplies = supplies(run, self._recipe, list(dict.fromkeys(sources)))
+
+    @property
+    def run(self) -> Run:
+        """The run whose stages these are."""
+        return self._run
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is taken from ccache."""
+        return self._clean
+
+    @property
+    def targets(self) -> list[str]:
+        """What is built, by the names that the manifest has."""
+        return list(self._chains)
 
     def plan(self, target: str) -> Plan:
         """The plan of "xen" or "kernel"."""
@@ -296,6 +341,9 @@ class Pipeline:
             self._all([made, pool.submit(self.supplies.fetch)])
         self._builder = made.result().name
         outputs = self.supplies.outputs()
+        if self._maker:
+            self.supplies.offer()
+            return self._together(outputs, len(self._chains))
         if self._shell:  # it wants the terminal for itself: one after the other
             for target in self._chains:
                 outputs |= self._chain(target, outputs)
@@ -303,17 +351,35 @@ class Pipeline:
         builds = [build for build, _ in self._chains.values()]
         self._warm(outputs)
         missing = [b for b in builds if not self._find(b, b.inputs(outputs))]
+        if self._turns:
+            return self._together(outputs, len(self._chains))
         # Each build has a slot of its own: with one in all they take turns.
-        together = len(missing) > 1 and self._run.jobs > 1
+        together = min(len(missing), self._run.jobs)
         with (
-            Slots(self._run, self._builder, len(missing))
-            if together
-            else nullcontext() as self._slots,
-            ThreadPoolExecutor(2 if together else 1, "build") as pool,
+            Slots(self._run, self._builder, together)
+            if together > 1
+            else nullcontext() as self._slots
         ):
+            return self._together(outputs, max(1, together))
+
+    def _together(self, outputs: Outputs, at_once: int) -> Outputs:
+        """The outputs of all stages, so many chains side by side."""
+        with ThreadPoolExecutor(at_once, "build") as pool:
             futures = [pool.submit(self._chain, target, outputs) for target in self._chains]
             self._all(futures)
         return {name: output for f in futures for name, output in f.result().items()}
+
+    def make_one(self, name: str, build: Output | None = None) -> Output:
+        """The output of one stage, made where it is missing; for a machine that makes no other.
+
+        build: the output that is finished, where the stage finishes one.
+        """
+        chains = self._chains.values()
+        stage = next(stage for chain in chains for stage in chain if stage.name == name)
+        if build:
+            return self._output(stage, {build.stage: build})
+        self._builder = self.supplies.image().name
+        return self._output(stage, self.supplies.outputs())
 
     def _carries(self) -> bool:
         """Whether what was compiled goes from machine to machine: of the project's recipes alone.
@@ -406,15 +472,13 @@ class Pipeline:
                 f"{stage.name}: what was made before is damaged: {damage}; it is made again, and "
                 "the damaged one set aside"
             )
-        try:
-            with self._store.make(stage.name, inputs[0]) as making:
-                stage.make(outputs, making)
-        except BuildError as error:
-            if error.log and self._shared:
-                self._shared.offer_log(stage.name, inputs[0], error.log)
-            raise
-        output = self._store.made(stage.name, inputs[0])
-        self._offer(output)
+        if self._maker and self._travels(stage):
+            where = self._maker.make(self, stage, inputs[0], outputs)
+            output = self._brought(stage, inputs, where)
+        else:
+            where, output = "", self._made_here(stage, inputs, outputs)
+        begun = output.ended - output.seconds
+        self.spells.append(Spell(stage.name, begun, output.ended, where))
         self.made[stage.name] = output.seconds
         durations.note(self._run.folder, stage.name, output.seconds)
         self._run.reporter.line(f"{stage.name}: done in {clock(output.seconds)}")
@@ -422,11 +486,50 @@ class Pipeline:
             self._run.reporter.line(f"{stage.name}: {left_out}")
         return output
 
+    def _made_here(
+        self, stage: Stage, inputs: Sequence[Mapping[str, str]], outputs: Outputs
+    ) -> Output:
+        compiles = stage.name.endswith("-build")
+        turn = self._turns.turn(self._run, self._builder) if self._turns and compiles else None
+        try:
+            with turn or nullcontext(), self._store.make(stage.name, inputs[0]) as making:
+                stage.make(outputs, making)
+        except BuildError as error:
+            if error.log and self._shared:
+                self._shared.offer_log(stage.name, inputs[0], error.log)
+            raise
+        output = self._store.made(stage.name, inputs[0])
+        self._offer(output)
+        return output
+
+    def _travels(self, stage: Stage) -> bool:
+        """Whether other machines can make a stage: its key is no secret, its version not counted.
+
+        A private key stays on this box, and so does the number of the next build of a changed tree.
+        """
+        build = stage.name.endswith("-build")
+        target = stage.name.partition("-")[0]
+        signed = self._recipe.kernel and self._recipe.kernel.certificate and target == "kernel"
+        return build or not (signed or trees.changed(self._recipe, target))
+
+    def _brought(self, stage: Stage, inputs: Sequence[Mapping[str, str]], where: str) -> Output:
+        """A stage that another machine has put into the store."""
+        output = self._find(stage, inputs)
+        if output is None:
+            raise BuildError(
+                f"{stage.name}: {where} has made it, and the store does not have it",
+                hint="does that machine use the same store? run it again: what is kept is not "
+                "made again",
+                exit=Exit.ENGINE,
+            )
+        return output
+
     def _compile(self, plan: Plan, outputs: Outputs, making: Making) -> None:
         """Run a plan in a container of the builder image, and fetch what comes out."""
+        slots = self._turns.slots if self._turns else self._slots
         fetched = {name: outputs[source_stage(name)].notes["fetched"] for name in plan.sources}
         volumes = {} if self._clean else {ccache.volume(self._run): "/ccache"}
-        volumes |= {self._slots.volume: "/slots"} if self._slots else {}
+        volumes |= {slots.volume: "/slots"} if slots else {}
         tree = self._kept(plan, outputs, fetched) if self._keep else None
         volumes |= {kept.volume(self._run, plan): plan.work} if tree else {}
         with Step(
@@ -438,12 +541,15 @@ class Pipeline:
 
                     def anew() -> None:
                         prepare(step, plan, fetched)
-                        self._phases(step, plan, early)
+                        self._phases(step, plan, early, slots)
 
-                    tree.build(step, anew, partial(self._phases, step, plan))
+                    def again(names: Collection[str]) -> None:
+                        self._phases(step, plan, names, slots)
+
+                    tree.build(step, anew, again)
                 else:
                     prepare(step, plan, fetched)
-                    self._phases(step, plan, [phase.name for phase in plan.phases])
+                    self._phases(step, plan, [phase.name for phase in plan.phases], slots)
             except ChangedError:  # what is damaged goes, so that the next run fetches it again
                 self.supplies.check(plan.sources)
                 raise
@@ -452,8 +558,8 @@ class Pipeline:
                     self._shell(step)
                 raise
             finally:
-                if self._slots:
-                    self._slots.give()
+                if slots and not self._turns:
+                    slots.give()
             step.fetch(f"{plan.work}/out", making.folder)
         making.notes = {
             "ccache": not self._clean,
@@ -467,9 +573,8 @@ class Pipeline:
         build, _ = self._chains[plan.name]
         return kept.kept(self._run, plan, fetched, build.inputs(outputs)[0])
 
-    def _phases(self, step: Step, plan: Plan, names: Collection[str]) -> None:
+    def _phases(self, step: Step, plan: Plan, names: Collection[str], slots: Slots | None) -> None:
         """Run the phases of these names, in the plan's order."""
-        slots = self._slots
         # What can't share slots has its part of them for good.
         environment = {
             "JOBS": str(max(1, self._run.jobs // slots.steps if slots else self._run.jobs))

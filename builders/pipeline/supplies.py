@@ -125,6 +125,13 @@ class Supplies:
                 stop = self._run.live.stopping
                 take(source, self._run.cache, shared, self._run.reporter, stop)
 
+    def offer(self) -> None:
+        """Put every file of the sources into the shared store, by its digest."""
+        for fetched in self.resolved().values():
+            for file in fetched.files:
+                if self._run.shared:
+                    self._run.shared.offer_source(file)
+
     def check(self, names: Iterable[str]) -> None:
         """Compute the digests of sources in the cache; what is damaged is set aside and said."""
         cached(self._run, {name: self.sources[name] for name in names}, verify=True)

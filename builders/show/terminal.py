@@ -11,7 +11,7 @@ import time
 from typing import Any, Self, TextIO
 
 from builders import ends
-from builders.progress import NoTask, Task
+from builders.progress import NoTask, Reporter, Task
 from builders.text import clock, plain, printable
 
 _LOCK = threading.RLock()
@@ -183,3 +183,20 @@ class Terminal:
 
     def work(self, label: str) -> Task:
         return _Phase(printable(label), self._stream, self._slots) if self._moving else NoTask()
+
+
+class Named:
+    """A Reporter that puts the name of a build before what it says; "" for none."""
+
+    def __init__(self, reporter: Reporter, name: str) -> None:
+        self._reporter = reporter
+        self._name = name
+
+    def line(self, text: str) -> None:
+        self._reporter.line(f"{self._name}: {text}" if self._name else text)
+
+    def transfer(self, label: str) -> Task:
+        return self._reporter.transfer(f"{self._name} {label}".strip())
+
+    def work(self, label: str) -> Task:
+        return self._reporter.work(f"{self._name} {label}".strip())

@@ -4,8 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from builders.verbs.option import STORE_MODES, OfRecipe, Reported, option, recipe_read
+from builders.verbs.option import (
+    STORE_MODES,
+    OfRecipe,
+    Overridden,
+    Reported,
+    option,
+    recipe_read,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +50,8 @@ class OfStore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building(FromLock, Reported, OfStore, OfRecipe, OfTree):
-    """Of a verb that builds."""
+class BuildingAny(FromLock, Reported, OfStore, Overridden, OfTree):
+    """Of a verb that builds, one recipe or several."""
 
     jobs: int = option("compilers at once, for all steps together", 0, usual="every core")
     explain: bool = option(
@@ -58,31 +66,53 @@ class Building(FromLock, Reported, OfStore, OfRecipe, OfTree):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfKernel:
-    """Of a verb that makes a kernel."""
+class Building(BuildingAny, OfRecipe):
+    """Of a verb that builds one recipe."""
 
-    flavour: str = option(
+
+def flavour_built(default: Any = "") -> Any:
+    """The flavour of a kernel that is made; default: () where several may be given."""
+    return option(
         "of the kernel: debian (the suite's own configuration), host (for one host), or minimal",
+        default,
+        value="FLAVOUR",
         usual="debian",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForHost(OfKernel):
+class OfKernel:
+    """Of a verb that makes a kernel."""
+
+    flavour: str = flavour_built()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HasLoaded:
     """Of a verb that makes one where a host may be named that it is for."""
 
     lsmod: str = option("for the flavour host: what lsmod said on the host, a file", value="FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakesKernel(ForHost):
-    """Of a verb that builds one."""
+class ForHost(HasLoaded, OfKernel):
+    """Of one that makes a single flavour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelAsked(HasLoaded):
+    """Of a verb that builds kernels."""
 
     dbg: bool = option("also a package of the kernel's debugging information, NAME-dbg", False)
     module_key: str = option(
         "sign the kernel's modules: a private key and its certificate in one file, in PEM",
         value="FILE",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakesKernel(KernelAsked, OfKernel):
+    """Of a verb that builds one."""
 
 
 @dataclass(frozen=True, kw_only=True)

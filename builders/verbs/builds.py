@@ -44,12 +44,12 @@ from builders.show import reports
 from builders.show.closing import closing
 from builders.show.terminal import Terminal
 from builders.verbs import maintainer
-from builders.verbs.building import MakesKernel
+from builders.verbs.building import KernelAsked
 
 if TYPE_CHECKING:
     from builders.ground.sources.cache import Fetched
     from builders.show.outcome import Outcome
-    from builders.verbs.building import Building, OfStore, Trial
+    from builders.verbs.building import Building, BuildingAny, OfStore, Trial
     from builders.verbs.option import OfRecipe
 
 
@@ -125,11 +125,11 @@ class Own:
     module_key: str = ""
 
     @classmethod
-    def of(cls, options: Building, targets: Sequence[str] | None) -> Own:
+    def of(cls, options: BuildingAny, targets: Sequence[str] | None) -> Own:
         """What the options of a verb say that builds."""
         target = targets[0] if targets else ""
         own = cls(options.tree, options.patch, target)
-        if isinstance(options, MakesKernel):
+        if isinstance(options, KernelAsked):
             more = {name: getattr(options, name) for name in ("lsmod", "dbg", "module_key")}
             own = dataclasses.replace(own, **more)
         return own
@@ -194,11 +194,7 @@ def make(
     )
     if own.lsmod:
         flavour = usual(it, flavour, targets)
-        if not recipe.flavour(it.recipe, flavour).keep:
-            raise BuildError(
-                f"--lsmod: flavour {flavour} has the same modules for any host",
-                hint="--flavour host is cut down to what one has loaded",
-            )
+        cut_down(it, flavour)
     if options.explain:
         return reports.stages(explain(it, flavour, targets, keep=options.keep_tree))
     begun_at = time.monotonic()
@@ -211,9 +207,18 @@ def make(
         clean=options.clean,
         keep=options.keep_tree,
     )
-    packages = _built(it, pipeline)
+    packages = built(it, pipeline)
     told(it)
     return reports.packages(packages, _closing(it, pipeline, time.monotonic() - begun_at))
+
+
+def cut_down(it: Run, flavour: str) -> None:
+    """BuildError where --lsmod is given to a flavour that is the same for any host."""
+    if not recipe.flavour(it.recipe, flavour).keep:
+        raise BuildError(
+            f"--lsmod: flavour {flavour} has the same modules for any host",
+            hint="--flavour host is cut down to what one has loaded",
+        )
 
 
 def keep_stages(it: Run, flavour: str) -> None:
@@ -281,7 +286,7 @@ def build(
     clean: compile all of it here, nothing taken from ccache, and take no earlier build that was.
     keep: in trees that are kept.
     """
-    return _built(
+    return built(
         it,
         _pipeline(it, flavour, targets, keep_going=keep_going, shell=shell, clean=clean, keep=keep),
     )
@@ -312,7 +317,7 @@ def _pipeline(
     )
 
 
-def _built(it: Run, pipeline: Pipeline) -> list[Package]:
+def built(it: Run, pipeline: Pipeline) -> list[Package]:
     """The finished packages, after a look at what a build needs where anything is missing."""
     with it.alone():
         pipeline.supplies.take()

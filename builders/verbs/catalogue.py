@@ -33,7 +33,7 @@ _WITHIN = {"dom0-check": "check"}  # `check` alone is of packages
 # In the order in which they are shown.
 GROUPS = (
     Group("Build", ("build-all", "build-xen", "build-kernel", "finish", "shell", "clean")),
-    Group("Inputs", ("fetch", "image", "lock", "outdated", "store")),
+    Group("Inputs", ("fetch", "image", "lock", "outdated", "store", "farm")),
     Group("Prove", ("inspect", "check", "install-test", "boot-test", "reproduce", "bisect")),
     Group("Publish", ("release", "verify", "rebuild", "diff")),
     Group("This box", ("doctor", "recipes", "completion")),

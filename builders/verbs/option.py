@@ -167,12 +167,22 @@ def recipe_read() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfRecipe:
-    """Of a verb that needs a recipe."""
+class Overridden:
+    """Of a verb that needs one recipe or several."""
 
-    recipe: str = option(
-        "name of a recipe, or a .toml file", usual=f"that of dom0-debs.toml, or {RECIPE}"
-    )
     set: tuple[str, ...] = option(
         "override one value of the recipe for this run", (), value="KEY=VALUE"
     )
+
+
+def recipe_built(default: Any = "") -> Any:
+    """The recipe of a verb that builds; default: () where several may be given."""
+    usual = f"that of dom0-debs.toml, or {RECIPE}"
+    return option("name of a recipe, or a .toml file", default, value="RECIPE", usual=usual)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfRecipe(Overridden):
+    """Of a verb that needs a recipe."""
+
+    recipe: str = recipe_built()

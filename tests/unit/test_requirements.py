@@ -18,7 +18,7 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-@pytest.fixture(scope="module", params=["requirements", "requirements-spdx"])
+@pytest.fixture(scope="module", params=["requirements", "requirements-spdx", "requirements-farm"])
 def stem(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -75,7 +75,15 @@ def test_every_pin_has_hashes_and_a_reason_that_is_pinned(
 
 
 def test_the_lock_of_an_option_pins_nothing_again() -> None:
-    assert not pins("requirements").keys() & pins("requirements-spdx").keys()
+    always, spdx, farm = map(pins, ("requirements", "requirements-spdx", "requirements-farm"))
+    assert not always.keys() & (spdx.keys() | farm.keys())
+
+
+def test_two_options_agree_on_what_both_need() -> None:
+    spdx, farm = pins("requirements-spdx"), pins("requirements-farm")
+    for name in spdx.keys() & farm.keys():
+        both = [[line for line in lock[name] if line[0] == "-"] for lock in (spdx, farm)]
+        assert both[0] == both[1], name
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in ROOT.glob("requirements*")))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds of several recipes and flavours at once, here or on a farm."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.errors import BuildError, Exit
+from builders.files import write
+from builders.pipeline import matrix
+from builders.pipeline.graph import Pipeline
+from builders.pipeline.matrix import Cell, Part
+from builders.pipeline.steps.slots import Turns
+from builders.show import matrices
+from builders.show.terminal import Named, Terminal
+from builders.verbs import builds
+
+if TYPE_CHECKING:
+    from builders.pipeline.artifacts import Package
+    from builders.pipeline.farm.client import Farm
+    from builders.pipeline.run import Run
+    from builders.pipeline.stages import State
+    from builders.progress import Reporter
+    from builders.show.outcome import Outcome
+    from builders.verbs.build_all import Options
+
+
+def make(options: Options, farm: str) -> Outcome:
+    """Build what the options ask for, or say what that would be. farm: its address, or ""."""
+    cells = _cells(options)
+    reporter = Terminal()
+    runs = [(cell, _run(options, cell, reporter, several=len(cells) > 1)) for cell in cells]
+    if options.explain:
+        return matrices.stages({it.recipe.name: _explain(it, cell) for cell, it in runs})
+    _refuse(options, farm)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        maker = stack.enter_context(_farm(farm, [it for _, it in runs])) if farm else None
+        flavours = {id(it): _flavours(it, cell) for cell, it in runs}
+        count = sum(len(it.recipe.targets) - 1 + len(flavours[id(it)]) for _, it in runs)
+        turns = None if maker else Turns(matrix.at_once([it for _, it in runs], count))
+        if turns:
+            stack.callback(turns.close)
+        parts: list[Part] = []
+        for _, it in runs:
+            pipeline = Pipeline(
+                it,
+                flavours[id(it)],
+                keep_going=options.keep_going,
+                clean=options.clean,
+                keep=options.keep_tree,
+                turns=turns,
+                maker=maker,
+            )
+            parts.append(Part(it.recipe.name, pipeline, partial(_made, it, pipeline)))
+        matrix.build(parts, keep_going=options.keep_going)
+    if options.page:
+        _page(Path(options.page), parts)
+    return matrices.built(parts, time.monotonic() - begun, options.page)
+
+
+def _cells(options: Options) -> list[Cell]:
+    """What is built: of each recipe each flavour, or what the matrix file has."""
+    if options.matrix:
+        if options.recipe or options.flavour:
+            raise BuildError(
+                "--matrix has the recipes and flavours: leave --recipe and --flavour out",
+                hint="or name them all here, and no file",
+            )
+        return matrix.read(Path(options.matrix))
+    names = options.recipe or ("",)
+    return matrix.merged([Cell(name, options.flavour) for name in names], "--recipe")
+
+
+def _refuse(options: Options, farm: str) -> None:
+    """BuildError for what several builds at once can't have."""
+    if options.shell:
+        raise BuildError(
+            "--shell: one terminal, and several builds", hint="build the one that fails alone"
+        )
+    if farm and options.keep_tree:
+        raise BuildError(
+            "--keep-tree: a tree is kept in one engine, and a farm has several",
+            hint="leave one of --keep-tree and --farm out",
+        )
+
+
+def _run(options: Options, cell: Cell, reporter: Reporter, *, several: bool) -> Run:
+    its = Named(reporter, Path(cell.recipe).stem if several else "")
+    own = builds.Own.of(options, None)
+    it = builds.begin(
+        cell.recipe,
+        [*cell.set, *options.set],
+        its,
+        jobs=options.jobs,
+        offline=options.offline,
+        locked=options.locked,
+        own=own,
+    )
+    if own.lsmod:
+        for flavour in cell.flavours or ("",):
+            builds.cut_down(it, builds.usual(it, flavour, None))
+    return builds.with_store(it, options)
+
+
+def _flavours(it: Run, cell: Cell) -> list[str]:
+    """The flavours of a cell that its recipe has a kernel for; [""] where it has none."""
+    if not it.recipe.kernel and cell.flavours:
+        it.reporter.line("no kernel, so no flavour")
+        return [""]
+    return [builds.usual(it, flavour, None) for flavour in cell.flavours or ("",)]
+
+
+def _explain(it: Run, cell: Cell) -> list[State]:
+    return Pipeline(it, _flavours(it, cell)).explain()
+
+
+def _made(it: Run, pipeline: Pipeline) -> list[Package]:
+    packages = builds.built(it, pipeline)
+    builds.told(it)
+    return packages
+
+
+def _farm(address: str, runs: list[Run]) -> Farm:
+    """The farm at that address. Raises BuildError where it can't take these builds."""
+    from builders.pipeline.farm.client import Farm
+
+    if not runs[0].shared or not (runs[0].shared.reads and runs[0].shared.writes):
+        raise BuildError(
+            "--farm: packages travel by a store that is read and written, and there is none",
+            hint="--store oci://HOST/PATH, which all workers can reach",
+        )
+    return Farm(address, runs)
+
+
+def _page(path: Path, parts: list[Part]) -> None:
+    from builders.show import timeline
+
+    try:
+        write(path, timeline.page(parts))
+    except OSError as error:
+        raise BuildError(
+            f"--page {path}: {error.strerror}",
+            hint="name a file that can be written; the packages are finished",
+            exit=Exit.ENGINE,
+        ) from None
+
+
+def address(options: Options) -> str:
+    """The farm that the options or the environment name; "" for none."""
+    return options.farm or os.environ.get("DOM0_DEBS_FARM", "")
