@@ -36,7 +36,9 @@ class Options(Reported):
     name: str = option("worker: what it is called", usual="the host's name")
     slots: int = option("up and worker: builds at once on each worker", 1)
     jobs: int = option("up and worker: compilers at once on each worker", 0, usual="every core")
-    memory: int = option("up and worker: GiB that its builds may use", 0, usual="all there is")
+    memory: int = option(
+        "up and worker: GiB that its builds may use", 0, usual="its part of all there is"
+    )
     out: str = option("keys: make a certificate for another machine here", value="FOLDER")
 
 

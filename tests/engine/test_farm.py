@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +27,6 @@ pytestmark = pytest.mark.skipif(
     not address.has_engine(), reason="requirements-farm.lock is not installed"
 )
 MINIMAL = ("--flavour", "minimal")
-_LONG = "sleep 25; make debball"
 
 
 class Farm:
@@ -155,14 +156,9 @@ def farm(tmp_path: Path, registry: RealRegistry) -> Iterator[Farm]:
     made.says("down")
 
 
-def test_other_machines_build_and_packages_come_by_the_store(
-    box: Box, farm: Farm, tmp_path: Path
-) -> None:
+def test_other_machines_build_and_packages_come_by_the_store(box: Box, farm: Farm) -> None:
     farm.up(2)
-    begun = time.monotonic()
-    process = client(box, farm, *several(box, ["first", "second"]), *MINIMAL)
-    document, said = ended(process)
-    print(said, time.monotonic() - begun)
+    document, _ = ended(client(box, farm, *several(box, ["first", "second"]), *MINIMAL))
     stages = [stage for build in document["builds"] for stage in build["stages"]]
     assert len(stages) == 8
     assert {stage["machine"] for stage in stages} <= set(farm.workers)
@@ -181,3 +177,194 @@ def test_other_machines_build_and_packages_come_by_the_store(
         for file, about in target["packages"].items()
     }
     assert digests(document) == here
+
+
+def slow(box: Box, *, seconds: int = 30) -> None:
+    """Let the builds of the box take a while."""
+    box.xen_build = f"sleep {seconds}; make debball"
+    box.kernel_build = f"sleep {seconds}; make bindeb-pkg"
+    box.write()
+
+
+def test_a_worker_that_is_killed_and_two_who_ask_for_the_same(box: Box, farm: Farm) -> None:
+    slow(box, seconds=12)
+    farm.up(3)
+    recipes = several(box, ["same"])
+    clients = [client(box, farm, *recipes, *MINIMAL, who=who) for who in ("one", "two")]
+    waited(farm.containers, 180)
+    (victim, *_) = farm.busy()
+    os.kill(farm.pid(victim), signal.SIGKILL)
+    documents = [ended(each) for each in clients]
+    first, second = (digests(document) for document, _ in documents)
+    assert first == second
+    assert len(first) == 2
+    machines = {
+        stage["stage"]: stage["machine"]
+        for document, _ in documents
+        for build in document["builds"]
+        for stage in build["stages"]
+    }
+    assert victim not in machines.values()
+    assert farm.containers() == []
+    # Each stage was made once: what both took has one time of its end.
+    ends = {
+        (stage["stage"], round(stage["begun"] + stage["seconds"]))
+        for document, _ in documents
+        for build in document["builds"]
+        for stage in build["stages"]
+    }
+    assert len(ends) == 4
+
+
+def test_a_client_that_dies_leaves_nothing_running(box: Box, farm: Farm) -> None:
+    slow(box)
+    farm.up(2)
+    process = client(box, farm, *several(box, ["gone"]), *MINIMAL)
+    waited(lambda: len(farm.containers()) == 2, 90)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    waited(lambda: not farm.containers(), 5)
+
+    process = client(box, farm, *several(box, ["gone"]), *MINIMAL)
+    waited(lambda: len(farm.containers()) == 2)
+    process.send_signal(signal.SIGINT)
+    _, said = ended(process, 130)
+    assert "Traceback" not in said
+    waited(lambda: not farm.containers(), 5)
+
+
+def test_a_scheduler_that_dies_and_comes_back(box: Box, farm: Farm) -> None:
+    slow(box, seconds=8)
+    box.xen_build = "make debball"
+    box.write()
+    farm.up(2)
+    recipes = several(box, ["kept"])
+    process = client(box, farm, *recipes, *MINIMAL)
+    # Xen is made, and the kernel is not.
+    folder = box.folder / "one" / "artifacts" / "kept" / "stages" / "xen-finish"
+    waited(lambda: list(folder.glob("[0-9a-f]*")), 90)
+    os.kill(farm.pid("scheduler"), signal.SIGKILL)
+    document, _ = ended(process, 4)
+    assert "the scheduler of the farm" in document["builds"][0]["error"]
+    waited(lambda: not farm.containers(), 8)
+
+    # At the same address: its workers find it again.
+    again = subprocess.Popen(
+        [str(ROOT / "inv"), "farm", "scheduler", farm.address],
+        env=farm.environment,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        waited(lambda: len(farm.says("status")["workers"]) == 2 if _up(farm) else False)
+        document, _ = ended(client(box, farm, *recipes, *MINIMAL))
+        made = [stage["stage"] for stage in document["builds"][0]["stages"]]
+        assert sorted(made) == ["kernel-minimal-build", "kernel-minimal-finish"]
+    finally:
+        again.terminate()
+        again.wait(20)
+
+
+def _up(farm: Farm) -> bool:
+    """Whether its scheduler takes connections."""
+    at = address.parse(farm.address)
+    with socket.socket() as probe:
+        return probe.connect_ex((at.host, at.port)) == 0
+
+
+def test_a_build_that_fails_is_not_tried_again(box: Box, farm: Farm) -> None:
+    box.xen_build = "echo it is broken; false"
+    box.write()
+    farm.up(2)
+    process = client(box, farm, *several(box, ["bad"]), *MINIMAL)
+    document, _ = ended(process, 5)
+    (build,) = document["builds"]
+    assert build["state"] == "failed"
+    assert "xen-build: build failed with status 1 (on " in build["error"]
+    logs = [Path(each["log"]).read_text() for each in farm.processes.values()]
+    assert sum("its log is in the store" in log for log in logs) == 1
+
+
+def test_a_worker_of_another_version_is_named_and_not_used(
+    box: Box, farm: Farm, tmp_path: Path
+) -> None:
+    farm.up(1)
+    copy = tmp_path / "other"
+    copy.mkdir()
+    for name in ("builders", "configs", "patches"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tasks.py", copy)
+    with (copy / "builders" / "errors.py").open("a") as file:
+        file.write("# another one\n")
+    script = "from builders.program import main; main()"
+    words = [sys.executable, "-c", script, "farm", "worker", farm.address, "--name", "stranger"]
+    with (tmp_path / "log").open("wb") as log:
+        other = subprocess.Popen(
+            words, cwd=copy, env=farm.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+    try:
+        waited(lambda: len(farm.says("status")["workers"]) == 2)
+        document, said = ended(client(box, farm, *several(box, ["alike"]), *MINIMAL))
+        assert "worker stranger is of another version" in said
+        stages = document["builds"][0]["stages"]
+        assert {stage["machine"] for stage in stages} == set(farm.workers)
+        # Where it is the only one, nothing is begun.
+        os.kill(farm.pid(farm.workers[0]), signal.SIGTERM)
+        waited(lambda: len(farm.says("status")["workers"]) == 1)
+        slow(box)
+        process = client(box, farm, *several(box, ["alike"]), *MINIMAL)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 4
+        assert "none of this version" in said
+    finally:
+        other.terminate()
+        other.wait(20)
+
+
+def test_who_has_no_certificate_of_the_farm_is_refused(
+    box: Box, farm: Farm, tmp_path: Path
+) -> None:
+    farm.up(1)
+    keys = tmp_path / "keys"
+    recipes = several(box, ["stranger"])
+    farm.environment["DOM0_DEBS_FARM_KEYS"] = str(keys)
+    process = client(box, farm, *recipes, *MINIMAL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a farm asks for a certificate" in said
+
+    subprocess.run(
+        [str(ROOT / "inv"), "farm", "keys"], env=farm.environment, check=True, capture_output=True
+    )
+    process = client(box, farm, *recipes, *MINIMAL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "can't be reached" in said
+
+    # One that the farm's own authority has signed is let in.
+    del farm.environment["DOM0_DEBS_FARM_KEYS"]
+    other = tmp_path / "other"
+    farm_keys = [str(ROOT / "inv"), "farm", "keys", "--out", str(other)]
+    subprocess.run(farm_keys, env=farm.environment, check=True, capture_output=True)
+    assert not (other / "ca-key.pem").exists()
+    farm.environment["DOM0_DEBS_FARM_KEYS"] = str(other)
+    assert len(farm.says("status")["workers"]) == 1
+    del farm.environment["DOM0_DEBS_FARM_KEYS"]
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_is_given_up(box: Box, farm: Farm) -> None:
+    slow(box, seconds=20)
+    farm.up(2)
+    process = client(box, farm, *several(box, ["hung"]), *MINIMAL)
+    waited(lambda: len(farm.containers()) == 2, 90)
+    (victim, *_) = farm.busy()
+    os.kill(farm.pid(victim), signal.SIGSTOP)
+    begun = time.monotonic()
+    document, _ = ended(process)
+    took = time.monotonic() - begun
+    assert took < 60 + 40, "the time until it is noticed, and that of both builds"
+    machines = {stage["machine"] for stage in document["builds"][0]["stages"]}
+    assert victim not in machines
+    os.kill(farm.pid(victim), signal.SIGCONT)
+    waited(lambda: not farm.containers(), 20)

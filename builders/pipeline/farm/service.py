@@ -24,6 +24,7 @@ from typing import Any
 from builders import ROOT, documents
 from builders.errors import BuildError, Exit
 from builders.files import write
+from builders.ground.engine.container import Limits
 from builders.pipeline import matrix
 from builders.pipeline.farm import address, keys, settings, work
 from builders.pipeline.farm.address import Address
@@ -120,7 +121,8 @@ def up(workers: int, port: int, slots: int, jobs: int, memory: int, reporter: Re
             port = probe.getsockname()[1]
     name = str(Address("tls", "127.0.0.1", port))
     jobs = jobs or -(-len(os.sched_getaffinity(0)) // workers)
-    memory = memory or max(1, int(matrix.memory("MemTotal")) // workers)
+    # None is of use that can't take an ordinary build; few come near to what one may use.
+    memory = memory or max(Limits().memory, int(matrix.memory("MemTotal")) // workers)
     begun: list[Process] = []
     try:
         begun.append(_begin("scheduler", "scheduler", ["scheduler", name]))
