@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from builders.errors import BuildError, Exit, Interrupted
+from builders.pipeline import durations
 from builders.pipeline.farm import address, keys, settings, work
 from builders.pipeline.farm.address import Address
-from builders.pipeline.farm.work import Record, Work
+from builders.pipeline.farm.work import Record
 from builders.pipeline.record import build_stage
 from builders.pipeline.stages import key as key_of
 from builders.text import printable
@@ -27,7 +30,17 @@ _CONNECT = 10  # seconds
 _GONE = 60.0  # seconds without a worker that could do it, after which nothing is waited for
 _LOOK = 2.0  # seconds between two looks at the farm
 _AGAIN = 5  # times that work is asked for which others had stopped
-_FINISH_FIRST = 10  # priority: what only needs its last step comes before what begins
+_FINISH_FIRST = 1 << 30  # priority: what only needs its last step comes before what begins
+_KERNEL, _XEN = 600.0, 300.0  # seconds that a build is taken to need where nobody knows better
+
+
+class Piece(Protocol):
+    """Work as a farm has to know it; who asks for the same name asks for the same task."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
 
 
 class Farm:
@@ -45,6 +58,11 @@ class Farm:
         self._closed = threading.Event()
         self._failure: BuildError | None = None
         self._client: Any = None
+        self._room = threading.Condition()  # for what follows, and told of each change of it
+        self._queue: list[tuple[int, int]] = []  # builds that wait, the first one at the front
+        self._count = itertools.count()
+        self._begun = 0  # builds that workers have been given
+        self._slots = 0  # builds that they take at once
 
     def __enter__(self) -> Self:
         import distributed
@@ -88,8 +106,14 @@ class Farm:
         needs = {settings.code(piece.code): 1.0, settings.ARCHITECTURE: 1.0}
         if compiles:
             needs |= {"slots": 1.0, "memory": float(pipeline.run.recipe.builder.memory)}
+        # The longest first, so that none is left over at the end; a kernel takes longer than Xen.
+        usual = _KERNEL if name.startswith("kernel") else _XEN
+        expected = durations.read(pipeline.run.folder).get(stage.name, usual)
+        priority = int(expected) if compiles else _FINISH_FIRST
         for _ in range(_AGAIN):
-            record = self._asked(pipeline.run, piece, needs)
+            record = self.ask(pipeline.run, work.perform, piece, needs, priority)
+            if not isinstance(record, Record):
+                raise self._lost("a worker says something else than a record")
             if record.failed:
                 raise record.failed.error(record.where)
             if not record.stopped:
@@ -100,11 +124,19 @@ class Farm:
             exit=Exit.ENGINE,
         )
 
-    def _asked(self, run: Run, piece: Work, needs: Mapping[str, float]) -> Record:
-        """The record of a piece of work, once it has ended."""
+    def ask(
+        self,
+        run: Run,
+        function: Callable[[Any], Any],
+        piece: Piece,
+        needs: Mapping[str, float],
+        priority: int = 0,
+    ) -> Any:
+        """What `function` of a piece of work is on a worker that has all it needs."""
         with run.reporter.work(piece.stage) as task:
             task.show("waiting", "for a worker")
             wait = _Wait(piece.name, task)
+            builds, entered = "slots" in needs, False
             with self._lock:
                 if self._failure:
                     raise self._failure
@@ -112,12 +144,15 @@ class Farm:
             run.live.add(wait)
             future = None
             try:
+                if builds:
+                    self._enter(run, priority)
+                    entered = True
                 future = self._client.submit(
-                    work.perform,
+                    function,
                     piece,
                     key=piece.name,
                     resources=dict(needs),
-                    priority=0 if piece.build is None else _FINISH_FIRST,
+                    priority=priority,
                     retries=0,
                 )
                 future.add_done_callback(lambda _: wait.over.set())
@@ -133,16 +168,44 @@ class Farm:
                 run.live.discard(wait)
                 with self._lock:
                     self._waiting.discard(wait)
+                if entered:
+                    self._leave()
                 if future is not None:
                     with suppress(Exception):
                         future.release()  # Dask has it stopped where nobody else asks for it
 
-    def _result(self, future: Any, piece: Work) -> Record:
+    def _enter(self, run: Run, priority: int) -> None:
+        """Wait until a worker may be free for a build; of those that wait the first goes first.
+
+        Dask gives each task to a worker at once, where it may wait while another idles.
+        """
+        with self._room:
+            mine = (-priority, next(self._count))
+            heapq.heappush(self._queue, mine)
+            try:
+                while self._queue[0] != mine or self._begun >= self._slots:
+                    self._room.wait(0.5)
+                    if self._failure:
+                        raise self._failure
+                    if run.live.stopping.is_set():
+                        raise Interrupted
+            finally:
+                self._queue.remove(mine)
+                heapq.heapify(self._queue)
+            self._begun += 1
+            self._room.notify_all()
+
+    def _leave(self) -> None:
+        with self._room:
+            self._begun -= 1
+            self._room.notify_all()
+
+    def _result(self, future: Any, piece: Piece) -> Any:
         from distributed import CancelledError, TimeoutError
         from distributed.scheduler import KilledWorker
 
         try:
-            record = future.result(timeout=30)
+            return future.result(timeout=30)
         except KilledWorker as error:
             last = getattr(error.last_worker, "name", "a worker")
             raise BuildError(
@@ -156,9 +219,6 @@ class Farm:
             raise self._failure or self._lost("it is gone") from None
         except (OSError, TimeoutError) as error:
             raise self._lost(str(error)) from None
-        if not isinstance(record, Record):
-            raise self._lost("a worker says something else than a record")
-        return record
 
     # -- what happens on the farm --------------------------------------------
 
@@ -196,6 +256,7 @@ class Farm:
                 f"{self._address}",
                 exit=Exit.ENGINE,
             )
+        self._slots = _slots(alike)
         most = max(each["resources"].get("memory", 0.0) for each in alike)
         for run in self._runs:
             if run.recipe.builder.memory > most:
@@ -214,7 +275,11 @@ class Farm:
                 if self._client.status != "running":
                     raise OSError("the connection is gone")
                 mine = settings.code(work.code())
-                if any(mine in each["resources"] for each in self._workers().values()):
+                alike = [w for w in self._workers().values() if mine in w["resources"]]
+                with self._room:
+                    self._slots = _slots(alike)
+                    self._room.notify_all()
+                if alike:
                     last = time.monotonic()
                 elif time.monotonic() - last > _GONE:
                     self._end(
@@ -253,6 +318,10 @@ class Farm:
             f"({keys.folder()})? ./inv farm up starts one here",
             exit=Exit.ENGINE,
         )
+
+
+def _slots(workers: Sequence[Any]) -> int:
+    return int(sum(worker["resources"].get("slots", 0) for worker in workers))
 
 
 class _Wait:

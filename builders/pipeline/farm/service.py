@@ -335,10 +335,9 @@ async def _serve(
     from distributed import Worker
 
     with tempfile.TemporaryDirectory(prefix="dom0-debs-worker-") as scratch:
-        # One thread more than builds: what only has to be finished waits for none of them.
         made = Worker(
             str(at),
-            nthreads=slots + 1,
+            nthreads=slots,
             name=own,
             resources=resources,
             security=security,

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 from builders import ROOT, VERSION
 from builders.errors import BuildError, Exit, Interrupted
 from builders.files import of_file
+from builders.ground.engine.failures import engine_errors
 from builders.ground.registry.address import parse
 from builders.ground.sources.cache import Cache, CachedFile, Fetched
 from builders.ground.sources.pins import UrlSource
-from builders.ground.suite import image
+from builders.ground.suite import image as images
+from builders.ground.suite.image import Image
 from builders.pipeline.graph import Outputs, Pipeline, Stage
 from builders.pipeline.record import build_stage
 from builders.pipeline.run import Run, alone_in
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from builders.pipeline.recipe import Recipe
     from builders.progress import Reporter, Task
 
+_PACKAGES: dict[str, str] = {}  # of images that this worker has looked at, by their ids
 TOPIC = "dom0-debs"  # of the events that say how work goes on
 _OURS = ("builders/**/*.py", "builders/**/*.sh", "configs/**/*", "patches/**/*")
 _POLL = 0.25  # seconds between two looks at whether a task is still asked for
@@ -183,29 +186,34 @@ class Carried(Supplies):
     def _record(self) -> Output | None:
         return self._work.image
 
-    def image(self, *, refresh: bool = False) -> image.Image:
+    def image(self, *, refresh: bool = False) -> Image:
         """The very image that the client has resolved, by its id: its name may lead elsewhere."""
         if refresh:
             raise ValueError("a carried image is never another one")
         wanted = str(self._work.image.notes["fingerprint"])
-        there = image.find(self._run)
-        if there is None or there.fingerprint != wanted:
-            there = self._image_taken(wanted)
+        there = self._there(wanted)
+        if there is None and self._image_taken(wanted):
+            there = self._there(wanted)
         if there is None:
             raise BuildError(
                 "the store does not have the builder image",
                 hint="can this worker read the store? what is wrong with it is in its log",
                 exit=Exit.ENGINE,
             )
-        identity = str(self._run.client.images.get(there.name).id)
-        packages = image.packages_of(self._run, identity)
-        if image.fingerprint(there.name, packages) != wanted:
-            raise BuildError(
-                "the builder image was changed while it was looked at",
-                hint="run it again",
-                exit=Exit.ENGINE,
-            )
-        return image.Image(identity, packages, there.name)
+        return there
+
+    def _there(self, wanted: str) -> Image | None:
+        """The image of that fingerprint, where the engine has it under its usual name."""
+        client, usual = self._run.client, images.name(self._recipe)
+        if not images.exists(client, usual):
+            return None
+        with engine_errors("looking for the builder image"):
+            identity = str(client.images.get(usual).id)
+        # What an id names never changes.
+        packages = _PACKAGES.get(identity) or images.packages_of(self._run, identity)
+        _PACKAGES[identity] = packages
+        found = Image(identity, packages, usual)
+        return found if found.fingerprint == wanted else None
 
 
 @dataclass
