@@ -130,6 +130,11 @@ class _Slots:
         with self._lock:
             self._taken.discard(slot)
 
+    def any(self) -> bool:
+        """Whether the screen has a row left: beyond its end tqdm writes one over the other."""
+        with self._lock:
+            return len(self._taken) < shutil.get_terminal_size().lines - 2
+
 
 class _Surviving:
     """A stream that raises no error: who reads it may be gone, and the work has to hear of that."""
@@ -179,10 +184,12 @@ class Terminal:
         self._stream.flush()
 
     def transfer(self, label: str) -> Task:
-        return _Bar(printable(label), self._stream, self._slots) if self._moving else NoTask()
+        shown = self._moving and self._slots.any()
+        return _Bar(printable(label), self._stream, self._slots) if shown else NoTask()
 
     def work(self, label: str) -> Task:
-        return _Phase(printable(label), self._stream, self._slots) if self._moving else NoTask()
+        shown = self._moving and self._slots.any()
+        return _Phase(printable(label), self._stream, self._slots) if shown else NoTask()
 
 
 class Named:

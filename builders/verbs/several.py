@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import BuildError, Exit
 from builders.files import write
-from builders.pipeline import matrix
+from builders.pipeline import chosen, matrix
 from builders.pipeline.graph import Pipeline
 from builders.pipeline.matrix import Cell, Part
 from builders.pipeline.steps.slots import Turns
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from builders.pipeline.farm.client import Farm
     from builders.pipeline.run import Run
     from builders.pipeline.stages import State
-    from builders.progress import Reporter
+    from builders.progress import Reporter, Task
     from builders.show.outcome import Outcome
     from builders.verbs.build_all import Options
 
@@ -58,7 +60,8 @@ def make(options: Options, farm: str) -> Outcome:
                 maker=maker,
             )
             parts.append(Part(it.recipe.name, pipeline, partial(_made, it, pipeline)))
-        matrix.build(parts, keep_going=options.keep_going)
+        with reporter.work("builds") as task, _counted(parts, task):
+            matrix.build(parts, keep_going=options.keep_going)
     if options.page:
         _page(Path(options.page), parts)
     return matrices.built(parts, time.monotonic() - begun, options.page)
@@ -91,7 +94,7 @@ def _refuse(options: Options, farm: str) -> None:
 
 
 def _run(options: Options, cell: Cell, reporter: Reporter, *, several: bool) -> Run:
-    its = Named(reporter, Path(cell.recipe).stem if several else "")
+    its = Named(reporter, Path(chosen.recipe_name(cell.recipe)).name if several else "")
     own = builds.Own.of(options, None)
     it = builds.begin(
         cell.recipe,
@@ -124,6 +127,26 @@ def _made(it: Run, pipeline: Pipeline) -> list[Package]:
     packages = builds.built(it, pipeline)
     builds.told(it)
     return packages
+
+
+@contextmanager
+def _counted(parts: list[Part], task: Task) -> Iterator[None]:
+    """Show how many stages have been made, of those that there may be."""
+    over = threading.Event()
+    most = sum(2 * len(part.pipeline.targets) for part in parts)
+
+    def count() -> None:
+        while not over.wait(0.5):
+            made = sum(len(part.pipeline.made) for part in parts)
+            task.show(f"{made} made, of {most} stages at most")
+
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        counter.join()
 
 
 def _farm(address: str, runs: list[Run]) -> Farm:

@@ -368,3 +368,26 @@ def test_a_worker_that_hangs_is_given_up(box: Box, farm: Farm) -> None:
     assert victim not in machines
     os.kill(farm.pid(victim), signal.SIGCONT)
     waited(lambda: not farm.containers(), 20)
+
+
+def test_a_stage_whose_workers_die_is_given_up(box: Box, farm: Farm) -> None:
+    slow(box, seconds=100)
+    farm.up(4)
+    process = client(box, farm, *several(box, ["deadly"]), *MINIMAL)
+    for _ in range(3):
+        victim = waited(
+            lambda: next(
+                (
+                    name
+                    for name, busy in farm.busy().items()
+                    if any(key.startswith("xen-build") for key in busy)
+                ),
+                None,
+            ),
+            90,
+        )
+        os.kill(farm.pid(victim), signal.SIGKILL)
+    document, _ = ended(process, 4)
+    error = document["builds"][0]["error"]
+    assert error.startswith("xen-build: 3 workers died while they made it, ")
+    waited(lambda: not farm.containers(), 5)

@@ -133,10 +133,26 @@ class Farm:
         priority: int = 0,
     ) -> Any:
         """What `function` of a piece of work is on a worker that has all it needs."""
+        if "slots" not in needs:
+            return self._asked(run, function, piece, needs, priority)
+        self._enter(run, priority)
+        try:
+            return self._asked(run, function, piece, needs, priority)
+        finally:
+            self._leave()
+
+    def _asked(
+        self,
+        run: Run,
+        function: Callable[[Any], Any],
+        piece: Piece,
+        needs: Mapping[str, float],
+        priority: int,
+    ) -> Any:
+        """The same, without waiting for room."""
         with run.reporter.work(piece.stage) as task:
             task.show("waiting", "for a worker")
             wait = _Wait(piece.name, task)
-            builds, entered = "slots" in needs, False
             with self._lock:
                 if self._failure:
                     raise self._failure
@@ -144,9 +160,6 @@ class Farm:
             run.live.add(wait)
             future = None
             try:
-                if builds:
-                    self._enter(run, priority)
-                    entered = True
                 future = self._client.submit(
                     function,
                     piece,
@@ -168,8 +181,6 @@ class Farm:
                 run.live.discard(wait)
                 with self._lock:
                     self._waiting.discard(wait)
-                if entered:
-                    self._leave()
                 if future is not None:
                     with suppress(Exception):
                         future.release()  # Dask has it stopped where nobody else asks for it
