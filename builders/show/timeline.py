@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 HERE = "this box"
+_LEAST = 0.3  # percent, of the width of a bar that would not be seen
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def lanes(parts: Sequence[Part]) -> tuple[list[Lane], float, float]:
     tones = {part.name: number % 6 for number, part in enumerate(parts)}
     rows: dict[str, list[list[tuple[float, Bar]]]] = {}  # of a machine, each bar with its end
     for part, spell in sorted(spells, key=lambda each: each[1].begun):
-        left = max(0.0, (spell.begun - begun) / whole * 100)
-        width = max(0.3, (spell.ended - spell.begun) / whole * 100)
+        width = max(_LEAST, (spell.ended - spell.begun) / whole * 100)
+        left = min(max(0.0, (spell.begun - begun) / whole * 100), 100 - _LEAST)
         took = clock(spell.ended - spell.begun)
         bar = Bar(part.name, spell.stage, round(left, 2), round(width, 2), took, tones[part.name])
         its = rows.setdefault(spell.where or HERE, [])
