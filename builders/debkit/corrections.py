@@ -119,7 +119,8 @@ class Corrections:
     conffiles: every regular file under /etc is a conffile (Policy 10.7, appendix E).
     revision: appended to the raw version, such as "+dom0.1"; the result must sort above it.
     version: takes the place of version and revision.
-    compression: none, gzip, xz, zstd, bzip2 or lzma, for the data member.
+    compression: none, gzip, xz, zstd, bzip2 or lzma, for the data member; gzip-ng is gzip by
+        zlib-ng.
     level: of that compression; -1 is the default of dpkg-deb.
     """
 

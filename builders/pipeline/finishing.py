@@ -41,6 +41,11 @@ def record(recipe: Recipe, target: str, build: Output) -> FinishRecord:
 
 def ready(run: Run, recipe: Recipe, targets: Iterable[str]) -> None:
     """BuildError where what these targets are finished with is missing: told before the build."""
+    from builders.debkit.codecs import known
+
+    for target in targets:
+        if compression := recipe.finish[target].compression:
+            known(compression)
     if any(_certificate(recipe, target) for target in targets):
         from builders.pipeline import modulekey
 

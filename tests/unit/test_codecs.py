@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import importlib.util
 import io
 import lzma
 import os
@@ -23,7 +24,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.debkit import codecs
+from builders.debkit import codecs, deb
 from builders.debkit.codecs import (
     CodecError,
     Packed,
@@ -36,7 +37,9 @@ from builders.debkit.codecs import (
     xzblocks,
     xzformat,
 )
+from builders.debkit.deb import Edit
 from builders.errors import BuildError
+from tests.unit.samples import package
 
 pytestmark = pytest.mark.slow
 COMPRESSED = [codec for codec in codecs.CODECS if codec is not codecs.NONE]
@@ -118,6 +121,42 @@ def test_gzip_is_one_member_without_name_or_time(tmp_path: Path) -> None:
     assert decoder.decompress(data) == DATA
     assert decoder.eof
     assert decoder.unused_data == b""
+
+
+NG = pytest.mark.skipif(
+    importlib.util.find_spec("zlib_ng") is None, reason="requirements-gzip.lock is not installed"
+)
+
+
+@NG
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gzip_by_zlib_ng_is_gzip(tmp_path: Path, threads: int) -> None:
+    path = tmp_path / "x.gz"
+    data = write(path, codecs.GZIP_NG, DATA, 1 << 20, threads)
+    subprocess.run(["gzip", "-t", str(path)], check=True)
+    assert gzip.decompress(data) == DATA
+    assert data == write(tmp_path / "y.gz", codecs.GZIP_NG, DATA, 70_000, 3 - threads)
+    assert codecs.by_suffix(".gz") is codecs.GZIP, "it is read as any other"
+
+
+@NG
+def test_a_package_that_zlib_ng_packed_is_one_to_dpkg(tmp_path: Path) -> None:
+    made = package(tmp_path, "x", {"usr/share/x": DATA[:300_000]})
+    out = deb.rewrite(made, tmp_path / "y.deb", Edit(compression="gzip-ng"))
+    listed = subprocess.run(["ar", "t", str(out)], check=True, capture_output=True, text=True)
+    assert "data.tar.gz" in listed.stdout.split()
+    unpacked = ["dpkg-deb", "-x", str(out), str(tmp_path / "tree")]
+    subprocess.run(unpacked, check=True)
+    assert (tmp_path / "tree/usr/share/x").read_bytes() == DATA[:300_000]
+
+
+def test_zlib_ng_that_is_missing_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zlib_ng", None)
+    monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
+    with pytest.raises(BuildError, match="zlib-ng is not installed") as error:
+        codecs.compress(b"x", codecs.GZIP_NG)
+    assert "requirements-gzip.lock" in error.value.hint
+    codecs.known("gzip")
 
 
 def test_gzip_in_blocks_costs_little(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from builders.debkit.codecs.model import (
     CHUNK,
     CODECS,
     GZIP,
+    GZIP_NG,
     LZMA,
     NONE,
     XZ,
@@ -31,6 +32,7 @@ from builders.debkit.codecs.model import (
     by_suffix,
     check_level,
     cores,
+    known,
 )
 from builders.debkit.codecs.reading import Kept, Reader, reader
 from builders.debkit.codecs.splicing import splice
@@ -41,6 +43,7 @@ __all__ = [
     "CHUNK",
     "CODECS",
     "GZIP",
+    "GZIP_NG",
     "LZMA",
     "NONE",
     "XZ",
@@ -60,6 +63,7 @@ __all__ = [
     "compress",
     "copy_range",
     "cores",
+    "known",
     "reader",
     "sliced",
     "splice",

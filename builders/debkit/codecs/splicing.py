@@ -23,6 +23,7 @@ from builders.debkit.codecs.copying import (
 from builders.debkit.codecs.model import (
     CHUNK,
     GZIP,
+    GZIP_NG,
     LZMA,
     NONE,
     XZ,
@@ -68,7 +69,7 @@ def splice(
         table = None  # a block is held as a whole
     if level is None and source.codec is not NONE and _is_tight(source, size):
         level = _QUICK.get(codec)
-    if level is None and codec is GZIP and (size or 0) > _LONG_GZIP:
+    if level is None and codec in (GZIP, GZIP_NG) and (size or 0) > _LONG_GZIP:
         level = 7
     sink = writer(
         out,
@@ -92,7 +93,7 @@ def splice(
 
 _TIGHT, _TIGHT_SIZE = 6, 16 << 20
 # The default levels need up to a second for each MiB of what can be packed this tightly.
-_QUICK = {XZ: 3, GZIP: 6, LZMA: 3}
+_QUICK = {XZ: 3, GZIP: 6, GZIP_NG: 6, LZMA: 3}
 # Level 9 of zlib, dpkg-deb's default, may need over two seconds for a MiB of few letters; level 7
 # a seventh of one.
 _LONG_GZIP = 4 << 20

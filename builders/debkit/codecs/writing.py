@@ -16,6 +16,7 @@ from builders.debkit.codecs.copying import Sink, write_all
 from builders.debkit.codecs.model import (
     BZIP2,
     GZIP,
+    GZIP_NG,
     LZMA,
     XZ,
     ZSTD,
@@ -23,6 +24,7 @@ from builders.debkit.codecs.model import (
     Packed,
     check_level,
     cores,
+    known,
 )
 from builders.debkit.codecs.xzblocks import xz_block, xz_raw, xz_whole
 from builders.debkit.codecs.xzformat import XzBlock, XzTable, xz_head, xz_tail
@@ -131,9 +133,10 @@ class _Gzip(_Blocks):
     block (Z_SYNC_FLUSH), which brings the next one to a byte boundary.
     """
 
-    def __init__(self, out: Sink, level: int, threads: int) -> None:
+    def __init__(self, out: Sink, level: int, threads: int, library: Any) -> None:
         super().__init__(out, 512 << 10, threads)
         self._level = level
+        self._library = library  # zlib, or one with the same names
         self._dictionary = b""
         self._crc = 0
         self._size = 0
@@ -143,7 +146,7 @@ class _Gzip(_Blocks):
     def _submit(self, block: bytes, last: bool) -> None:
         self._crc = zlib.crc32(block, self._crc)
         self._size += len(block)
-        self._start(_deflate, block, self._dictionary, self._level, last)
+        self._start(_deflate, self._library, block, self._dictionary, self._level, last)
         self._dictionary = block[-32768:]
 
     def close(self) -> None:
@@ -153,10 +156,13 @@ class _Gzip(_Blocks):
         write_all(self._out, trailer)
 
 
-def _deflate(block: bytes, dictionary: bytes, level: int, last: bool) -> bytes:
-    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
-    data = compressor.compress(block)
-    return data + compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+def _deflate(library: Any, block: bytes, dictionary: bytes, level: int, last: bool) -> bytes:
+    # Raw deflate with the largest window; the level of memory is zlib's default.
+    how = (level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
+    compressor = library.compressobj(*how, dictionary)
+    data: bytes = compressor.compress(block)
+    data += compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+    return data
 
 
 class XzWriter(_Blocks):
@@ -240,7 +246,12 @@ def writer(
     """
     level, threads = check_level(codec, level), threads or cores()
     if codec is GZIP:
-        return _Gzip(out, level, threads)
+        return _Gzip(out, level, threads, zlib)
+    if codec is GZIP_NG:
+        known(codec.name)
+        from zlib_ng import zlib_ng
+
+        return _Gzip(out, level, threads, zlib_ng)
     if codec is XZ:
         return XzWriter(out, level, threads, size, check, memory)
     if codec is ZSTD:

@@ -425,7 +425,7 @@ def check_corrections(corrections: Corrections, prefix: str, reader: Reader) -> 
         raise reader.error(f"{prefix}.{key}" if prefix else key, problem, hint)
 
 
-_COMPRESSIONS = ("", "none", "gzip", "xz", "zstd", "bzip2", "lzma")
+_COMPRESSIONS = ("", "none", "gzip", "gzip-ng", "xz", "zstd", "bzip2", "lzma")
 _RELATIONS = ("depends", "recommends", "suggests", "provides", "conflicts", "replaces", "breaks")
 
 
