@@ -18,10 +18,10 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-@pytest.fixture(
-    scope="module",
-    params=["requirements", *EXTRAS],
-)
+EXTRAS = ("requirements-spdx", "requirements-farm", "requirements-gzip")
+
+
+@pytest.fixture(scope="module", params=["requirements", *EXTRAS])
 def stem(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
