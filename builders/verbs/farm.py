@@ -26,9 +26,11 @@ ACTIONS = ("up", "down", "status", "worker", "scheduler", "keys")
 @dataclass(frozen=True, kw_only=True)
 class Options(Reported):
     path: tuple[str, ...] = option(
-        f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}; for three of them, an address",
+        "what to do; an address may follow worker, scheduler and status",
         (),
         value="ACTION",
+        choices=ACTIONS,
+        checked=False,
         words=True,
     )
     workers: int = option("up: how many workers", 1)

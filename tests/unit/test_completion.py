@@ -55,6 +55,7 @@ def test_every_flag_of_a_verb_and_no_hidden_one(name: str) -> None:
         (f"build-all --flavour=m --recipe={BOOKWORM} --flavour=m", ["--flavour=minimal"]),
         ("build-all --recipe no --flavour ", []),
         ("shell --target ", ["xen", "kernel"]),
+        ("farm s", ["status", "scheduler"]),
         ("shell --tree ", ["xen=", "linux="]),
         ("build-all --tree x", ["xen="]),
         ("inspect --fail-on w", ["warning"]),
