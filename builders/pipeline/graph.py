@@ -343,6 +343,8 @@ class Pipeline:
         outputs = self.supplies.outputs()
         if self._maker:
             self.supplies.offer()
+            if self._shared and (failure := self._shared.failure()):
+                raise failure  # workers would miss what is not there
             return self._together(outputs, len(self._chains))
         if self._shell:  # it wants the terminal for itself: one after the other
             for target in self._chains:

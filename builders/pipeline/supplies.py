@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from builders.ground.sources.fetching import DebianIndex
     from builders.ground.suite.image import Image
     from builders.pipeline.lockfile import Lock, LockedSource
+
+
+_OFFERING = threading.Lock()  # recipes side by side may share an image: it is sent once
 
 
 def source_stage(name: str) -> str:
@@ -269,9 +273,10 @@ class Supplies:
             self._run.reporter.line(f"image: {len(there.packages.splitlines())} packages")
         if self._run.shared and not self._run.offline:
             self._run.shared.offer(self._store, recorded, again=refresh)
-            self._run.shared.offer_image(
-                self._image_name(there.fingerprint), lambda: image.export(self._run, there.name)
-            )
+            with _OFFERING:
+                self._run.shared.offer_image(
+                    self._image_name(there.fingerprint), lambda: image.export(self._run, there.name)
+                )
         return there
 
     def _image_name(self, fingerprint: str) -> str:

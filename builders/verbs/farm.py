@@ -37,7 +37,9 @@ class Options(Reported):
     port: int = option("up: of the scheduler; 0 is any free one", 8786)
     name: str = option("worker: what it is called", usual="the host's name")
     slots: int = option("up and worker: builds at once on each worker", 1)
-    jobs: int = option("up and worker: compilers at once on each worker", 0, usual="every core")
+    jobs: int = option(
+        "up and worker: compilers at once on each worker", 0, usual="its part of every core"
+    )
     memory: int = option(
         "up and worker: GiB that its builds may use", 0, usual="its part of all there is"
     )

@@ -282,7 +282,9 @@ def _perform(here: Worker, work: Work, its: Any, key: str) -> Record:
             supplies=lambda run, recipe, names: Carried(run, recipe, names, work),
         )
         build = _brought(run, work.build) if work.build else None
-        pipeline.make_one(work.stage, build)
+        made = pipeline.make_one(work.stage, build)
+        # The store has it: a worker keeps the last one alone, for the step that finishes it.
+        Store(run.folder / STAGES).forget({work.stage: [made.key]})
         if failure := shared.failure():
             raise failure
         if not shared.reads:
