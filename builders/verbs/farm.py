@@ -38,7 +38,9 @@ class Options(Reported):
     name: str = option("worker: what it is called", usual="the host's name")
     slots: int = option("up and worker: builds at once on each worker", 1)
     jobs: int = option(
-        "up and worker: compilers at once on each worker", 0, usual="its part of every core"
+        "up and worker: compilers at once on each worker",
+        0,
+        usual="every core; with up, all workers together twice that",
     )
     memory: int = option(
         "up and worker: GiB that its builds may use", 0, usual="its part of all there is"

@@ -120,7 +120,9 @@ def up(workers: int, port: int, slots: int, jobs: int, memory: int, reporter: Re
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     name = str(Address("tls", "127.0.0.1", port))
-    jobs = jobs or -(-len(os.sched_getaffinity(0)) // workers)
+    # Twice as many as there are cores in all: where one worker has nothing to do, its part is used.
+    cores = len(os.sched_getaffinity(0))
+    jobs = jobs or min(cores, -(-2 * cores // workers))
     # None is of use that can't take an ordinary build; few come near to what one may use.
     memory = memory or max(Limits().memory, int(matrix.memory("MemTotal")) // workers)
     begun: list[Process] = []
