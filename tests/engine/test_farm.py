@@ -244,8 +244,9 @@ def test_a_scheduler_that_dies_and_comes_back(box: Box, farm: Farm) -> None:
     folder = box.folder / "one" / "artifacts" / "kept" / "stages" / "xen-finish"
     waited(lambda: list(folder.glob("[0-9a-f]*")), 90)
     os.kill(farm.pid("scheduler"), signal.SIGKILL)
-    document, _ = ended(process, 4)
+    document, said = ended(process, 4)
     assert "the scheduler of the farm" in document["builds"][0]["error"]
+    assert "Traceback" not in said
     waited(lambda: not farm.containers(), 8)
 
     # At the same address: its workers find it again.

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +66,7 @@ class Farm:
     def __enter__(self) -> Self:
         import distributed
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        settings.quiet()
         security = keys.security(self._address.protocol, keys.folder())
         with settings.applied():
             try:

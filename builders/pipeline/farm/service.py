@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -169,7 +168,7 @@ def members(name: str) -> list[Member]:
     import distributed
 
     at = address.parse(name)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    settings.quiet()
     with settings.applied():
         try:
             security = keys.security(at.protocol, keys.folder())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager
 
 TRIES = 3  # of one piece of work whose worker dies, the first one included
@@ -29,6 +30,16 @@ def applied() -> AbstractContextManager[object]:
 
     block: AbstractContextManager[object] = dask.config.set(_SETTINGS)
     return block
+
+
+def quiet() -> None:
+    """Let Dask say nothing on standard error: what it has to say is an error of ours.
+
+    Each of its loggers has a level of its own, set when it is imported.
+    """
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("asyncio", "distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def code(digest: str) -> str:
