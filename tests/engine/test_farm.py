@@ -273,6 +273,26 @@ def _up(farm: Farm) -> bool:
         return probe.connect_ex((at.host, at.port)) == 0
 
 
+def test_a_tree_of_ones_own_is_built_there_and_numbered_here(
+    box: Box, farm: Farm, tmp_path: Path
+) -> None:
+    farm.up(1)
+    tree = tmp_path / "mine"
+    tree.mkdir()
+    for name, text in box.xen.items():
+        (tree / name).write_text(text)
+    recipes = several(box, ["changed"])
+    for number in (1, 2):
+        (tree / "xl.c").write_text(box.xen["xl.c"] + f"/* {number} */\n")
+        words = [*recipes, *MINIMAL, "--tree", f"xen={tree}"]
+        document, _ = ended(client(box, farm, *words))
+        (build,) = document["builds"]
+        machines = {stage["stage"]: stage["machine"] for stage in build["stages"]}
+        assert machines["xen-build"] in farm.workers
+        assert machines["xen-finish"] == "", "the number of a build is counted by who asks"
+        assert any(f"~dev.{number}+g" in package["version"] for package in build["packages"])
+
+
 def test_a_build_that_fails_is_not_tried_again(box: Box, farm: Farm) -> None:
     box.xen_build = "echo it is broken; false"
     box.write()
