@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -553,13 +554,21 @@ def test_a_second_look_at_what_was_kept(tmp_path: Path, codec: codecs.Codec) -> 
         assert first.upto(1 << 20) == SMALL[100:]
         first.read(1)
     again = kept.again()
-    if codec is codecs.XZ:
-        assert again is None
-        return
     assert again
     assert again.upto(1 << 20) == SMALL
     kept.release()
     assert kept.again() is None
+
+
+def test_a_first_look_that_ends_early_keeps_nothing_and_no_thread(tmp_path: Path) -> None:
+    kept, before = codecs.Kept(), threading.active_count()
+    data = codecs.compress(DATA, codecs.XZ, 0)
+    with packed(tmp_path / "p", data, codecs.XZ) as source:
+        first = kept.first(source)
+        assert first.upto(100) == DATA[:100]
+        first.close()
+    assert kept.again() is None
+    assert threading.active_count() == before
 
 
 def test_what_is_large_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

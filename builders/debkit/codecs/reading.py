@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from builders.debkit.codecs.decoding import Rest, decoded, guarded
 from builders.debkit.codecs.model import CHUNK, NONE, XZ, Packed, cores, room
 from builders.debkit.codecs.xzblocks import xz_decode
 from builders.debkit.codecs.xzformat import XzTable, xz_table
 
-_KEPT = 64 << 20  # bytes of decompressed data that are kept in memory for a second look
+_KEPT = 256 << 20  # bytes of decompressed data that are kept in memory for a second look
 _AHEAD = 32 << 20  # bytes that are decoded ahead at least, where blocks are small
 
 
@@ -68,6 +69,10 @@ class Reader:
             left -= len(part)
         return count - left
 
+    def through(self, look: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Reader:
+        """A reader of the same, of which nothing was read, whose chunks go through `look`."""
+        return Reader(look(self._chunks), self._rest)
+
     def close(self) -> None:
         """Let go of what decoding holds."""
         close = getattr(self._chunks, "close", None)
@@ -113,7 +118,7 @@ def reader(packed: Packed, threads: int | None = None) -> Reader:
 class Kept:
     """What a Packed decompresses to, in memory where that is little.
 
-    For who looks at the data twice: what only one core can decompress is then so but once.
+    Avoids decompressing twice for who looks at the data again.
     """
 
     def __init__(self) -> None:
@@ -122,21 +127,24 @@ class Kept:
 
     def first(self, packed: Packed) -> Reader:
         """A reader as `reader` makes it, which keeps what goes by."""
-        if packed.codec in (NONE, XZ):  # read from anywhere, or by several threads
-            return reader(packed)
-        rest = Rest()
-        most = min(_KEPT, room(packed.size) // 4)
-        return Reader(self._keep(decoded(packed, rest), most), rest)
+        made = reader(packed)
+        if packed.codec is NONE:  # read from anywhere
+            return made
+        return made.through(partial(self._keep, most=min(_KEPT, room(packed.size) // 4)))
 
     def _keep(self, chunks: Iterator[bytes], most: int) -> Iterator[bytes]:
         size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size <= most:
-                self._chunks.append(chunk)
-            else:
-                self._chunks.clear()
-            yield chunk
+        try:
+            for chunk in chunks:
+                size += len(chunk)
+                if size <= most:
+                    self._chunks.append(chunk)
+                else:
+                    self._chunks.clear()
+                yield chunk
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()  # with its threads, where the reader is closed before the end
         self._whole = size <= most
 
     def again(self) -> Reader | None:
