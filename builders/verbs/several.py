@@ -37,6 +37,7 @@ def make(options: Options, farm: str) -> Outcome:
     cells = _cells(options)
     reporter = Terminal()
     runs = [(cell, _run(options, cell, reporter, several=len(cells) > 1)) for cell in cells]
+    _apart([it for _, it in runs])
     if options.explain:
         return matrices.stages({it.recipe.name: _explain(it, cell) for cell, it in runs})
     _refuse(options, farm)
@@ -78,6 +79,19 @@ def _cells(options: Options) -> list[Cell]:
         return matrix.read(Path(options.matrix))
     names = options.recipe or ("",)
     return matrix.merged([Cell(name, options.flavour) for name in names], "--recipe")
+
+
+def _apart(runs: list[Run]) -> None:
+    """BuildError where two recipes would write one folder."""
+    named: dict[Path, str] = {}
+    for it in runs:
+        origin = it.origin or it.recipe.name
+        other = named.setdefault(it.folder, origin)
+        if other != origin:
+            raise BuildError(
+                f"{other} and {origin}: the packages of both would go to {it.folder}",
+                hint="give one of the files another name",
+            )
 
 
 def _refuse(options: Options, farm: str) -> None:

@@ -102,6 +102,17 @@ def test_one_that_fails_stops_the_others_and_need_not(box: Box) -> None:
     assert {build["recipe"]: build["state"] for build in document["builds"]}["bad"] == "failed"
 
 
+def test_two_files_of_one_name_are_refused(box: Box) -> None:
+    folder = box.folder / "other"
+    folder.mkdir()
+    recipes = several(box, ["same"])
+    shutil.copy(box.folder / "same.toml", folder)
+    process = start(box, *recipes, "--recipe", str(folder / "same.toml"), "--flavour", "minimal")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the packages of both would go to" in said
+
+
 def running(box: Box, *names: str) -> list[str]:
     """The containers of the recipes that are called so."""
     found: list[str] = []
