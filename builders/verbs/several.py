@@ -86,12 +86,12 @@ def _apart(runs: list[Run]) -> None:
     named: dict[Path, str] = {}
     for it in runs:
         origin = it.origin or it.recipe.name
-        other = named.setdefault(it.folder, origin)
-        if other != origin:
+        if other := named.get(it.folder):
             raise BuildError(
                 f"{other} and {origin}: the packages of both would go to {it.folder}",
-                hint="give one of the files another name",
+                hint="name one of them alone, or give its file another name",
             )
+        named[it.folder] = origin
 
 
 def _refuse(options: Options, farm: str) -> None:
