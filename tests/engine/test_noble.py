@@ -154,6 +154,7 @@ def inv(here: Path, sets: list[str], *verb: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.long
 def test_a_build_for_ubuntu(world: list[str], tmp_path: Path) -> None:
     done = inv(tmp_path, world, "build-all", "--flavour", "minimal")
     assert done.returncode == 0, done.stdout

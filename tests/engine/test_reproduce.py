@@ -114,6 +114,9 @@ def test_the_second_image_is_made_anew_from_the_lock(box: Box) -> None:
     assert code == 2
     assert "there is no lock" in said
     code, said = tool("lock")
+    if code == 3 and "no longer lists" in said:  # this box has an image of another day
+        code, said = tool("lock", "--again")
+        assert tool("build-xen")[0] == 0
     assert code == 0, said
     code, said = tool("build-xen", "--locked", "--explain")
     assert code == 0, said
