@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.machine import Row, show
 from builders import ROOT
 from builders.ground.sources.cache import Cache
-from builders.pipeline.farm import service, settings, work
+from builders.pipeline.farm import pieces, service, settings
 from builders.pipeline.farm.client import Farm
 from builders.pipeline.recipe import load
 from builders.pipeline.run import Run
@@ -203,7 +203,7 @@ def _durations(rng: random.Random) -> tuple[tuple[float, float], ...]:
 def _run(
     farm: Farm, run: Run, chains: list[tuple[tuple[float, float], ...]], first: int = 0
 ) -> None:
-    mine = settings.code(work.code())
+    mine = settings.code(pieces.code())
 
     def chain(number: int, which: int, times: tuple[float, float]) -> None:
         target = ("xen", "kernel")[which]

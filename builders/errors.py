@@ -54,5 +54,13 @@ class BuildError(Exception):
         self.exit = exit
 
 
+def not_installed(what: str, lock: str) -> BuildError:
+    """The error where an extra is not installed: what needs which, and the lock that has it."""
+    return BuildError(
+        f"{what} is not installed",
+        hint=f".venv/bin/python -m pip install --require-hashes --no-deps -r {lock}",
+    )
+
+
 class Interrupted(BaseException):
     """The user asked to stop; not an Exception, so that no handler swallows it."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from builders import VERSION
 from builders.debkit.deb.relations import related
-from builders.errors import BuildError
+from builders.errors import not_installed
 from builders.release import purl
 from builders.release.facts import Build, Origin, Packed
 from builders.release.repository import ORIGIN
@@ -177,11 +177,7 @@ def has_spdx() -> bool:
 def known_spdx() -> None:
     """BuildError where the packages that write SPDX are not installed."""
     if not has_spdx():
-        raise BuildError(
-            "--spdx: spdx-tools is not installed",
-            hint=".venv/bin/python -m pip install --require-hashes --no-deps"
-            " -r requirements-spdx.lock",
-        )
+        raise not_installed("--spdx: spdx-tools", "requirements-spdx.lock")
 
 
 def spdx(build: Build) -> bytes:

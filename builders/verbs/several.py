@@ -100,6 +100,10 @@ def _refuse(options: Options, farm: str) -> None:
         raise BuildError(
             "--shell: one terminal, and several builds", hint="build the one that fails alone"
         )
+    if options.page and not Path(options.page).absolute().parent.is_dir():
+        raise BuildError(
+            f"--page {options.page}: its folder is not there", hint="make it, or name another file"
+        )
     if farm and options.keep_tree:
         raise BuildError(
             "--keep-tree: a tree is kept in one engine, and a farm has several",

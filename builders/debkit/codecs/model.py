@@ -7,7 +7,7 @@ import importlib
 import os
 from dataclasses import dataclass
 
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, Exit, not_installed
 
 CHUNK = 1 << 20  # bytes that are handed on at a time
 MEMORY = 160 << 20  # bytes that a decoder may take; xz -9 needs 65 MiB, and dpkg takes more
@@ -61,12 +61,7 @@ def known(name: str) -> None:
     try:
         importlib.import_module("zlib_ng.zlib_ng")
     except ImportError:
-        raise BuildError(
-            "compression gzip-ng: zlib-ng is not installed",
-            hint=".venv/bin/python -m pip install --require-hashes --no-deps -r "
-            "requirements-gzip.lock",
-            exit=Exit.ENGINE,
-        ) from None
+        raise not_installed("compression gzip-ng: zlib-ng", "requirements-gzip.lock") from None
 
 
 def by_suffix(suffix: str) -> Codec | None:

@@ -5,5 +5,5 @@ A client asks a scheduler for a stage by its key, so that two who ask for the sa
 A worker makes it in its own engine and puts it into the store that all share; only a record comes
 back. Whoever reaches a scheduler runs code on its workers: see `address` and `keys`.
 
-`work` is what travels, `client` asks, `service` runs the scheduler and the workers.
+`pieces` are what travels, `client` asks, `service` runs the scheduler and the workers.
 """

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import re
 from dataclasses import dataclass
 
-from builders.errors import BuildError, Exit
+from builders.errors import BuildError, not_installed
+from builders.ground.registry.address import is_loopback
 from builders.text import printable
 
 PORT = 8786  # that Dask's scheduler has by default
@@ -30,12 +30,7 @@ class Address:
     @property
     def local(self) -> bool:
         """Whether it is of this machine, which no other one reaches."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def parse(text: str) -> Address:
@@ -68,9 +63,4 @@ def has_engine() -> bool:
 def known_engine() -> None:
     """BuildError where Dask.distributed is not installed."""
     if not has_engine():
-        raise BuildError(
-            "a farm needs Dask.distributed, which is not installed",
-            hint=".venv/bin/python -m pip install --require-hashes --no-deps -r "
-            "requirements-farm.lock",
-            exit=Exit.ENGINE,
-        )
+        raise not_installed("a farm: Dask.distributed", "requirements-farm.lock")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from builders.errors import BuildError, Exit, Interrupted
 from builders.pipeline import durations
-from builders.pipeline.farm import address, keys, settings, work
+from builders.pipeline.farm import address, keys, pieces, settings
 from builders.pipeline.farm.address import Address
-from builders.pipeline.farm.work import Record
+from builders.pipeline.farm.pieces import Record
 from builders.pipeline.record import build_stage
 from builders.pipeline.stages import key as key_of
 from builders.text import printable
@@ -84,7 +84,7 @@ class Farm:
         except BaseException:
             self._client.close(timeout=2)
             raise
-        self._client.subscribe_topic(work.TOPIC, self._heard)
+        self._client.subscribe_topic(pieces.TOPIC, self._heard)
         threading.Thread(target=self._watch, daemon=True, name="farm").start()
         return self
 
@@ -99,7 +99,7 @@ class Farm:
         self, pipeline: Pipeline, stage: Stage, inputs: Mapping[str, str], outputs: Outputs
     ) -> str:
         """Have a stage made; the name of the worker that did. See `graph.Maker`."""
-        piece = work.of(pipeline, stage, key_of(inputs), outputs)
+        piece = pieces.of(pipeline, stage, key_of(inputs), outputs)
         name = stage.name.rpartition("-")[0]
         compiles = stage.name == build_stage(name)
         needs = {settings.code(piece.code): 1.0, settings.ARCHITECTURE: 1.0}
@@ -110,7 +110,7 @@ class Farm:
         expected = durations.read(pipeline.run.folder).get(stage.name, usual)
         priority = int(expected) if compiles else _FINISH_FIRST
         for _ in range(_AGAIN):
-            record = self.ask(pipeline.run, work.perform, piece, needs, priority)
+            record = self.ask(pipeline.run, pieces.perform, piece, needs, priority)
             if not isinstance(record, Record):
                 raise self._lost("a worker says something else than a record")
             if record.failed:
@@ -249,13 +249,13 @@ class Farm:
 
     def _look(self, workers: Mapping[str, Any]) -> None:
         """BuildError where no worker could do what the runs may need; others are named."""
-        mine = settings.code(work.code())
+        mine = settings.code(pieces.code())
         alike = [each for each in workers.values() if mine in each["resources"]]
         for each in workers.values():
             if mine not in each["resources"]:
                 self._runs[0].reporter.line(
                     f"worker {printable(str(each['name']))} is of another version than "
-                    f"{work.version()}: it is not used"
+                    f"{pieces.version()}: it is not used"
                 )
         if not alike:
             raise BuildError(
@@ -284,7 +284,7 @@ class Farm:
             try:
                 if self._client.status != "running":
                     raise OSError("the connection is gone")
-                mine = settings.code(work.code())
+                mine = settings.code(pieces.code())
                 alike = [w for w in self._workers().values() if mine in w["resources"]]
                 with self._room:
                     self._slots = _slots(alike)

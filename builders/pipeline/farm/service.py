@@ -25,7 +25,7 @@ from builders.errors import BuildError, Exit
 from builders.files import write
 from builders.ground.engine.container import Limits
 from builders.pipeline import matrix
-from builders.pipeline.farm import address, keys, settings, work
+from builders.pipeline.farm import address, keys, pieces, settings
 from builders.pipeline.farm.address import Address
 from builders.progress import Reporter
 from builders.text import printable
@@ -183,7 +183,7 @@ def members(name: str) -> list[Member]:
                 hint="./inv farm up starts one here; are these its keys: " + str(keys.folder()),
                 exit=Exit.ENGINE,
             ) from None
-    mine = settings.code(work.code())
+    mine = settings.code(pieces.code())
     return sorted(
         (
             Member(
@@ -276,7 +276,7 @@ async def _schedule(at: Address, security: Any, reporter: Reporter) -> None:
     )
     try:
         async with made:
-            reporter.line(f"scheduler {at}, {work.version()}")
+            reporter.line(f"scheduler {at}, {pieces.version()}")
             await made.finished()
     except OSError as error:
         raise BuildError(
@@ -298,11 +298,11 @@ def serve(
     at = address.parse(name)
     security = keys.security(at.protocol, keys.folder())
     jobs = jobs or len(os.sched_getaffinity(0))
-    work.HERE = work.Worker(own, folder, max(1, jobs // slots), reporter)
+    pieces.HERE = pieces.Worker(own, folder, max(1, jobs // slots), reporter)
     resources = {
         "slots": float(slots),
         "memory": float(memory or max(1, int(matrix.memory("MemTotal")))),
-        settings.code(work.code()): 1e6,
+        settings.code(pieces.code()): 1e6,
         f"arch-{_architecture()}": 1e6,
     }
     reached = False
@@ -349,7 +349,7 @@ async def _serve(
             dashboard_address="127.0.0.1:0",
         )
         async with made:
-            reporter.line(f"worker {own} of {at}, {work.version()}")
+            reporter.line(f"worker {own} of {at}, {pieces.version()}")
             await made.finished()
 
 

@@ -236,7 +236,7 @@ class Worker:
             yield
 
 
-HERE: Worker | None = None  # set by `service.work`, in the process of a worker
+HERE: Worker | None = None  # set by `service.serve`, in the process of a worker
 
 
 def perform(work: Work) -> Record:
