@@ -612,6 +612,24 @@ def test_collect_separates_the_symbols(box: Box, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@compiler
+def test_collect_fails_where_a_library_is_nowhere(box: Box, tmp_path: Path) -> None:
+    source = tmp_path / "s.c"
+    source.write_text("int f(void) { return 0; }\n")
+    library, tool = tmp_path / "libnowhere.so.1", tmp_path / "tool"
+    options = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, source]
+    subprocess.run(options, check=True)
+    source.write_text("int f(void);\nint main(void) { return f(); }\n")
+    subprocess.run(["gcc", "-o", tool, source, library], check=True)
+    one = package(tmp_path, "one", {"usr/bin/tool": tool.read_bytes()})
+    box.put("epoch", "1\n")
+    box.put(f"tree/dist/{one.name}", one.read_bytes())
+    status, said = box.run(plan.collect(("dist/*.deb",), "xen").script)
+    assert status != 0
+    assert library.name in said
+
+
+@pytest.mark.slow
 def test_collect_takes_the_copyright_of_a_debian_source(box: Box, tmp_path: Path) -> None:
     box.put("epoch", "1\n")
     one = package(tmp_path, "one", {"usr/share/z": b"z"})

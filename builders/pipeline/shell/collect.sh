@@ -43,12 +43,17 @@ for deb in $debs; do
             export LD_LIBRARY_PATH="${LD_LIBRARY_PATH%:}"
         fi
         touch depends
+        # both read tree/ only, so that two processors work at once
         if test -s files; then
-            xargs -0 dpkg-shlibdeps --ignore-missing-info --warnings=0 -O $look <files >depends
+            xargs -0 dpkg-shlibdeps --ignore-missing-info --warnings=0 -O $look <files >depends &
+            needs=$!
+        else
+            needs=
         fi
+        symbols "$(cat "$work/epoch")" "$out/$name.symbols.tar"
+        test -z "$needs" || wait "$needs"
         # xargs may have run it more than once: a line each
         sed -n 's/^shlibs:Depends=//p' depends | tr '\n' ',' >"$out/$name.depends"
-        symbols "$(cat "$work/epoch")" "$out/$name.symbols.tar"
     )
 done
 test -n "$(ls "$out"/*.deb 2>/dev/null)" || { echo "error: no package: $debs"; exit 1; }
