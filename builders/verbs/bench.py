@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from builders.show.outcome import Outcome
 
 FORM = "DOM0_DEBS_BENCH_FORMAT"  # tells a benchmark how to say its figures
-_BENCHMARKS = ("rewrite", "inspect", "idle", "verify", "build", "touched", "kernel", "farm")
+_BENCHMARKS = ("rewrite", "inspect", "idle", "verify", "build", "cold", "touched", "kernel", "farm")
 _PYTHON = [sys.executable, "-m"]
 
 
