@@ -60,6 +60,7 @@ class _Found:
     files: dict[bytes, os.stat_result] = field(default_factory=dict)
     folders: set[bytes] = field(default_factory=set)  # that are empty
     others: list[bytes] = field(default_factory=list)  # sockets, devices, FIFOs
+    absent: list[bytes] = field(default_factory=list)  # submodules that are not checked out
     size: int = 0
 
 
@@ -195,7 +196,11 @@ def _look(
                 if path.endswith(b"/") and not is_repository(inner):
                     found.folders.add(whole)
                 else:  # a submodule, or a repository that git does not know
+                    before = len(found.files)
                     _look(inner, top, whole + b"/", found, stop, patience, depth + 1)
+                    if len(found.files) == before and not is_repository(inner):
+                        found.absent.append(whole)
+                        found.folders.add(whole)
             elif stat.S_ISREG(state.st_mode) or stat.S_ISLNK(state.st_mode):
                 found.size += 0 if whole in found.files else state.st_size
                 found.files[whole] = state
@@ -542,6 +547,11 @@ def _notes(top: int, found: _Found, changed: list[bytes]) -> Iterator[str]:
         )
     if found.others:
         yield f"left out, neither a file nor a link: {_named(found.others)}"
+    if found.absent:
+        yield (
+            f"submodules that are not checked out are empty: {_named(found.absent)} "
+            "(git submodule update --init)"
+        )
     opened = _Opened(top)
     try:
         links = [path for path, state in found.files.items() if stat.S_ISLNK(state.st_mode)]

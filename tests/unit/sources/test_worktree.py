@@ -209,6 +209,23 @@ def test_submodules_are_taken_by_what_they_do_not_ignore(
     }
 
 
+def test_a_submodule_that_is_not_checked_out_is_named(
+    repository: Path, tmp_path: Path, cache: Cache
+) -> None:
+    git(repository, "submodule", "--quiet", "add", str(repository), "deep/mod")
+    git(repository, "commit", "--quiet", "-a", "-m", "x")
+    git(tmp_path, "clone", "--quiet", str(repository), "fresh")
+
+    snapshot = read(tmp_path / "fresh", "xen", cache)
+
+    (note,) = snapshot.notes
+    assert "not checked out" in note
+    assert "deep/mod" in note
+    assert not [name for name in content(snapshot) if name.startswith("deep/mod/")]
+    git(tmp_path / "fresh", "submodule", "--quiet", "update", "--init")
+    assert not read(tmp_path / "fresh", "xen", cache).notes
+
+
 def test_a_linked_worktree_is_read(repository: Path, tmp_path: Path, cache: Cache) -> None:
     git(repository, "worktree", "add", "--quiet", "-b", "other", str(tmp_path / "linked"))
     snapshot = read(tmp_path / "linked", "xen", cache)
