@@ -29,9 +29,12 @@ from builders.progress import Reporter
 from builders.text import amount, cut, printable
 
 TARGETS = {"xen": "xen", "linux": "kernel", "kernel": "kernel"}  # as they are typed
+_CALLED = {"xen": "Xen", "kernel": "the kernel"}
 _MAKEFILES = ("Makefile", "GNUmakefile", "makefile")
 _PATCH = 16 << 20  # bytes of one
 _PATCHES = 200
+_NAMES = re.compile(rb"^(--- |\*\*\* |Index: |diff --git )", re.MULTILINE)
+_BINARY = re.compile(rb"^GIT binary patch\r?$", re.MULTILINE)
 # What makes the version of a changed tree: deb-version(7) has it rise with the number.
 _DEV = re.compile(r"~dev\.(\d{1,9})\+g[0-9a-f]{12}")
 _UNNAMED = "+dom0"  # where a recipe has no revision: the result has to sort above the raw version
@@ -49,11 +52,12 @@ def overrides(
 ) -> list[str]:
     """The `--set` that stand for `--tree` and `--patch`; the files are in the cache then.
 
-    usual: "xen" or "kernel", which a patch is of that says nothing; "" is what the recipe builds
-    first. Raises BuildError where a tree or patch can't be read, or the recipe doesn't build it.
+    usual: "xen" or "kernel" where only that is built, so that a patch which says nothing is of it;
+    "" where all is, and such a patch is of what the recipe builds first. Raises BuildError where a
+    tree or patch can't be read, or is of what isn't built.
     """
     found: list[str] = []
-    for target, path in _trees(recipe, trees):
+    for target, path in _trees(recipe, trees, usual):
         name = _source(recipe, target)
         with reporter.work(f"{target} tree") as task:
             task.show("read", printable(path))
@@ -79,7 +83,18 @@ def of_tree(source: TreeSource) -> list[str]:
     ]
 
 
-def _trees(recipe: Recipe, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _built(recipe: Recipe, target: str, usual: str, option: str) -> None:
+    """Refuse what an option says of a target that this run does not build."""
+    if target not in recipe.targets:
+        raise recipe.lacks(target)
+    if usual and target != usual:
+        raise BuildError(
+            f"{option} is of {_CALLED[target]}, and only {_CALLED[usual]} is asked for",
+            hint="leave it out, or build the other one, too",
+        )
+
+
+def _trees(recipe: Recipe, given: Sequence[str], usual: str) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for text in given:
         word, equals, path = text.partition("=")
@@ -92,8 +107,7 @@ def _trees(recipe: Recipe, given: Sequence[str]) -> Iterator[tuple[str, str]]:
         if target in seen:
             raise BuildError(f"--tree {word}= is given twice", hint="leave one of them out")
         seen.add(target)
-        if target not in recipe.targets:
-            raise recipe.lacks(target)
+        _built(recipe, target, usual, f"--tree {cut(text)}")
         yield target, path
 
 
@@ -114,8 +128,7 @@ def _patches(recipe: Recipe, given: Sequence[str], cache: Cache, usual: str) -> 
         if not colon or word not in TARGETS:
             word, path = usual or recipe.targets[0], text
         target = TARGETS[word]
-        if target not in recipe.targets:
-            raise recipe.lacks(target)
+        _built(recipe, target, usual, f"--patch {cut(text)}")
         source = _patch(Path(path).expanduser().absolute(), f"patch-{number}-{target}", cache)
         names.setdefault(target, []).append(source.name)
         found.append(
@@ -141,11 +154,22 @@ def _patch(path: Path, name: str, cache: Cache) -> UrlSource:
             raise OSError(errno.EINVAL, "it is empty")
         if state.st_size > _PATCH:
             raise OSError(errno.EFBIG, f"it has more than {amount(_PATCH)}")
+        with path.open("rb") as stream:
+            text = stream.read(_PATCH)
+        if not _NAMES.search(text):
+            raise OSError(errno.EINVAL, "no line of it names a file to change")
+        if _BINARY.search(text):
+            raise OSError(
+                errno.EINVAL, "it changes a file that is no text, which patch(1) can't do"
+            )
         # A link to a patch is one; the cache takes no link.
         kept = cache.adopt(path.resolve(), name=file, keep=True)
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise BuildError(f"--patch {shown}: {why}", hint="name a file that diff(1) made") from None
+        raise BuildError(
+            f"--patch {shown}: {why}",
+            hint="name a text that git diff made; --tree takes a whole tree",
+        ) from None
     source = UrlSource(name, (path.as_uri(),), kept.sha256, kept.size, file)
     cache.record(source, Fetched(name, kept.sha256, (kept,)))
     return source

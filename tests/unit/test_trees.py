@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import subprocess
 from pathlib import Path
 
@@ -116,6 +117,35 @@ def test_a_patch_that_is_none_is_refused(
     for name in (".", "none", "large", "loop", "/dev/zero"):
         with pytest.raises(BuildError, match="--patch"):
             given(cache, str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"From: x\nSubject: only text\n", "names a file"),
+        (gzip.compress(b"--- a/f\n+++ b/f\n"), "names a file"),
+        (b"diff --git a/f b/f\nGIT binary patch\nliteral 1\nIcmZPo00\n", "no text"),
+    ],
+    ids=["empty", "text", "packed", "binary"],
+)
+def test_a_file_that_patch_cannot_apply_is_refused(
+    tmp_path: Path, cache: Cache, content: bytes, why: str
+) -> None:
+    (tmp_path / "x.patch").write_bytes(content)
+    with pytest.raises(BuildError, match=why):
+        given(cache, str(tmp_path / "x.patch"))
+
+
+def test_what_is_of_the_target_that_is_not_built_is_refused(
+    folder: Path, tmp_path: Path, cache: Cache
+) -> None:
+    patch = tmp_path / "x.patch"
+    patch.write_text("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n")
+    for option in (f"linux={folder}", f"linux:{patch}"):
+        assert given(cache, option)
+        with pytest.raises(BuildError, match="only Xen is asked for"):
+            given(cache, option, usual="xen")
 
 
 def test_versions_rise_with_each_build_and_stay_with_one(folder: Path, cache: Cache) -> None:
