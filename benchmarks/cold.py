@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker.errors
@@ -42,15 +43,15 @@ class Used:
         }
         self._seconds: dict[str, float] = {}  # container -> processor time at the last reading
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Used:
-        self._thread.start()
+        self._watching = self._pool.submit(self._watch)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self._thread.join()
+        self._watching.result()  # a figure of a part of the time would be a wrong one
 
     @property
     def seconds(self) -> float:
@@ -62,7 +63,7 @@ class Used:
             for container in self._client.containers.list(filters=self._own, ignore_removed=True):
                 try:
                     read = container.stats(stream=False, one_shot=True)
-                except docker.errors.NotFound:
+                except (docker.errors.NotFound, ValueError):  # of one that ends it says nothing
                     continue
                 assert isinstance(read, dict)  # as stream is false
                 used = read["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
