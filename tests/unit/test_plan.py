@@ -617,8 +617,8 @@ def test_collect_fails_where_a_library_is_nowhere(box: Box, tmp_path: Path) -> N
     source = tmp_path / "s.c"
     source.write_text("int f(void) { return 0; }\n")
     library, tool = tmp_path / "libnowhere.so.1", tmp_path / "tool"
-    options = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, source]
-    subprocess.run(options, check=True)
+    options = ["-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
+    subprocess.run(["gcc", *options, "-o", library, source], check=True)
     source.write_text("int f(void);\nint main(void) { return f(); }\n")
     subprocess.run(["gcc", "-o", tool, source, library], check=True)
     one = package(tmp_path, "one", {"usr/bin/tool": tool.read_bytes()})
