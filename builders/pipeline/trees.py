@@ -168,7 +168,7 @@ def _patch(path: Path, name: str, cache: Cache) -> UrlSource:
         why = getattr(error, "strerror", None) or str(error)
         raise BuildError(
             f"--patch {shown}: {why}",
-            hint="name a text that git diff made; --tree takes a whole tree",
+            hint="name a text file as git diff writes it, or give the whole tree: --tree",
         ) from None
     source = UrlSource(name, (path.as_uri(),), kept.sha256, kept.size, file)
     cache.record(source, Fetched(name, kept.sha256, (kept,)))
